@@ -1,0 +1,1 @@
+"""A child network as plain frozen data: its key, its cost figures, its torch module."""
