@@ -1,0 +1,384 @@
+"""A space is a program: `build(pick)` writes down one network and asks for every decision it does not make itself.
+
+    class Small(Space):
+        depth = Choice(2, 3, 4)
+        width = Choice(16, 32, 64)
+
+        def build(self, pick: Pick) -> Network:
+            return Network(32, tuple(Block("conv", pick(self.width)) for _ in range(pick(self.depth))))
+
+What is illegal is never offered: plain Python and `among=` are the constraint language.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import random
+import traceback
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+
+from nas.errors import UserError
+from nas.network import Images
+
+T = TypeVar("T")
+
+MOST_QUESTIONS = 10_000  # a build that asks more is taken for one that never ends
+COUNTED_EXACTLY = 100_000  # candidates; above this `count` is an estimate
+WALKS = 2_000  # random walks behind an estimate
+
+
+class Choice(Generic[T]):
+    """A named, ordered set of options: `kernel = Choice(1, 3, 5)`; the attribute that holds it names it."""
+
+    def __init__(self, *options: T, name: str = "") -> None:
+        self.options = options
+        self.name = name
+        self.every = tuple(range(len(options)))
+        if not options:
+            raise UserError(f"Choice {name or '()'}: found no options, expected at least one, as in Choice(1, 3, 5)")
+        twice = [option for i, option in enumerate(options) if option in options[:i]]
+        if twice:
+            raise UserError(f"Choice{options!r}: found {twice[0]!r} more than once, expected each option once")
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = self.name or name
+
+    def __repr__(self) -> str:
+        return f"Choice({', '.join(map(repr, self.options))})"
+
+
+class Question(NamedTuple):
+    """One decision while building, as a controller meets it."""
+
+    choice: Choice[Any]
+    legal: tuple[int, ...]  # the options that may be answered here, as indices into choice.options, ascending
+    state: Hashable  # what a tabular agent may know; without `state=` the answers so far
+    occurrence: int  # how often this choice was asked before in this walk
+    anchors: int  # how many anchors were marked before this question
+    link: int | None  # for "is there a link from that earlier anchor?": its number; else None
+
+    @property
+    def open(self) -> bool:
+        """Whether there is anything to decide; questions with one legal option are never put to a controller."""
+        return len(self.legal) > 1
+
+
+class Child(Protocol):
+    """What `build` may return: a `nas.network.Network`, or anything of one's own with these two."""
+
+    @property
+    def key(self) -> str:
+        """A name that equal networks share and different ones do not."""
+
+    def module(self, images: Images) -> Any:
+        """A torch module from float (N, images.channels, H, W) to logits (N, images.classes)."""
+
+
+class Candidate(NamedTuple):
+    """A network with the questions that led to it and their answers, one for one."""
+
+    network: Child
+    questions: tuple[Question, ...]
+    answers: tuple[int, ...]
+
+    @property
+    def key(self) -> str:
+        """The network's key."""
+        return self.network.key
+
+    @property
+    def decisions(self) -> list[tuple[Question, int]]:
+        """The questions that left something to decide, with their answers: all that a controller learns from."""
+        return [step for step in zip(self.questions, self.answers, strict=True) if len(step[0].legal) > 1]
+
+
+Answer = Callable[[Question], int]
+
+
+class Limit(NamedTuple):
+    """A choice whose options grow with the trials: those above `start + step * (trial // every)` are not offered.
+
+    Zoph & Le 2017, section 4.1, let the depth grow so: Limit(6, 2, 1600).
+    """
+
+    start: float
+    step: float = 0
+    every: int = 1
+
+    def bound(self, trial: int) -> float:
+        """The largest option offered at this trial."""
+        return self.start + self.step * (trial // self.every)
+
+
+class Count(NamedTuple):
+    """How many candidates a space has."""
+
+    number: int
+    exact: bool
+
+    def __str__(self) -> str:
+        if self.exact:
+            return f"{self.number:,}"
+        power = int(math.log10(self.number))
+        return f"≈ {self.number / 10**power:.1f}e{power}"
+
+
+LINK = Choice(False, True, name="link")
+
+
+class Pick:
+    """What `build` asks with; it records each question and its answer."""
+
+    def __init__(self, answer: Answer, bounds: Mapping[str, float]) -> None:
+        self.questions: list[Question] = []
+        self.answers: list[int] = []
+        self.answering = False  # tells a fault of the controller from a fault of the space
+        self._answer = answer
+        self._bounds = bounds
+        self._asked: dict[str, int] = {}
+        self._anchors = 0
+
+    def __call__(self, choice: Choice[T], among: Iterable[T] | None = None, state: Hashable = None) -> T:
+        """Ask for one option of `choice`, of those in `among` if it is given.
+
+        state: what a tabular agent is to remember at this question; without it, all answers so far.
+        Raises UserError if no option is legal, or if `among` has one that the choice lacks.
+        """
+        legal = choice.every if among is None else _legal(choice, among)
+        if choice.name in self._bounds:
+            legal = _below(choice, legal, self._bounds[choice.name])
+        return choice.options[self._put(choice, legal, state, None)]
+
+    def anchor(self) -> int:
+        """Mark a layer that later layers may link to (one step of the RNN); its number, from 0."""
+        self._anchors += 1
+        return self._anchors - 1
+
+    def links(self, anchors: Iterable[int], state: Hashable = None) -> tuple[bool, ...]:
+        """Ask for each of these anchors whether the latest one takes its output (Zoph & Le 2017, section 3.3)."""
+        if state is None:
+            return tuple(bool(self._put(LINK, LINK.every, None, anchor)) for anchor in anchors)
+        return tuple(bool(self._put(LINK, LINK.every, (state, anchor), anchor)) for anchor in anchors)
+
+    def _put(self, choice: Choice[Any], legal: tuple[int, ...], state: Hashable, link: int | None) -> int:
+        occurrence = self._asked.get(choice.name, 0)
+        self._asked[choice.name] = occurrence + 1
+        question = Question(
+            choice, legal, tuple(self.answers) if state is None else state, occurrence, self._anchors, link
+        )
+        if len(legal) == 1:
+            given = legal[0]
+        else:
+            self.answering = True
+            given = self._answer(question)
+            self.answering = False
+            if given not in legal:
+                raise UserError(_not_legal(question, given))
+        self.questions.append(question)
+        self.answers.append(given)
+        if len(self.answers) > MOST_QUESTIONS:
+            raise UserError(
+                f"{choice.name}: found more than {MOST_QUESTIONS} questions in one build, expected it to end; "
+                "look for a loop in build() that no answer leaves"
+            )
+        return given
+
+
+class Space:
+    """Subclass it: choices as attributes, and `build`; its parameters are its constructor's."""
+
+    images = Images(32, 3, 10)  # of the data at hand, set by `on`
+    limits: Mapping[str, Limit] = {}  # by the name of a choice, set by `on`
+
+    def build(self, pick: Pick) -> Child:
+        """Write down one network."""
+        raise NotImplementedError
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if isinstance(value, Choice) and not value.name:
+            value.name = name
+        super().__setattr__(name, value)
+
+    def on(self, images: Images, limits: Mapping[str, Limit] | None = None) -> Self:
+        """The same space for these images and under these limits.
+
+        Raises UserError for a limit on a choice that the space lacks, or whose options are no numbers.
+        """
+        for name in limits or {}:
+            _check_limit(name, self.choices)
+        same = copy.copy(self)
+        same.images, same.limits = images, limits or {}
+        return same
+
+    @property
+    def choices(self) -> dict[str, Choice[Any]]:
+        """The choices that attributes of the space hold, alone or in a tuple or list, by name."""
+        held: dict[str, object] = {}
+        for kind in reversed(type(self).__mro__):
+            held |= vars(kind)
+        held |= vars(self)
+        found = [c for value in held.values() for c in (value if isinstance(value, tuple | list) else (value,))]
+        return {c.name: c for c in found if isinstance(c, Choice)}
+
+    def walk(self, answer: Answer, trial: int | None = None) -> Candidate:
+        """Build one candidate, asking `answer` each question that has more than one legal option.
+
+        trial: its number, for the space's limits; None for no limits.
+        Raises UserError if build raises, asks without end, or an answer is not legal.
+        """
+        return self._build(Pick(answer, self._bounds(trial)))
+
+    def replay(self, answers: Sequence[int], trial: int | None = None) -> Candidate:
+        """Build the candidate again that these answers, as recorded, led to.
+
+        Raises UserError if the space asks more questions than there are answers, or fewer, or others.
+        """
+
+        def answer(_: Question) -> int:
+            position = len(pick.answers)
+            if position == len(answers):
+                raise UserError(_other_questions(self, answers, f"question {position + 1}"))
+            return answers[position]
+
+        pick = Pick(answer, self._bounds(trial))
+        candidate = self._build(pick)
+        if candidate.answers != tuple(answers):
+            raise UserError(_other_questions(self, answers, f"the answers {list(candidate.answers)}"))
+        return candidate
+
+    def sample(self, rng: random.Random, trial: int | None = None) -> Candidate:
+        """One candidate by uniform answers: what every controller is held against."""
+        return self.walk(lambda question: rng.choice(question.legal), trial)
+
+    def revise(
+        self, candidate: Candidate, changes: Mapping[int, int], rng: random.Random, trial: int | None = None
+    ) -> Candidate:
+        """The candidate with some answers changed: evolution's and local search's move.
+
+        changes: {position in candidate.questions: new answer}. The other answers are kept, matched by choice and
+        occurrence, as far as they are still legal; what is then still open is answered by `rng`.
+        """
+        kept = {
+            (question.choice.name, question.occurrence): changes.get(position, given)
+            for position, (question, given) in enumerate(zip(candidate.questions, candidate.answers, strict=True))
+        }
+
+        def answer(question: Question) -> int:
+            given = kept.get((question.choice.name, question.occurrence))
+            return given if given in question.legal else rng.choice(question.legal)
+
+        return self.walk(answer, trial)
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Every candidate once, in lexicographic order of the answers, without limits."""
+        prefix: tuple[int, ...] | None = ()
+
+        def answer(question: Question) -> int:
+            assert prefix is not None
+            return prefix[len(pick.answers)] if len(pick.answers) < len(prefix) else question.legal[0]
+
+        while prefix is not None:
+            pick = Pick(answer, {})
+            candidate = self._build(pick)
+            yield candidate
+            prefix = _next_prefix(candidate)
+
+    def count(self, seed: int = 0) -> Count:
+        """How many candidates there are: exact up to 100,000, above that estimated by random walks (Knuth 1975)."""
+        rng = random.Random(seed)
+        walks = [math.prod(len(q.legal) for q in self.sample(rng).questions) for _ in range(WALKS)]
+        estimate = sum(walks) // WALKS
+        if estimate > 100 * COUNTED_EXACTLY:  # unbiased, so by Markov a hundredfold overestimate is out of the question
+            return Count(estimate, exact=False)
+        exact = sum(1 for _ in itertools.islice(self.candidates(), COUNTED_EXACTLY + 1))
+        return Count(exact, exact=True) if exact <= COUNTED_EXACTLY else Count(estimate, exact=False)
+
+    def _bounds(self, trial: int | None) -> Mapping[str, float]:
+        return {} if trial is None else {name: limit.bound(trial) for name, limit in self.limits.items()}
+
+    def _build(self, pick: Pick) -> Candidate:
+        try:
+            network = self.build(pick)
+        except UserError:
+            raise
+        except Exception as error:
+            if pick.answering:
+                raise
+            raise UserError(_build_raised(self, pick, error)) from error
+        return Candidate(network, tuple(pick.questions), tuple(pick.answers))
+
+
+def _legal(choice: Choice[T], among: Iterable[T]) -> tuple[int, ...]:
+    among = list(among)
+    legal = tuple(i for i, option in enumerate(choice.options) if option in among)
+    if legal and len(legal) >= len(among):
+        return legal
+    strange = [option for option in among if option not in choice.options]
+    if strange:
+        raise UserError(
+            f"{choice.name}: found {strange[0]!r} in among=, expected some of {list(choice.options)}; "
+            "filter the choice's own options, as in among=[w for w in self.width.options if w >= least]"
+        )
+    if not legal:
+        raise UserError(
+            f"{choice.name}: found no option in among=, expected at least one of {list(choice.options)}; "
+            "ask only where something is legal, as in `if fits: pick(...)`"
+        )
+    return legal
+
+
+def _below(choice: Choice[Any], legal: tuple[int, ...], bound: float) -> tuple[int, ...]:
+    """The legal options up to the bound; the smallest one if all are above, for a limit must not end a build."""
+    smallest = min(legal, key=lambda i: choice.options[i])
+    return tuple(i for i in legal if choice.options[i] <= bound) or (smallest,)
+
+
+def _next_prefix(candidate: Candidate) -> tuple[int, ...] | None:
+    for position in reversed(range(len(candidate.answers))):
+        later = [a for a in candidate.questions[position].legal if a > candidate.answers[position]]
+        if later:
+            return (*candidate.answers[:position], later[0])
+    return None
+
+
+def _check_limit(name: str, choices: Mapping[str, Choice[Any]]) -> None:
+    if name not in choices:
+        raise UserError(f"limit on {name}: found no such choice, expected one of {', '.join(choices)}")
+    strange = [option for option in choices[name].options if not isinstance(option, int | float)]
+    if strange:
+        raise UserError(f"limit on {name}: found the option {strange[0]!r}, expected a choice of numbers")
+
+
+def _not_legal(question: Question, given: object) -> str:
+    options = ", ".join(f"{i} ({question.choice.options[i]})" for i in question.legal)
+    return (
+        f"{question.choice.name}: found answer {given!r}, expected one of {options}; "
+        "take the answer from question.legal, or allow the option with among= in build()"
+    )
+
+
+def _other_questions(space: Space, answers: Sequence[int], found: str) -> str:
+    return (
+        f"{type(space).__name__}: found {found}, expected the {len(answers)} questions whose answers were recorded, "
+        f"{list(answers)}; the space has changed since, or build() is not a function of its answers alone"
+    )
+
+
+def _build_raised(space: Space, pick: Pick, error: Exception) -> str:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    asked = ", ".join(
+        f"{q.choice.name} {q.choice.options[a]!r}" for q, a in zip(pick.questions, pick.answers, strict=True)
+    )
+    return (
+        f"{type(space).__name__}.build: found {type(error).__name__}: {error} ({Path(place.filename).name}, "
+        f"line {place.lineno}), expected a network; it came after {shorten(asked) or 'no answer'}"
+    )
+
+
+def shorten(text: str, most: int = 300) -> str:
+    """The text, its middle left out if it is longer than `most` characters."""
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
