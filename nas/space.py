@@ -68,14 +68,18 @@ class Question(NamedTuple):
 
 
 class Child(Protocol):
-    """What `build` may return: a `nas.network.Network`, or anything of one's own with these two."""
+    """What `build` may return: a `nas.network.Network`, or anything of one's own with these three."""
+
+    @property
+    def input_size(self) -> int:
+        """Pixels a side; images are resized to it."""
 
     @property
     def key(self) -> str:
         """A name that equal networks share and different ones do not."""
 
     def module(self, images: Images) -> Any:
-        """A torch module from float (N, images.channels, H, W) to logits (N, images.classes)."""
+        """A torch module from float (N, channels, input_size, input_size) to logits (N, classes)."""
 
 
 class Candidate(NamedTuple):

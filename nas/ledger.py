@@ -1,0 +1,209 @@
+"""The search's memory: one folder, one file, a header line and then a line a finished trial.
+
+The format, version 1. `ledger.jsonl` is UTF-8 text. Each line is one JSON object whose last field, "sum", is the CRC-32
+of the line as it would stand without that field, in eight hexadecimal digits. The first line is the header: "format"
+and what the search is a function of. Each further line is a trial, in the order in which they finished: "trial",
+"answers", "key", "reward", "error", "same_as", "at" and, for a child that was trained, its result.
+A line that the end of the file cuts off is a write that a crash interrupted: it is dropped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from nas.errors import UserError
+from nas.reward import Result
+
+FORMAT = 1
+FILE = "ledger.jsonl"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One number in the search's sequence: what was answered, what came of it."""
+
+    trial: int
+    answers: tuple[int, ...]
+    key: str
+    reward: float | None  # None for a failed child
+    result: Result | None  # None for a repeat
+    error: str | None = None
+    same_as: int | None = None  # the trial whose network this is
+    at: float = 0.0  # seconds after the search began, its interruptions left out
+
+
+class Ledger:
+    """An open ledger, locked for this process; `trials` is what was in it when it was opened."""
+
+    def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
+        """Begin a ledger with this header, or continue the one that lies there.
+
+        Raises UserError if another process has it open, if its header differs, or if it is damaged.
+        """
+        self.path = folder / FILE
+        _make(folder)
+        try:
+            self._file = self.path.open("ab")
+        except OSError as error:
+            raise UserError(
+                f"{self.path}: found {error.strerror}, expected a file to write; choose another --out"
+            ) from None
+        _lock(self._file.fileno(), folder)
+        found, self.trials, whole = _parse(self.path)
+        if whole < self.path.stat().st_size:
+            os.truncate(self.path, whole)  # the torn last line
+        if found is None:
+            self.header = {"format": FORMAT, **header}
+            self._write(self.header)
+            _sync_folder(folder)
+        else:
+            self.header = found
+            _compare(folder, found, {"format": FORMAT, **header})
+
+    def append(self, trial: Trial) -> None:
+        """Write one finished trial; it is on the disk when this returns."""
+        self._write(_as_line(trial))
+
+    def close(self) -> None:
+        """Release the lock."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        self._file.write(sealed(record))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def read(folder: Path) -> tuple[dict[str, Any], list[Trial]]:
+    """The header and the trials of a search, in the order in which they finished; nothing is changed or locked.
+
+    Raises UserError if there is no ledger, or if it is damaged.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise UserError(f"{folder}: found no {FILE}, expected the folder of a search; name one that `nas search` wrote")
+    header, trials, _ = _parse(path)
+    if header is None:
+        raise UserError(f"{path}: found no header line, expected a search that has begun; delete the folder")
+    return header, trials
+
+
+def sealed(record: Mapping[str, Any]) -> bytes:
+    """The record as one line of JSON with its checksum."""
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    return f'{text[:-1]}, "sum": "{zlib.crc32(text.encode()):08x}"}}\n'.encode()
+
+
+def unsealed(line: bytes) -> dict[str, Any]:
+    """The record of a line, without its checksum; raises ValueError if the two do not agree."""
+    text, mark, checksum = line.rpartition(b', "sum": ')
+    whole = text + b"}"
+    if not mark or checksum != b'"%08x"}' % zlib.crc32(whole):
+        raise ValueError("its checksum is missing or wrong")
+    record: dict[str, Any] = json.loads(whole)
+    return record
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: found {error.strerror}, expected a folder to write to; choose another --out"
+        ) from None
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(
+            f"{folder}: found another search writing here, expected none; wait for it to end, or choose another --out"
+        ) from None
+
+
+def _parse(path: Path) -> tuple[dict[str, Any] | None, list[Trial], int]:
+    """Header, trials, and the bytes up to the end of the last whole line."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    lines = content[:whole].splitlines()
+    if not lines:
+        return None, [], 0
+    records = [_record(path, number, line) for number, line in enumerate(lines, 1)]
+    if records[0].get("format") != FORMAT:
+        raise UserError(
+            f"{path}, line 1: found format {records[0].get('format')!r}, expected {FORMAT}; "
+            "it was written by another version of this toolkit: use that one, or choose another --out"
+        )
+    return records[0], [_as_trial(path, number, record) for number, record in enumerate(records[1:], 2)], whole
+
+
+def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        return unsealed(line)
+    except ValueError as error:
+        raise UserError(
+            f"{path}, line {number}: found a damaged line ({error}), expected one JSON record with its checksum; "
+            f"restore the line from a copy, or delete it and all after it to search on from there"
+        ) from None
+
+
+_RESULT = [field.name for field in fields(Result) if field.name not in ("error", "confusion")]
+
+
+def _as_line(trial: Trial) -> dict[str, Any]:
+    """Flat, in the order of the format; the confusion counts serve rewards and are not kept."""
+    line = asdict(trial)
+    result = line.pop("result")
+    return line | ({} if result is None else {name: result[name] for name in _RESULT})
+
+
+def _as_trial(path: Path, number: int, record: dict[str, Any]) -> Trial:
+    try:
+        curves = {name: record.pop(name) for name in _RESULT if name in record}
+        error = record["error"]
+        result = None
+        if curves:
+            accuracy, loss = tuple(curves.pop("accuracy")), tuple(curves.pop("loss"))
+            result = Result(accuracy, loss, **curves, error=error)
+        return Trial(**{**record, "answers": tuple(record["answers"]), "result": result})
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}, line {number}: found no sound trial ({error}), expected the fields of format {FORMAT}"
+        ) from None
+
+
+def _compare(folder: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    for name in [*expected, *(set(found) - set(expected))]:
+        there, here = found.get(name), expected.get(name)
+        if name != "length" and there != here:
+            raise UserError(
+                f"{folder}: found a search with {name} {_short(there)}, expected {_short(here)} as in this command; "
+                "give the same options to go on with it, or choose another --out"
+            )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]} …"
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,39 @@
+"""Recipes: how a child is trained, as plain frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of one training; `--recipe quick:rate=0.02` sets single fields."""
+
+    epochs: int = 3
+    batch: int = 64  # images a step
+    optimizer: str = "sgd"  # "sgd" with Nesterov momentum, or "adam"
+    rate: float = 0.1  # the highest learning rate
+    momentum: float = 0.9
+    decay: float = 1e-4  # weight decay
+    warmup: float = 0.0  # share of all steps in which the rate rises from 0
+    schedule: str = "cosine"  # "cosine" to 0, "constant", or "step": × step_factor every step_epochs
+    step_epochs: int = 5
+    step_factor: float = 0.2
+    crop: int = 0  # pixels of zero padding of which a random crop is taken
+    flip: bool = False  # left and right, at random
+    smoothing: float = 0.0  # of labels
+    init: str = "he"  # "he" or "xavier"
+    class_weights: str = "none"  # "balanced": each class weighs alike in the loss
+    restarts: int = 0  # MetaQNN: begin again with rate × 0.4 while the first epoch is no better than chance
+
+
+RECIPES = {
+    # For searches of minutes: few steps at a high rate, so that networks differ in how fast they learn.
+    "quick": Recipe(epochs=3, batch=64, rate=0.1, warmup=0.1),
+    # Zoph & Le 2017, section 4.1: 50 epochs, Nesterov momentum, rate 0.1, weight decay 1e-4, crop and flip.
+    "zoph2017": Recipe(epochs=50, batch=128, rate=0.1, decay=1e-4, schedule="constant", crop=4, flip=True),
+    # Baker et al. 2017, section 5: 20 epochs, Adam 1e-3 × 0.2 every 5 epochs, batch 128, Xavier, restarts.
+    "metaqnn": Recipe(
+        epochs=20, batch=128, optimizer="adam", rate=1e-3, decay=0.0, schedule="step", init="xavier", restarts=5
+    ),
+}

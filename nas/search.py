@@ -1,0 +1,197 @@
+"""The loop: ask, train, tell, in the order of a virtual clock, so that any number of workers makes the same search."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from nas.errors import UserError
+from nas.ledger import Ledger, Trial
+from nas.network import Network
+from nas.pool import Job, Pool
+from nas.reward import Result, Reward
+from nas.space import Candidate, Child, Space
+
+BLOCK = 3e5  # what a block costs beside its multiply-adds, in multiply-adds an image; sets only who is told when
+
+
+class Controller(Protocol):
+    """What answers: made as `Reinforce(space, seed, length, **parameters)`, a function of its seed and its tells."""
+
+    def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
+        """A candidate for this trial, drawn from (seed, trial); changes nothing. pending: asked and not yet told."""
+
+    def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
+        """Learn from a trial, repeats too; the reward is None for a failed child."""
+
+
+class Search:
+    """One search, new or continued; `run` yields its trials as they finish.
+
+    Trial t is asked when one of `window` virtual workers is free, after all trials that have virtually ended by then
+    were told, and before any other is. How long a trial lasts there follows from its network alone, so the sequence of
+    asks and tells is a function of space, controller, seed, window and results, and of no machine.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        controller: Controller,
+        pool: Pool,
+        ledger: Ledger,
+        reward: Reward,
+        *,
+        seed: int,
+        window: int,
+        trials: int,
+        epochs: int = 1,
+        unique: float = math.inf,
+        seconds: float = math.inf,
+        device_seconds: float = math.inf,
+        patience: int = 1_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.space, self.controller, self.pool, self.ledger, self.reward = space, controller, pool, ledger, reward
+        self.seed, self.window, self.epochs = seed, window, epochs
+        self.trials, self.unique, self.seconds, self.device_seconds = trials, unique, seconds, device_seconds
+        self.patience, self.clock = patience, clock
+        self.recorded = {trial.trial: trial for trial in ledger.trials}
+        self.finished: dict[int, Trial] = {}  # by number; also those that are not told yet
+        self.pending: dict[int, Candidate] = {}  # asked and not told
+        self.told: dict[str, int] = {}  # the key of each network told -> the trial that trained it
+        self.under_way: dict[str, tuple[float, int]] = {}  # key -> virtual end, trial
+        self.same: dict[int, int] = {}  # repeats of networks under way -> the trial that trains it
+        self.ends: list[tuple[float, int]] = []  # heap of virtual ends of the pending trials
+        self.now = 0.0  # on the virtual clock
+        self.asked = self.trained = self.repeats = 0  # trials, networks trained, repeats in a row
+        self.spent = 0.0  # device seconds of told trials
+        self.begun = clock() - max((trial.at for trial in ledger.trials), default=0.0)
+
+    def run(self) -> Iterator[Trial]:
+        """Search until a budget ends or all is repeats; yields each new trial once it is on the disk."""
+        while True:
+            while len(self.ends) < self.window and not self.why_done():
+                yield from self._ask()
+            if not self.ends:
+                return
+            self.now, _ = self.ends[0]
+            while self.ends and self.ends[0][0] <= self.now:
+                _, trial = heapq.heappop(self.ends)
+                yield from self._finish(trial)
+                self._tell(trial)
+
+    def why_done(self) -> str:
+        """Which budget has ended, as a sentence's end; empty while none has."""
+        if self.asked >= self.trials:
+            return f"all {self.trials} trials are done"
+        if self.trained >= self.unique:
+            return f"{self.unique:g} networks are trained"
+        if self.repeats >= self.patience:
+            return f"the last {self.repeats} trials were all repeats: the controller or the space has nothing new"
+        if self.clock() - self.begun >= self.seconds:
+            return f"{self.seconds / 3600:g} hours are over"
+        if self.spent >= self.device_seconds:
+            return f"{self.device_seconds / 3600:g} device hours are spent"
+        return ""
+
+    def _ask(self) -> Iterator[Trial]:
+        trial = self.asked
+        candidate = self._candidate(trial)
+        self.asked += 1
+        key = candidate.key
+        self.pending[trial] = candidate
+        if key in self.told:
+            self.repeats += 1
+            yield from self._record(self._repeat(trial, self.told[key]))
+            self._tell(trial)
+        elif key in self.under_way:
+            self.repeats += 1
+            end, self.same[trial] = self.under_way[key]
+            heapq.heappush(self.ends, (end, trial))
+        else:
+            self.repeats = 0
+            yield from self._begin(trial, candidate)
+
+    def _begin(self, trial: int, candidate: Candidate) -> Iterator[Trial]:
+        """Send a new network to the pool; one that cannot be built is a failed trial at once."""
+        try:
+            end = self.now + self._duration(candidate.network)
+        except UserError as error:
+            yield from self._record(self._trial(trial, Result(error=f"refused: {error}")))
+            self._tell(trial)
+            return
+        self.trained += 1
+        self.under_way[candidate.key] = (end, trial)
+        heapq.heappush(self.ends, (end, trial))
+        if trial in self.recorded:
+            self.finished[trial] = self.recorded[trial]
+        else:
+            self.pool.submit(Job(trial, candidate.answers, child_seed(self.seed, candidate.key)))
+
+    def _candidate(self, trial: int) -> Candidate:
+        """What the ledger has for this trial, else what the controller answers."""
+        recorded = self.recorded.get(trial)
+        if recorded is None:
+            return self.controller.ask(trial, list(self.pending.values()))
+        candidate = self.space.replay(recorded.answers, trial)
+        if candidate.key != recorded.key:
+            raise UserError(
+                f"{self.ledger.path}, trial {trial}: found network {recorded.key}, expected {candidate.key} from its "
+                "answers; the space's code has changed since: restore it, or choose another --out"
+            )
+        return candidate
+
+    def _finish(self, trial: int) -> Iterator[Trial]:
+        """Wait until this trial's result is there, recording whatever arrives meanwhile."""
+        if trial in self.same:
+            yield from self._record(self._repeat(trial, self.same.pop(trial)))
+        while trial not in self.finished:
+            arrived, result = self.pool.wait()
+            yield from self._record(self._trial(arrived, result))
+
+    def _tell(self, trial: int) -> None:
+        candidate, done = self.pending.pop(trial), self.finished[trial]
+        self.controller.tell(trial, candidate, done.reward)
+        if done.same_as is None:
+            self.under_way.pop(candidate.key, None)
+            self.spent += done.result.seconds if done.result else 0.0
+            if not (done.result and done.result.of_worker):
+                self.told[candidate.key] = trial
+
+    def _trial(self, number: int, result: Result) -> Trial:
+        candidate = self.pending[number]
+        value = None
+        if result.error is None:
+            value = float(self.reward(result))
+            if not math.isfinite(value):
+                value, result = None, replace(result, error=f"exception: the reward of this result is {value}")
+        return Trial(number, candidate.answers, candidate.key, value, result, result.error)
+
+    def _repeat(self, number: int, first: int) -> Trial:
+        candidate, same = self.pending[number], self.finished[first]
+        return Trial(number, candidate.answers, candidate.key, same.reward, None, same.error, first)
+
+    def _record(self, trial: Trial) -> Iterator[Trial]:
+        if trial.trial in self.recorded:
+            self.finished[trial.trial] = self.recorded[trial.trial]
+            return
+        trial = replace(trial, at=round(self.clock() - self.begun, 3))
+        self.finished[trial.trial] = trial
+        self.ledger.append(trial)
+        yield trial
+
+    def _duration(self, network: Child) -> float:
+        """Virtual time: a constant a block and each multiply-add, times epochs; one unit where nothing is known."""
+        if isinstance(network, Network) and (costs := network.costs(self.space.images)):
+            return self.epochs * (BLOCK * len(network.blocks) + costs.madds)
+        return 1.0
+
+
+def child_seed(seed: int, key: str) -> int:
+    """The seed of a child's training, from the search's seed and the network's key."""
+    return zlib.crc32(f"{seed} {key}".encode())

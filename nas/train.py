@@ -1,0 +1,224 @@
+"""One child on one device, from network to `Result`."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from nas.modules import initialise
+from nas.network import Network
+from nas.recipe import Recipe
+from nas.reward import Result
+
+if TYPE_CHECKING:
+    from nas.data import Data
+    from nas.space import Child
+
+
+class Resident:
+    """A data set where a device trains on it: uint8 on the device, or on the host if it does not fit there."""
+
+    def __init__(self, data: Data, device: str) -> None:
+        self.device = torch.device(device)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the cache is mapped read-only, and nothing here writes to it
+            self.pixels = torch.from_numpy(data.pixels)
+        if self.device.type == "cuda":
+            fits = data.pixels.nbytes < 0.5 * torch.cuda.mem_get_info(self.device)[0]
+            self.pixels = self.pixels.to(self.device) if fits else self.pixels.pin_memory()
+        self.labels = torch.from_numpy(np.array(data.labels)).to(self.device)
+        self.train = torch.from_numpy(np.array(data.train)).to(self.pixels.device)
+        self.valid = torch.from_numpy(np.array(data.valid)).to(self.pixels.device)
+        self.mean = torch.tensor(data.mean, device=self.device).view(1, -1, 1, 1) * 255
+        self.std = torch.tensor(data.std, device=self.device).view(1, -1, 1, 1) * 255
+        self.images = data.images
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """indices (B,): pixels uint8 (B, C, H, W) and labels int64 (B,), on the device."""
+        pixels = self.pixels[indices].to(self.device, non_blocking=True)
+        return pixels, self.labels[indices.to(self.device)]
+
+    def ready(self, pixels: Tensor, size: int) -> Tensor:
+        """pixels uint8 (B, C, H, W) to float (B, C, size, size), normalised a channel."""
+        x = pixels.contiguous(memory_format=torch.channels_last).sub(self.mean).div_(self.std)
+        return x if x.shape[-2:] == (size, size) else F.interpolate(x, (size, size), mode="bilinear", antialias=True)
+
+
+def train(network: Child, data: Resident, recipe: Recipe, seed: int, threads: int, limit: float | None) -> Result:
+    """Train a child from scratch and say how well it does on the validation images.
+
+    seed: of weights, order, augmentation and dropout; on a CPU the same seed and threads give the same result.
+    threads: of the CPU;  limit: seconds, or None.  Whatever goes wrong in the child is an error in the result.
+    """
+    begun = time.perf_counter()
+    torch.set_num_threads(threads)
+    deadline = begun + (limit or math.inf)
+    try:
+        with torch.random.fork_rng([data.device] if data.device.type == "cuda" else []):
+            result = _attempts(network, data, recipe, seed, deadline)
+    except _TooLongError as error:
+        result = Result(error=f"time limit: {limit:g} s were allowed, {error}")
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        result = Result(error=f"out of memory: {_first_line(error)}")
+    except Exception as error:
+        kind = "out of memory" if isinstance(error, RuntimeError) and "memory" in str(error) else "exception"
+        result = Result(error=f"{kind}: {type(error).__name__}: {_first_line(error)}")
+    return replace(result, seconds=round(time.perf_counter() - begun, 3))
+
+
+def _attempts(network: Child, data: Resident, recipe: Recipe, seed: int, deadline: float) -> Result:
+    """Begin again at a lower rate while the first epoch is no better than chance (Baker et al. 2017, section 5.1)."""
+    rate = recipe.rate
+    for attempt in range(recipe.restarts + 1):
+        result = _attempt(network, data, recipe, rate, seed + attempt, deadline, attempt < recipe.restarts)
+        if result is not None:
+            return result
+        rate *= 0.4
+    raise AssertionError("the last attempt always gives a result")
+
+
+def _attempt(
+    network: Child, data: Resident, recipe: Recipe, rate: float, seed: int, deadline: float, may_restart: bool
+) -> Result | None:
+    """One training from fresh weights; None if it may begin again and its first epoch was no better than chance."""
+    training = _Training(network, data, recipe, rate, seed)
+    accuracy, loss = [], []
+    for epoch in range(recipe.epochs):
+        training.epoch(epoch, deadline)
+        counts, nats = evaluate(training.model, network.input_size, data)
+        accuracy.append(round(float(counts.trace() / counts.sum()), 6))
+        loss.append(round(nats, 6))
+        if not math.isfinite(nats):
+            return Result(tuple(accuracy), error=f"diverged: the validation loss is {nats} after epoch {epoch + 1}")
+        if epoch == 0 and may_restart and accuracy[0] <= 1.5 / data.images.classes:
+            return None
+    params, madds = _costs(network, training.model, data)
+    return Result(tuple(accuracy), tuple(loss), params, madds, confusion=tuple(map(tuple, counts.tolist())))
+
+
+class _Training:
+    """A model on its way: fresh weights, its optimizer, and one epoch after the other."""
+
+    def __init__(self, network: Child, data: Resident, recipe: Recipe, rate: float, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.model = network.module(data.images)
+        initialise(self.model, recipe.init)
+        self.model.to(data.device, memory_format=torch.channels_last)
+        self.optimizer = _optimizer(self.model, recipe, rate)
+        self.size, self.data, self.recipe, self.rate = network.input_size, data, recipe, rate
+        self.weight = _class_weights(data, recipe)
+        self.batch = min(recipe.batch, len(data.train))
+
+    def epoch(self, number: int, deadline: float) -> None:
+        """One pass over the training images in a new order; what does not fill a last batch waits for the next."""
+        self.model.train()
+        train = self.data.train
+        order = train[torch.randperm(len(train)).to(train.device)]
+        steps = len(train) // self.batch
+        for step in range(steps):
+            if time.perf_counter() > deadline:
+                raise _TooLongError(f"epoch {number + 1} of {self.recipe.epochs} was under way")
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate * schedule(self.recipe, number * steps + step, steps)
+            self._step(*self.data.batch(order[step * self.batch : (step + 1) * self.batch]))
+
+    def _step(self, pixels: Tensor, labels: Tensor) -> None:
+        x = self.data.ready(augment(pixels, self.recipe.crop, self.recipe.flip), self.size)
+        with _autocast(self.data.device):
+            logits = self.model(x)
+        loss = F.cross_entropy(logits.float(), labels, self.weight, label_smoothing=self.recipe.smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, size: int, data: Resident) -> tuple[Tensor, float]:
+    """Counts int64 (K true classes, K predicted ones) and mean cross entropy in nats on the validation images."""
+    model.eval()
+    classes = data.images.classes
+    counts = torch.zeros(classes * classes, dtype=torch.int64, device=data.device)
+    loss = torch.zeros((), device=data.device)
+    for indices in torch.split(data.valid, 500):
+        pixels, labels = data.batch(indices)
+        with _autocast(data.device):
+            logits = model(data.ready(pixels, size)).float()
+        loss += F.cross_entropy(logits, labels, reduction="sum")
+        counts += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)
+    return counts.view(classes, classes).cpu(), float(loss) / len(data.valid)
+
+
+def schedule(recipe: Recipe, step: int, steps: int) -> float:
+    """The share of the highest rate at this step of the whole training; steps: in one epoch."""
+    whole = recipe.epochs * steps
+    warm = recipe.warmup * whole
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    if recipe.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / (whole - warm)))
+    if recipe.schedule == "step":
+        return float(recipe.step_factor ** (step // steps // recipe.step_epochs))
+    return 1.0
+
+
+def augment(pixels: Tensor, crop: int, flip: bool) -> Tensor:
+    """pixels uint8 (B, C, H, W), each shifted by up to `crop` pixels over zeros, and each second one mirrored."""
+    if crop:
+        n, _, height, width = pixels.shape
+        padded = F.pad(pixels, (crop, crop, crop, crop))
+        top, left = torch.randint(0, 2 * crop + 1, (2, n, 1), device=pixels.device)
+        rows = top + torch.arange(height, device=pixels.device)  # (B, H)
+        columns = left + torch.arange(width, device=pixels.device)  # (B, W)
+        images = torch.arange(n, device=pixels.device).view(n, 1, 1)
+        pixels = padded.permute(0, 2, 3, 1)[images, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    if flip:
+        mirrored = torch.rand(len(pixels), 1, 1, 1, device=pixels.device) < 0.5
+        pixels = torch.where(mirrored, pixels.flip(3), pixels)
+    return pixels
+
+
+class _TooLongError(Exception):
+    """The time limit of a child passed."""
+
+
+def _autocast(device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
+def _optimizer(model: nn.Module, recipe: Recipe, rate: float) -> torch.optim.Optimizer:
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(model.parameters(), rate, weight_decay=recipe.decay)
+    return torch.optim.SGD(model.parameters(), rate, recipe.momentum, weight_decay=recipe.decay, nesterov=True)
+
+
+def _class_weights(data: Resident, recipe: Recipe) -> Tensor | None:
+    """(K,) so that each class weighs alike, 1 on average over the images; None for no weights."""
+    if recipe.class_weights != "balanced":
+        return None
+    counts = torch.bincount(data.labels[data.train.to(data.device)], minlength=data.images.classes).clamp(min=1)
+    weights: Tensor = len(data.train) / (data.images.classes * counts.float())
+    return weights
+
+
+def _costs(network: Child, model: nn.Module, data: Resident) -> tuple[int, int]:
+    """Parameters and multiply-adds: from the network where it knows them, else counted on one image of zeros."""
+    known = network.costs(data.images) if isinstance(network, Network) else None
+    if known:
+        return known
+    one = torch.zeros(1, data.images.channels, network.input_size, network.input_size, device=data.device)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()(one)
+    return sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0][:300]
