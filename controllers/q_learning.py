@@ -1,0 +1,109 @@
+"""Tabular Q-learning with ε-greedy exploration and replay: MetaQNN.
+
+Source: Baker, Gupta, Naik & Raskar, "Designing Neural Network Architectures using Reinforcement Learning", ICLR 2017.
+Departs from the paper: the table grows as states are met, in any space; ε falls with the trials, repeats included, and
+not with the unique networks; defaults are for hundreds of trials instead of thousands (`schedule="metaqnn", rate=0.01`
+are the paper's).
+A failed child counts as the lowest reward told so far. A repeat is told and replayed as any other.
+"""
+
+import random
+from collections.abc import Hashable, Sequence
+
+from nas.errors import UserError
+from nas.space import Candidate, Question, Space
+
+QTable = dict[Hashable, dict[int, float]]
+
+# (ε, for how many trials); only the proportions count, they are stretched over the search's length
+SCHEDULES = {
+    "metaqnn": ((1.0, 1500), *((e, 100) for e in (0.9, 0.8, 0.7)), *((e, 150) for e in (0.6, 0.5, 0.4, 0.3, 0.2, 0.1))),
+    "short": ((1.0, 25), *((e, 5) for e in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)), (0.1, 35)),
+}
+
+
+class QLearning:
+    """Q-values by (question, state); MetaQNN, section 4."""
+
+    def __init__(
+        self,
+        space: Space,
+        seed: int,
+        length: int,
+        rate: float = 0.1,
+        discount: float = 1.0,
+        initial: float = 0.5,
+        replays: int = 100,
+        schedule: str = "short",
+    ) -> None:
+        if schedule not in SCHEDULES:
+            raise UserError(f"q-learning: found schedule={schedule}, expected one of {', '.join(SCHEDULES)}")
+        self.space, self.seed, self.length = space, seed, length
+        self.rate, self.discount, self.initial, self.replays, self.schedule = rate, discount, initial, replays, schedule
+        self.q: QTable = {}
+        self.memory: list[tuple[list[tuple[Hashable, int]], float]] = []
+        self.lowest: float | None = None
+
+    def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
+        """Each answer greedy, or with probability ε uniform."""
+        rng = random.Random(f"{self.seed} {trial}")
+        chance = epsilon(self.schedule, trial / max(1, self.length))
+
+        def answer(question: Question) -> int:
+            if rng.random() < chance:
+                return rng.choice(question.legal)
+            row = self.q.get(state_of(question), {})
+            best = max(row.get(given, self.initial) for given in question.legal)
+            return rng.choice([given for given in question.legal if row.get(given, self.initial) == best])
+
+        return self.space.walk(answer, trial)
+
+    def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
+        """Update along the network, then along networks drawn from the memory."""
+        self.lowest = min(value for value in (reward, self.lowest, self.initial) if value is not None)
+        reward = self.lowest if reward is None else reward
+        steps = [(state_of(question), given) for question, given in candidate.decisions]
+        for question, _ in candidate.decisions:
+            row = self.q.setdefault(state_of(question), {})
+            for given in question.legal:
+                row.setdefault(given, self.initial)
+        self.memory.append((steps, reward))
+        update(self.q, steps, reward, self.rate, self.discount)
+        rng = random.Random(f"replay {self.seed} {len(self.memory)}")
+        for steps_then, reward_then in rng.choices(self.memory, k=self.replays):
+            update(self.q, steps_then, reward_then, self.rate, self.discount)
+
+
+def epsilon(schedule: str, progress: float) -> float:
+    """ε after this share of the search (MetaQNN, table 2); the last one from the end on."""
+    stages = SCHEDULES[schedule]
+    whole = sum(trials for _, trials in stages)
+    end = 0.0
+    for value, trials in stages:
+        end += trials / whole
+        if progress < end - 1e-9:
+            return value
+    return stages[-1][0]
+
+
+def state_of(question: Question) -> Hashable:
+    """What a row of the table is for: which choice is asked, and what is known of the state."""
+    return question.choice.name, question.state
+
+
+def update(
+    q: QTable, steps: Sequence[tuple[Hashable, int]], reward: float, rate: float = 0.01, discount: float = 1.0
+) -> None:
+    """Move the values of one network's steps toward its reward, in place, the last step first.
+
+    Baker et al. 2017, equation 3, with no reward before the end:
+        Q(s, u) <- (1 - rate) Q(s, u) + rate · discount · max_u' Q(s', u');  the last step has `reward` for the product.
+
+    q: state -> {legal answer: value};  steps: (state, answer) in the order asked.
+    Raises KeyError for a state or an answer that q has no row or value for.
+    """
+    target = reward
+    for state, answer in reversed(steps):  # backwards, so that one pass takes the reward to the first question
+        row = q[state]
+        row[answer] = (1 - rate) * row[answer] + rate * target
+        target = discount * max(row.values())
