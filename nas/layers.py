@@ -53,13 +53,14 @@ class Plain:
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution without bias whose zero padding keeps the size: out = ⌈size / stride⌉. Kernels are odd."""
+    """A convolution whose zero padding keeps the size: out = ⌈size / stride⌉. Kernels are odd."""
 
     width: int
     kernel: int | tuple[int, int] = 1
     stride: int = 1
     dilation: int = 1
     groups: int = 1
+    bias: bool = False  # what a norm would undo
 
     @property
     def sides(self) -> tuple[int, int]:
@@ -73,10 +74,10 @@ class Conv:
         return Shape(self.width, -(-shape.size // self.stride))
 
     def costs(self, shape: Shape) -> Costs:
-        """Kernel × inputs a group × outputs, once a position."""
+        """Kernel × inputs a group × outputs, once a position; a bias an output if there is one."""
         height, width = self.sides
-        params = height * width * (shape.channels // self.groups) * self.width
-        return Costs(params, params * self.out(shape).size ** 2)
+        weights = height * width * (shape.channels // self.groups) * self.width
+        return Costs(weights + self.width * self.bias, weights * self.out(shape).size ** 2)
 
 
 @dataclass(frozen=True)

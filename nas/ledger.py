@@ -3,12 +3,13 @@
 The format, version 1. `ledger.jsonl` is UTF-8 text. Each line is one JSON object whose last field, "sum", is the CRC-32
 of the line as it would stand without that field, in eight hexadecimal digits. The first line is the header: "format"
 and what the search is a function of. Each further line is a trial, in the order in which they finished: "trial",
-"answers", "key", "reward", "error", "same_as", "at" and, for a child that was trained, its result.
+"answers", "key", "network", "reward", "error", "same_as", "at" and, for a child that was trained, its result.
 A line that the end of the file cuts off is a write that a crash interrupted: it is dropped.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -32,6 +33,7 @@ class Trial:
     trial: int
     answers: tuple[int, ...]
     key: str
+    network: str  # the network as written
     reward: float | None  # None for a failed child
     result: Result | None  # None for a repeat
     error: str | None = None
@@ -40,39 +42,46 @@ class Trial:
 
 
 class Ledger:
-    """An open ledger, locked for this process; `trials` is what was in it when it was opened."""
+    """An open ledger, locked for this process; `header` and `trials` are what was in it when it was opened.
 
-    def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
-        """Begin a ledger with this header, or continue the one that lies there.
+    Raises UserError if it cannot be written, if another process has it open, or if it is damaged.
+    """
 
-        Raises UserError if another process has it open, if its header differs, or if it is damaged.
-        """
+    def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
-        _make(folder)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab")
         except OSError as error:
             raise UserError(
-                f"{self.path}: found {error.strerror}, expected a file to write; choose another --out"
+                f"{folder}: found {error.strerror}, expected a folder to write to; choose another --out"
             ) from None
         _lock(self._file.fileno(), folder)
-        found, self.trials, whole = _parse(self.path)
+        self.header, self.trials, whole = _parse(self.path)
         if whole < self.path.stat().st_size:
             os.truncate(self.path, whole)  # the torn last line
-        if found is None:
-            self.header = {"format": FORMAT, **header}
-            self._write(self.header)
-            _sync_folder(folder)
-        else:
-            self.header = found
-            _compare(folder, found, {"format": FORMAT, **header})
+
+    def check(self, header: Mapping[str, Any]) -> None:
+        """Raise UserError if the search that lies here has another header; "length" is its own affair."""
+        if self.header is not None:
+            _compare(self.path.parent, self.header, {"format": FORMAT, **header})
+
+    def begin(self, header: Mapping[str, Any]) -> None:
+        """Write the header of a new search."""
+        self.header = {"format": FORMAT, **header}
+        self._write(self.header)
+        _sync_folder(self.path.parent)
 
     def append(self, trial: Trial) -> None:
         """Write one finished trial; it is on the disk when this returns."""
         self._write(_as_line(trial))
 
     def close(self) -> None:
-        """Release the lock."""
+        """Release the lock; a search that never began leaves nothing behind."""
+        if self.header is None:
+            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.path.parent.rmdir()
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -115,15 +124,6 @@ def unsealed(line: bytes) -> dict[str, Any]:
         raise ValueError("its checksum is missing or wrong")
     record: dict[str, Any] = json.loads(whole)
     return record
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{folder}: found {error.strerror}, expected a folder to write to; choose another --out"
-        ) from None
 
 
 def _lock(descriptor: int, folder: Path) -> None:
@@ -187,8 +187,8 @@ def _as_trial(path: Path, number: int, record: dict[str, Any]) -> Trial:
 
 
 def _compare(folder: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    for name in [*expected, *(set(found) - set(expected))]:
-        there, here = found.get(name), expected.get(name)
+    for name, here in expected.items():
+        there = found.get(name)
         if name != "length" and there != here:
             raise UserError(
                 f"{folder}: found a search with {name} {_short(there)}, expected {_short(here)} as in this command; "

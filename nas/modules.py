@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -122,6 +123,9 @@ def sequence(layers: Layers, shape: Shape) -> nn.Sequential:
     for layer in layers:
         modules.append(module(layer, shape))
         shape = layer.out(shape)
+    for before, after in itertools.pairwise(modules):
+        if isinstance(before, nn.BatchNorm2d) and isinstance(after, nn.ReLU | nn.Hardtanh):
+            after.inplace = True  # only there: what comes in from outside may be another edge's or block's input too
     return nn.Sequential(*modules)
 
 
@@ -133,7 +137,7 @@ def module(layer: Layer, shape: Shape) -> nn.Module:  # noqa: PLR0911 - a line a
         case Norm():
             return nn.BatchNorm2d(shape.channels)
         case Relu(cap):
-            return nn.ReLU(inplace=True) if cap is None else nn.Hardtanh(0.0, cap, inplace=True)
+            return nn.ReLU() if cap is None else nn.Hardtanh(0.0, cap)
         case Pool():
             return _pool(layer)
         case GlobalPool():
@@ -181,7 +185,7 @@ def _conv(layer: Conv, shape: Shape) -> nn.Conv2d:
     height, width = layer.sides
     padding = (layer.dilation * (height // 2), layer.dilation * (width // 2))
     return nn.Conv2d(
-        shape.channels, layer.width, (height, width), layer.stride, padding, layer.dilation, layer.groups, bias=False
+        shape.channels, layer.width, (height, width), layer.stride, padding, layer.dilation, layer.groups, layer.bias
     )
 
 

@@ -55,7 +55,7 @@ class Training:
     """Trains the children of one search: called with a job, it gives a result. It travels to workers whole."""
 
     space: Space
-    load: Callable[[], Data]
+    data: Data | None  # None while it travels apart
     recipe: Recipe
     device: str
     threads: int
@@ -64,11 +64,12 @@ class Training:
     _resident: Resident | None = None
 
     def prepare(self) -> Resident:
-        """The data, on the device; loaded at the first call."""
+        """The data, on the device from the first call on."""
         from nas.train import Resident
 
         if self._resident is None:
-            self._resident = Resident(self.load(), self.device)
+            assert self.data is not None
+            self._resident = Resident(self.data, self.device)
         return self._resident
 
     def __call__(self, job: Job) -> Result:
@@ -111,7 +112,7 @@ class RayPool:
     """
 
     def __init__(
-        self, training: Training, workers: int | None, gpus_per_worker: float = 1.0, address: str | None = None
+        self, training: Training, workers: int | None = None, gpus_per_worker: float = 1.0, address: str | None = None
     ) -> None:
         self._limit = training.limit
         self._queue: deque[tuple[Job, int]] = deque()  # with how often it was tried
@@ -121,8 +122,8 @@ class RayPool:
         _connect(address, workers)
         self._gpus = _gpus(training.device, gpus_per_worker)
         self.workers = workers or _room(self._gpus)
-        self._data = ray().put(training.load()) if address else None
-        self._training = _by_value(training)
+        self._data = ray().put(training.data.in_memory()) if address and training.data else None
+        self._training = _by_value(replace(training, data=None) if address else training)
         self._actor = ray().remote(Worker)
         for _ in range(self.workers):
             self._start()
@@ -209,7 +210,7 @@ class Worker:
         sys.path[:] = [p for p in sys.path if p not in driver_paths] + [p for p in driver_paths if p in sys.path]
         self._train: Training = pickle.loads(training)  # made by the driver of this very search
         if data is not None:
-            self._train = replace(self._train, load=lambda: data)
+            self._train = replace(self._train, data=data)
 
     def ready(self) -> None:
         """Import torch and load the data, so that a child's time is its own."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Recipe:
     """The settings of one training; `--recipe quick:rate=0.02` sets single fields."""
 
-    epochs: int = 3
+    epochs: int = 1
     batch: int = 64  # images a step
     optimizer: str = "sgd"  # "sgd" with Nesterov momentum, or "adam"
     rate: float = 0.1  # the highest learning rate
@@ -29,7 +29,7 @@ class Recipe:
 
 RECIPES = {
     # For searches of minutes: few steps at a high rate, so that networks differ in how fast they learn.
-    "quick": Recipe(epochs=3, batch=64, rate=0.1, warmup=0.1),
+    "quick": Recipe(rate=0.2, warmup=0.1),
     # Zoph & Le 2017, section 4.1: 50 epochs, Nesterov momentum, rate 0.1, weight decay 1e-4, crop and flip.
     "zoph2017": Recipe(epochs=50, batch=128, rate=0.1, decay=1e-4, schedule="constant", crop=4, flip=True),
     # Baker et al. 2017, section 5: 20 epochs, Adam 1e-3 × 0.2 every 5 epochs, batch 128, Xavier, restarts.

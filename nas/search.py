@@ -6,16 +6,24 @@ import heapq
 import math
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nas.errors import UserError
 from nas.ledger import Ledger, Trial
 from nas.network import Network
-from nas.pool import Job, Pool
-from nas.reward import Result, Reward
-from nas.space import Candidate, Child, Space
+from nas.pool import Job, Pool, RayPool, Training
+from nas.recipe import RECIPES, Recipe
+from nas.reward import Result, Reward, accuracy
+from nas.space import Candidate, Child, Limit, Space
+
+if TYPE_CHECKING:
+    from nas.data import Data
+
+THREADS = 1  # of the CPU, a child; other numbers give other sums, so it is part of the search
 
 BLOCK = 3e5  # what a block costs beside its multiply-adds, in multiply-adds an image; sets only who is told when
 
@@ -30,7 +38,79 @@ class Controller(Protocol):
         """Learn from a trial, repeats too; the reward is None for a failed child."""
 
 
-class Search:
+def search(
+    space: Space,
+    controller: Callable[..., Controller],
+    data: Data,
+    out: Path | str,
+    *,
+    trials: int = 200,
+    parameters: Mapping[str, Any] | None = None,
+    recipe: Recipe = RECIPES["quick"],
+    reward: Reward = accuracy,
+    seed: int = 0,
+    window: int | None = None,
+    limits: Mapping[str, Limit] | None = None,
+    child_timeout: float | None = None,
+    device: str = "auto",
+    pool: Callable[[Training], Pool] = RayPool,
+    **budgets: Any,
+) -> Generator[Trial, None, str]:
+    """Search `out` on, or begin there: yields each new trial once it is on the disk; its value is why it ended.
+
+    parameters: of the controller.  window: trials under way at once, max(8, 2 × workers) unless set.
+    limits: by choice, how its options grow with the trials.  child_timeout: seconds.
+    pool: `Serial`, or `RayPool`, with arguments of its own as in partial(RayPool, workers=4).
+    budgets: `unique`, `seconds`, ... of `Loop`.
+    Raises UserError if `out` holds another search, or for whatever else a user can mend.
+    """
+    parameters = dict(parameters or {})
+    space = space.on(data.images, limits)
+    header = _header(space, controller, data, parameters, recipe, reward, seed, child_timeout)
+    with Ledger(Path(out)) as ledger, ExitStack() as stack:
+        ledger.check(header | ({"window": window} if window else {}))
+        workers = pool(Training(space, data, recipe, device, THREADS, child_timeout))
+        stack.callback(workers.close)
+        if ledger.header is None:
+            ledger.begin(header | {"window": window or max(8, 2 * workers.workers), "length": trials})
+        assert ledger.header is not None
+        answering = controller(space, seed, ledger.header["length"], **parameters)
+        loop = Loop(
+            space, answering, workers, ledger, reward,
+            seed=seed, window=ledger.header["window"], trials=trials, epochs=recipe.epochs, **budgets,
+        )  # fmt: skip
+        return (yield from loop.run())
+
+
+def _header(
+    space: Space,
+    controller: Callable[..., Controller],
+    data: Data,
+    parameters: Mapping[str, Any],
+    recipe: Recipe,
+    reward: Reward,
+    seed: int,
+    child_timeout: float | None,
+) -> dict[str, Any]:
+    """What a search is a function of, as its ledger's first line has it."""
+    return {
+        "space": repr(space),
+        "choices": {name: [repr(option) for option in choice.options] for name, choice in space.choices.items()},
+        "limits": {name: list(limit) for name, limit in space.limits.items()},
+        "controller": getattr(controller, "__name__", repr(controller)),
+        "parameters": dict(parameters),
+        "data": data.name,
+        "images": len(data.train) + len(data.valid),
+        "fingerprint": data.fingerprint,
+        "recipe": asdict(recipe),
+        "reward": getattr(reward, "__name__", repr(reward)),
+        "seed": seed,
+        "threads": THREADS,
+        "child_timeout": child_timeout,
+    }
+
+
+class Loop:
     """One search, new or continued; `run` yields its trials as they finish.
 
     Trial t is asked when one of `window` virtual workers is free, after all trials that have virtually ended by then
@@ -72,13 +152,13 @@ class Search:
         self.spent = 0.0  # device seconds of told trials
         self.begun = clock() - max((trial.at for trial in ledger.trials), default=0.0)
 
-    def run(self) -> Iterator[Trial]:
-        """Search until a budget ends or all is repeats; yields each new trial once it is on the disk."""
+    def run(self) -> Generator[Trial, None, str]:
+        """Search until a budget ends or all is repeats; yields each trial once it is on the disk, says why it ended."""
         while True:
             while len(self.ends) < self.window and not self.why_done():
                 yield from self._ask()
             if not self.ends:
-                return
+                return self.why_done()
             self.now, _ = self.ends[0]
             while self.ends and self.ends[0][0] <= self.now:
                 _, trial = heapq.heappop(self.ends)
@@ -164,17 +244,28 @@ class Search:
                 self.told[candidate.key] = trial
 
     def _trial(self, number: int, result: Result) -> Trial:
-        candidate = self.pending[number]
         value = None
         if result.error is None:
             value = float(self.reward(result))
             if not math.isfinite(value):
                 value, result = None, replace(result, error=f"exception: the reward of this result is {value}")
-        return Trial(number, candidate.answers, candidate.key, value, result, result.error)
+        return self._line(number, value, result.error, result)
 
     def _repeat(self, number: int, first: int) -> Trial:
-        candidate, same = self.pending[number], self.finished[first]
-        return Trial(number, candidate.answers, candidate.key, same.reward, None, same.error, first)
+        same = self.finished[first]
+        return self._line(number, same.reward, same.error, same_as=first)
+
+    def _line(
+        self,
+        number: int,
+        reward: float | None,
+        error: str | None,
+        result: Result | None = None,
+        same_as: int | None = None,
+    ) -> Trial:
+        candidate = self.pending[number]
+        written = getattr(candidate.network, "written", repr(candidate.network))
+        return Trial(number, candidate.answers, candidate.key, written, reward, result, error, same_as)
 
     def _record(self, trial: Trial) -> Iterator[Trial]:
         if trial.trial in self.recorded:

@@ -207,6 +207,10 @@ class Space:
             value.name = name
         super().__setattr__(name, value)
 
+    def __repr__(self) -> str:
+        given = [f"{name}={value}" for name, value in vars(self).items() if isinstance(value, bool | int | float | str)]
+        return f"{type(self).__name__}({', '.join(given)})"
+
     def on(self, images: Images, limits: Mapping[str, Limit] | None = None) -> Self:
         """The same space for these images and under these limits.
 

@@ -1,0 +1,181 @@
+"""Images in folders, one folder a class: which there are, what their headers say, their pixels.
+
+Files may have any size, mode and EXIF orientation. Pixels are the upright centre square, scaled; they are grey if every
+file is (alpha is dropped, 16 bits become 8), else RGB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Progress = Callable[[int, int], None]  # called with how many images are done and how many there are
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # those of ImageFolder
+GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N")
+BLOCK = 512  # headers read between two reports of progress
+
+
+class Files(NamedTuple):
+    """The images of a folder. parts: "train", and "valid" and "test" if there, each a list of (path, label)."""
+
+    classes: tuple[str, ...]
+    parts: dict[str, list[tuple[str, int]]]
+    state: str  # a hash of the paths, sizes and times of change
+
+
+def listing(path: Path) -> Files:
+    """The images under `path`; classes are the sorted names of its folders, hidden files and folders are left out.
+
+    `path/train` is respected where `path/val` or `path/test` lies beside it. Raises UserError for a folder without
+    two classes, and for a class in val/ or test/ that train/ has not.
+    """
+    if not path.is_dir():
+        raise UserError(f"folder:{path}: found no such folder, expected one folder a class in it; check the path")
+    places = _places(path)
+    classes = _folders(places["train"])
+    if len(classes) < 2:
+        found = f"one class folder ({classes[0]})" if classes else "no class folder"
+        raise UserError(
+            f"folder:{places['train']}: found {found}, expected two or more, each with the images of one class; "
+            "give the folder that holds the class folders"
+        )
+    parts = {part: _labelled(place, classes) for part, place in places.items()}
+    return Files(classes, parts, _state(parts))
+
+
+def look(files: Files, progress: Progress | None = None) -> tuple[int, bool]:
+    """The median short side in pixels, and whether all are grey, from the headers of all but the test images.
+
+    Files whose header cannot be read are passed over here; `reader` lists them. Raises UserError if all are such.
+    """
+    paths = [path for part, found in files.parts.items() if part != "test" for path, _ in found]
+    known = []
+    with warnings.catch_warnings(action="ignore"):
+        for start in range(0, len(paths), BLOCK):
+            known += [header for header in map(_header, paths[start : start + BLOCK]) if header]
+            if progress:
+                progress(min(start + BLOCK, len(paths)), len(paths))
+    if not known:
+        raise UserError(f"{Path(paths[0]).parent}: found no readable image, expected files that Pillow can open")
+    sides = sorted(side for side, _ in known)
+    return sides[len(sides) // 2], all(grey for _, grey in known)
+
+
+def reader(
+    size: int, grey: bool, threads: int, unreadable: list[str]
+) -> Callable[[Sequence[str]], tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]]:
+    """A function from n paths to their images, uint8 (readable, C, size, size), and which were readable, bool (n,).
+
+    What cannot be read is added to `unreadable`, with the reason.
+    """
+
+    def attempt(path: str) -> npt.NDArray[np.uint8] | str:
+        try:
+            return pixels(path, size, grey)
+        except Exception as error:  # Pillow's plugins raise nearly anything at bytes they do not expect
+            return f"{path}: {'not an image' if 'cannot identify' in str(error) else error}"
+
+    def read(paths: Sequence[str]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+        # Pillow warns of odd headers that it reads well all the same
+        with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(threads) as pool:
+            found = list((pool.map if threads > 1 else map)(attempt, paths))
+        unreadable.extend(item for item in found if isinstance(item, str))
+        images = [item for item in found if not isinstance(item, str)]
+        readable = np.array([not isinstance(item, str) for item in found], dtype=bool)
+        return np.array(images, dtype=np.uint8).reshape(-1, 1 if grey else 3, size, size), readable
+
+    return read
+
+
+def pixels(path: str, size: int, grey: bool) -> npt.NDArray[np.uint8]:
+    """One file as uint8 (C, size, size), C 1 if `grey`, else 3: upright, its centre square, scaled (bilinear)."""
+    from PIL import Image, ImageOps
+
+    mode = "L" if grey else "RGB"
+    with Image.open(path) as file:
+        file.draft(mode, (2 * size, 2 * size))  # a JPEG is decoded to a half, quarter or eighth where that is enough
+        upright = ImageOps.exif_transpose(file)
+        side = min(upright.size)
+        left, top = (upright.width - side) // 2, (upright.height - side) // 2
+        square = _eight_bits(upright.crop((left, top, left + side, top + side))).convert(mode)
+    scaled = np.asarray(square.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
+    return scaled[None] if grey else scaled.transpose(2, 0, 1)
+
+
+def _eight_bits(image: Image) -> Image:
+    from PIL import Image
+
+    if image.mode == "F":
+        raise ValueError("floating-point pixels, whose range is not known; save the file with 8 bits a channel")
+    if not image.mode.startswith("I"):
+        return image
+    high = np.asarray(image).astype(np.int64) >> 8  # Pillow's own conversion cuts off at 255 instead
+    return Image.fromarray(high.clip(0, 255).astype(np.uint8))
+
+
+def _header(path: str) -> tuple[int, bool] | None:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as file:
+            return min(file.size), file.mode in GREY
+    except Exception:  # as in `reader`
+        return None
+
+
+def _places(path: Path) -> dict[str, Path]:
+    beside = {part: path / name for part, name in (("valid", "val"), ("test", "test")) if (path / name).is_dir()}
+    return {"train": path / "train", **beside} if beside and (path / "train").is_dir() else {"train": path}
+
+
+def _folders(path: Path) -> tuple[str, ...]:
+    return tuple(sorted(at.name for at in path.iterdir() if at.is_dir() and not at.name.startswith(".")))
+
+
+def _labelled(path: Path, classes: tuple[str, ...]) -> list[tuple[str, int]]:
+    strange = [name for name in _folders(path) if name not in classes]
+    if strange:
+        raise UserError(
+            f"folder:{path}: found the class {strange[0]!r}, expected only classes that train/ has; "
+            "rename it, or give train/ images of it"
+        )
+    found = [(image, label) for label, name in enumerate(classes) for image in sorted(_images(path / name))]
+    if not found:
+        raise UserError(
+            f"folder:{path}: found no image, expected files ending in {', '.join(EXTENSIONS)} in one folder a class; "
+            "put them there, or remove the folder"
+        )
+    return found
+
+
+def _images(path: Path) -> Iterator[str]:
+    for at, folders, names in os.walk(path, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (str(Path(at, n)) for n in names if n.lower().endswith(EXTENSIONS) and not n.startswith("."))
+
+
+def _state(parts: dict[str, list[tuple[str, int]]]) -> str:
+    digest = hashlib.sha256()
+    for part, found in parts.items():
+        for path, label in found:
+            try:
+                stat = Path(path).stat()
+                seen = (stat.st_size, stat.st_mtime_ns)
+            except OSError:  # a link to nowhere: `reader` will list it
+                seen = (-1, -1)
+            digest.update(repr((part, label, path, *seen)).encode())
+    return digest.hexdigest()

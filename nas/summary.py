@@ -1,0 +1,87 @@
+"""What a search found: its best networks, how sure their accuracies are, and what random sampling would have found."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.ledger import Trial
+from nas.space import Candidate, Space
+
+WALKS = 2_000  # random networks whose rewards are predicted
+RIDGE = 1.0
+
+Floats = npt.NDArray[np.float64]
+
+
+def best(trials: Sequence[Trial], most: int = 5) -> list[Trial]:
+    """The networks with the highest rewards, each once, the earlier first where rewards are equal."""
+    trained = [trial for trial in trials if trial.reward is not None and trial.same_as is None]
+    return sorted(trained, key=lambda trial: (-(trial.reward or 0.0), trial.trial))[:most]
+
+
+def interval(accuracy: float, images: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of an accuracy measured on so many images (Wilson 1927)."""
+    z = 1.96
+    middle = (accuracy + z * z / (2 * images)) / (1 + z * z / images)
+    half = z / (1 + z * z / images) * math.sqrt(accuracy * (1 - accuracy) / images + z * z / (4 * images * images))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def expected_of_random(space: Space, trials: Sequence[Trial], seed: int = 0) -> float | None:
+    """The best reward that as many random trials would be expected to find, estimated from this search's own.
+
+    A ridge regression on how often each option was answered predicts the rewards of random networks; what it leaves
+    unexplained, out of sample, is added back by drawing; of these rewards it is the expected largest of as many as were
+    trained. None with fewer than ten networks trained.
+    """
+    trained = [trial for trial in trials if trial.reward is not None and trial.same_as is None]
+    if len(trained) < 10:
+        return None
+    columns = {
+        (name, option): number
+        for number, (name, option) in enumerate((n, i) for n, c in space.choices.items() for i in c.every)
+    }
+    known = _features([space.replay(trial.answers, trial.trial) for trial in trained], columns)
+    rewards = np.array([trial.reward for trial in trained], float)
+    rng = random.Random(seed)
+    unknown = _features([space.sample(rng) for _ in range(WALKS)], columns)
+    predicted, left = _ridge(known, rewards, unknown)
+    drawn = predicted + np.random.default_rng(seed).choice(left, WALKS)
+    return expected_largest(np.minimum(drawn, rewards.max()), len(trained))
+
+
+def expected_largest(values: Floats, draws: int) -> float:
+    """The mean of the largest of so many independent draws from these values.
+
+    The i-th smallest of m is the largest of n draws with probability (i / m)^n - ((i - 1) / m)^n.
+    """
+    steps = (np.arange(len(values) + 1) / len(values)) ** draws
+    return float((np.sort(values) * np.diff(steps)).sum())
+
+
+def _features(candidates: Sequence[Candidate], columns: dict[tuple[str, int], int]) -> Floats:
+    """How often each option was answered, (candidates, options)."""
+    counts = np.zeros((len(candidates), len(columns)))
+    for row, candidate in enumerate(candidates):
+        for question, answer in zip(candidate.questions, candidate.answers, strict=True):
+            column = columns.get((question.choice.name, answer))
+            if column is not None:
+                counts[row, column] += 1
+    return counts
+
+
+def _ridge(known: Floats, rewards: Floats, unknown: Floats) -> tuple[Floats, Floats]:
+    """Predictions for the unknown, and the leave-one-out residuals of the known."""
+    middle, scale = known.mean(0), known.std(0) + 1e-9
+    x = np.where(known.std(0) > 0, (known - middle) / scale, 0.0)
+    solved = np.linalg.inv(x.T @ x + RIDGE * np.eye(x.shape[1])) @ x.T
+    weights = solved @ (rewards - rewards.mean())
+    hat = np.einsum("ij,ji->i", x, solved) + 1 / len(rewards)
+    left = (rewards - rewards.mean() - x @ weights) / np.maximum(1 - hat, 0.1)
+    new = np.where(known.std(0) > 0, (unknown - middle) / scale, 0.0)
+    return rewards.mean() + new @ weights, left
