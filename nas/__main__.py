@@ -7,12 +7,15 @@ from pathlib import Path
 def main() -> None:
     """Run the command line, with this folder last on the path, where it hides none of the toolkit's packages."""
     here = {"", str(Path.cwd())}
-    if not any((Path(path or ".") / "nas" / "__main__.py").resolve() == Path(__file__).resolve() for path in here):
+    if Path(__file__).parents[1] != Path.cwd():
         sys.path[:] = [path for path in sys.path if path not in here]
-    sys.path.append(str(Path.cwd()))
-    from nas.cli import run
+    import controllers
+    import nas.cli
+    import search_spaces
 
-    run()
+    assert controllers and search_spaces  # imported before a user's folder of that name could be
+    sys.path.append(str(Path.cwd()))
+    nas.cli.run()
 
 
 if __name__ == "__main__":

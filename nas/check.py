@@ -22,7 +22,7 @@ class Report(NamedTuple):
     """A sound space, seen from outside."""
 
     examples: list[Candidate]
-    count: Count
+    size: Count
     questions: tuple[int, int]  # the fewest and the most that leave something to decide
     advice: list[str]  # what is not wrong, but worth a thought
 
@@ -98,9 +98,9 @@ def _asks_its_own(space: Space, candidate: Candidate) -> None:
         choice = question.choice
         if choice is not LINK and (choice.name not in choices or choices[choice.name].options != choice.options):
             raise UserError(
-                f"{type(space).__name__}.build: found a pick of {choice.name or 'a nameless choice'} {choice!r}, expected "
-                f"a choice that the space holds as an attribute ({', '.join(choices) or 'it holds none'}); make it one, "
-                "as in `width = Choice(16, 32)` in the class, or `self.width = Choice(16, 32)` in __init__"
+                f"{type(space).__name__}.build: found a pick of {choice.name or 'a nameless choice'} {choice!r}, "
+                f"expected a choice that the space holds as an attribute ({', '.join(choices) or 'it has none'}); make "
+                "it one, as in `width = Choice(16, 32)` in the class, or `self.width = Choice(16, 32)` in __init__"
             )
         hash(question.state)
 

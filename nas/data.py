@@ -87,8 +87,8 @@ class Data:
 
     def __getstate__(self) -> dict[str, Any]:
         """Mapped pixels travel as the name of their file, for processes of this machine."""
-        mapped = isinstance(self.pixels, np.memmap)
-        return vars(self) | ({"pixels": Path(str(self.pixels.filename))} if mapped else {})
+        file = getattr(self.pixels, "filename", None)
+        return vars(self) | ({} if file is None else {"pixels": Path(file)})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if isinstance(state["pixels"], Path):

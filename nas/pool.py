@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import pickle
@@ -206,8 +207,10 @@ class Worker:
     """The Ray actor: its process, its device context and its data outlive a child."""
 
     def __init__(self, training: bytes, data: Data | None, driver_paths: list[str]) -> None:
-        # Ray puts the driver's folders first, where a user's `controllers/` would hide the toolkit's
-        sys.path[:] = [p for p in sys.path if p not in driver_paths] + [p for p in driver_paths if p in sys.path]
+        # Ray puts the driver's folders first, where a user's `search_spaces/` would hide the toolkit's
+        sys.path[:] = [path for path in sys.path if path not in driver_paths]
+        importlib.import_module("search_spaces")
+        sys.path.extend(driver_paths)
         self._train: Training = pickle.loads(training)  # made by the driver of this very search
         if data is not None:
             self._train = replace(self._train, data=data)

@@ -1,0 +1,380 @@
+"""The command line; the one place that knows every other. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Generator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from nas.errors import UserError
+
+if TYPE_CHECKING:
+    from nas.data import Data
+    from nas.ledger import Trial
+    from nas.pool import Pool, Training
+    from nas.recipe import Recipe
+    from nas.space import Space
+
+app = typer.Typer(
+    help="Find convolutional networks by reinforcement learning.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+console = Console(highlight=False, soft_wrap=True)
+
+
+def run() -> None:
+    """The command line, its mistakes as one message and exit status 2, Ctrl-C as 130."""
+    try:
+        app()
+    except UserError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"nas: {error}", markup=False, style="red")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nnas: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+SpaceName = Annotated[
+    str, typer.Argument(metavar="SPACE", help="A built-in (see `nas spaces`), file.py:Class or module:Class; NAME:depth=18 sets a parameter.")
+]
+DataName = Annotated[
+    str, typer.Option("--data", "-d", help="digits, cifar10, cifar100, mnist, fashion-mnist, svhn, folder:PATH or npz:PATH.")
+]
+
+
+@app.command()
+def search(
+    space: SpaceName = "chain",
+    controller: Annotated[str, typer.Option("--controller", "-c", help="A built-in (see `nas controllers`) or file.py:Class.")] = "reinforce",
+    data: DataName = "digits",
+    trials: Annotated[int, typer.Option("--trials", "-n", min=1, help="How many trials in all, repeats included.")] = 200,
+    unique: Annotated[int | None, typer.Option(min=1, help="End after so many different networks.")] = None,
+    hours: Annotated[float | None, typer.Option(min=0, help="End after so many hours, interruptions left out.")] = None,
+    device_hours: Annotated[float | None, typer.Option(min=0, help="End after so many hours of training, summed over workers.")] = None,
+    patience: Annotated[int, typer.Option(min=1, help="End after so many repeats in a row.")] = 1000,
+    workers: Annotated[str, typer.Option("--workers", "-w", help="Children trained at once, or auto: all that the machine or cluster has; 0: in this process, without Ray.")] = "auto",
+    gpus_per_worker: Annotated[float, typer.Option(min=0.01, help="Share of a GPU for each worker, where there are GPUs.")] = 1.0,
+    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster, as host:port or auto.")] = None,
+    window: Annotated[int | None, typer.Option(min=1, help="Trials under way at once; max(8, 2 x workers) unless set.  Part of the search.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the controller and the children.")] = 0,
+    epochs: Annotated[int | None, typer.Option("--epochs", "-e", min=1, help="Of each child's training, instead of the recipe's.")] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="A stratified part of the training images, for quick searches.")] = None,
+    recipe: Annotated[str, typer.Option(help="How children are trained: quick, zoph2017 or metaqnn; NAME:rate=0.02,flip=true sets fields.")] = "quick",
+    reward: Annotated[str, typer.Option(help="accuracy, cubed, negative-loss, balanced-accuracy, macro-f1, or module:function.")] = "accuracy",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    child_timeout: Annotated[float | None, typer.Option(min=0, help="Seconds that a child may train.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the controller; may be repeated.")] = None,
+    image_size: Annotated[int | None, typer.Option(min=1, help="Pixels a side to which a folder's images are decoded.")] = None,
+    skip_corrupt: Annotated[bool, typer.Option("--skip-corrupt", help="Go on without a folder's unreadable files.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The search's folder; runs/SPACE-CONTROLLER-DATA-seedN unless set.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Train ten random children and estimate the whole.")] = False,
+) -> None:  # fmt: skip
+    """Search for a network; the same command again goes on with a search that was stopped, or has fewer trials."""
+    from nas import names
+
+    found_space = names.space(space)
+    kind, parameters = names.controller(controller, settings or [])
+    chosen = names.recipe(recipe, epochs)
+    wanted = names.reward(reward)
+    count = _workers(workers)
+    _check_device(device)
+    images_here = _load(found_space, data, images, image_size, skip_corrupt)
+    _sound(found_space, images_here)
+    if dry_run:
+        _dry_run(found_space, images_here, chosen, trials, device, child_timeout)
+        return
+    folder = out or Path("runs") / _folder_name(space, controller, data, seed)
+    _introduce(found_space, images_here, chosen, trials, folder)
+    from nas.search import search as begin
+
+    trials_coming = begin(
+        found_space, kind, images_here, folder,
+        trials=trials, parameters=parameters, recipe=chosen, reward=wanted, seed=seed, window=window,
+        child_timeout=child_timeout, device=device, pool=_pool(count, gpus_per_worker, address), patience=patience,
+        **_budgets(unique, hours, device_hours),
+    )  # fmt: skip
+    why = _watch(trials_coming, trials, folder)
+    _conclude(found_space, folder, why, trials)
+
+
+@app.command()
+def show(
+    folder: Annotated[Path, typer.Argument(help="Of a search.")],
+    most: Annotated[int, typer.Option("--most", "-k", min=1, help="How many networks.")] = 5,
+) -> None:
+    """The best networks of a search, block by block."""
+    from nas import ledger, summary
+
+    header, trials = ledger.read(folder)
+    _headline(header, trials)
+    best = summary.best(trials, most)
+    if not best:
+        raise UserError(f"{folder}: found no trial with a reward, expected one at least; search on, or look at its errors")
+    console.print(_table(header, best))
+    for trial in best:
+        head, _, blocks = trial.network.partition(": ")[2].partition(": ")
+        console.print(f"\n[bold]trial {trial.trial}[/], network {trial.key}: {head or trial.network}")
+        for number, block in enumerate(filter(None, blocks.split("; ")), 1):
+            console.print(f"  {number:>2}  {block}", markup=False)
+
+
+@app.command()
+def plot(
+    folders: Annotated[list[Path], typer.Argument(help="Of one search, or of several to be compared.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The picture; reward.png in the (first) folder unless set.")] = None,
+) -> None:
+    """Draw reward curves: every trial, running mean, best so far; seeds of one search become a band."""
+    from nas.plot import plot as draw
+
+    picture = out or folders[0] / "reward.png"
+    draw(folders, picture)
+    console.print(f"picture: {picture}", markup=False)
+
+
+@app.command()
+def spaces() -> None:
+    """The built-in spaces, with their parameters and sizes."""
+    from nas import names
+
+    table = Table("space", "what", "parameters", "networks at 32 x 32", box=None, pad_edge=False)
+    for name, kind in names.spaces().items():
+        table.add_row(name, _first_line(kind), _parameters(kind), str(kind().count()))
+    console.print(table)
+
+
+@app.command()
+def controllers() -> None:
+    """The built-in controllers, with their parameters, defaults and sources."""
+    from nas import names
+
+    for name, kind in names.controllers().items():
+        text = sys.modules[kind.__module__].__doc__ or ""
+        console.print(f"[bold]{name}[/]  {_parameters(kind, 3) or 'no parameters'}")
+        console.print("  " + text.strip().replace("\n", "\n  ") + "\n", markup=False)
+
+
+@app.command()
+def check(
+    space: SpaceName,
+    data: DataName = "digits",
+) -> None:
+    """Is this space sound? Examples, size, and what is wrong in plain words."""
+    from nas import names
+    from nas.check import check as examine
+    from nas.data import native
+
+    found = names.space(space)
+    report = examine(found.on(native(data)))
+    least, most = report.questions
+    console.print(f"{found!r} is sound: {report.size} networks, {least} to {most} questions each", markup=False)
+    for candidate in report.examples[:3]:
+        console.print(f"  for example {getattr(candidate.network, 'written', candidate.network)}", markup=False)
+    for advice in report.advice:
+        console.print(f"  note: {advice}", markup=False)
+
+
+def _workers(typed: str) -> int | None:
+    """None for auto."""
+    if typed == "auto":
+        return None
+    if not typed.isdecimal():
+        raise UserError(f"--workers: found {typed!r}, expected a number or auto")
+    return int(typed)
+
+
+def _check_device(device: str) -> None:
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"--device: found {device!r}, expected auto, cpu or cuda")
+
+
+def _load(space: Space, typed: str, images: int | None, image_size: int | None, skip_corrupt: bool) -> Data:
+    """The data; a folder's images as large as the space can use them."""
+    from nas.data import load, native
+
+    largest = None
+    if typed.startswith("folder:") and image_size is None:
+        largest = max(candidate.network.input_size for candidate in _sound(space, native(typed)))
+    with _Counting("decoding") as counting:
+        return load(
+            typed, images=images, largest=largest, image_size=image_size, skip_corrupt=skip_corrupt, progress=counting
+        )
+
+
+def _sound(space: Space, images: Any) -> list[Any]:
+    from nas.check import sound
+
+    return sound(space.on(getattr(images, "images", images)))
+
+
+def _pool(count: int | None, gpus_per_worker: float, address: str | None) -> Any:
+    from nas.pool import RayPool, Serial
+
+    return Serial if count == 0 else partial(RayPool, workers=count, gpus_per_worker=gpus_per_worker, address=address)
+
+
+def _budgets(unique: int | None, hours: float | None, device_hours: float | None) -> dict[str, float]:
+    given = {
+        "unique": unique,
+        "seconds": hours and hours * 3600,
+        "device_seconds": device_hours and device_hours * 3600,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _folder_name(space: str, controller: str, data: str, seed: int) -> str:
+    """What was typed, fit for a folder's name."""
+    parts = [part.removeprefix("folder:").removeprefix("npz:") for part in (space, controller, data)]
+    words = ["".join(c if c.isalnum() or c in "=.," else "_" for c in Path(part).name) for part in parts]
+    return "-".join([*words, f"seed{seed}"])
+
+
+def _introduce(space: Space, data: Data, recipe: Recipe, trials: int, folder: Path) -> None:
+    from nas.data import summary
+
+    console.print(summary(data), markup=False)
+    seconds = _guess(space.on(data.images), data, recipe)
+    console.print(f"space: {space!r}, {space.on(data.images).count()} networks; ledger: {folder}", markup=False)
+    if seconds:
+        console.print(f"about {_time(seconds)} a child on a CPU core, {_time(seconds * trials)} for {trials} of them\n")
+
+
+def _guess(space: Space, data: Data, recipe: Recipe) -> float | None:
+    """Seconds a child from multiply-adds: 3 passes at 40 G a second and core, and 1 ms a block and step."""
+    import random
+
+    from nas.network import Network
+
+    rng = random.Random(0)
+    seconds = []
+    for _ in range(50):
+        network = space.sample(rng).network
+        costs = network.costs(data.images) if isinstance(network, Network) else None
+        if costs is None:
+            return None
+        steps = len(data.train) // recipe.batch
+        seconds.append(recipe.epochs * (3 * costs.madds * len(data.train) / 4e10 + steps * len(network.blocks) * 1e-3))
+    return sum(seconds) / len(seconds)
+
+
+def _watch(coming: Generator[Trial, None, str], trials: int, folder: Path) -> str:
+    """Show trials as they finish; why the search ended."""
+    progress = _Progress(folder, trials)
+    try:
+        while True:
+            try:
+                trial = next(coming)
+            except StopIteration as end:
+                return str(end.value)
+            progress.add(trial)
+    finally:
+        progress.close()
+
+
+class _Progress:
+    """A live line on a terminal; elsewhere a line now and then. Each new best is printed for good."""
+
+    def __init__(self, folder: Path, trials: int) -> None:
+        from nas.ledger import FILE, read
+
+        old = read(folder)[1] if (folder / FILE).is_file() and (folder / FILE).stat().st_size else []
+        self.rewards = [trial.reward for trial in old if trial.reward is not None]
+        self.done, self.failed, self.trials, self.before = len(old), 0, trials, len(old)
+        self.best = max(self.rewards, default=float("-inf"))
+        self.begun = time.monotonic()
+        self.printed = -10.0
+        if old:
+            console.print(f"going on after {len(old)} trials\n")
+        self.status = console.status("starting workers ...") if console.is_terminal else None
+        if self.status:
+            self.status.start()
+
+    def add(self, trial: Trial) -> None:
+        self.done += 1
+        self.failed += trial.error is not None and trial.same_as is None
+        if trial.reward is not None:
+            self.rewards.append(trial.reward)
+        if trial.reward is not None and trial.reward > self.best:
+            self.best = trial.reward
+            what = trial.network.partition(": ")[2]
+            console.print(f"trial {trial.trial:>4}  best so far [bold green]{trial.reward:.4f}[/]  {what}")
+        if trial.error and trial.same_as is None:
+            console.print(f"trial {trial.trial:>4}  failed: {trial.error}", markup=False, style="yellow")
+        if self.status:
+            self.status.update(self.line())
+        elif time.monotonic() - self.printed > 10:
+            self.printed = time.monotonic()
+            console.print(self.line())
+
+    def line(self) -> str:
+        passed = max(1e-9, time.monotonic() - self.begun)
+        rate = (self.done - self.before) / passed
+        last = self.rewards[-max(10, self.trials // 10) :]
+        mean = sum(last) / len(last) if last else float("nan")
+        failed = f", {self.failed} failed" if self.failed else ""
+        return (
+            f"{self.done} of {self.trials} trials{failed}, best {self.best:.4f}, running mean {mean:.4f}, "
+            f"{3600 * rate:,.0f} an hour, {_time((self.trials - self.done) / rate)} left"
+        )
+
+    def close(self) -> None:
+        if self.status:
+            self.status.stop()
+
+
+class _Counting:
+    """A live count of images decoded, shown only where there is something to decode."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.status = console.status(what)
+
+    def __enter__(self) -> _Counting:
+        return self
+
+    def __call__(self, done: int, total: int) -> None:
+        self.status.update(f"{self.what} {done:,} of {total:,}")
+        self.status.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.status.stop()
+
+
+def _conclude(space: Space, folder: Path, why: str, trials: int) -> None:
+    """The end of a search: why, picture, best networks, how good they really are, how to go on."""
+    from nas import ledger, summary
+    from nas.plot import plot as draw
+
+    header, done = ledger.read(folder)
+    console.print()
+    _headline(header, done)
+    console.print(f"it ended because {why}")
+    best = summary.best(done)
+    if not best:
+        raise UserError(f"{folder}: found no child that trained, expected one at least; its errors are in the ledger")
+    console.print(_table(header, best))
+    draw([folder], folder / "reward.png")
+    console.print(f"picture: {folder / 'reward.png'}", markup=False)
+    here = shlex.quote(str(folder))
+    console.print(f"go on:   nas show {here}    nas plot {here}    the same command with --trials {2 * trials}", markup=False)
+    for sentence in _sentences(space, header, done, best):
+        console.print(sentence)
+
+
+def _sentences(space: Space, header: dict[str, Any], done: Sequence[Trial], best: Sequence[Trial]) -> list[str]:
+    from nas import summary
+
+    images = header["validation"]
+    accuracies = [trial.result.accuracy[-1] for trial in best if trial.result]
+    low, high = summary.interval(accuracies[0], images)[0], summary.interval(accuracies[-1], images)[1]
+    ...
