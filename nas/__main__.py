@@ -13,7 +13,8 @@ def main() -> None:
     import nas.cli
     import search_spaces
 
-    assert controllers and search_spaces  # imported before a user's folder of that name could be
+    assert controllers.__path__  # imported before a user's folder of that name could be
+    assert search_spaces.__path__
     sys.path.append(str(Path.cwd()))
     nas.cli.run()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import time
@@ -19,7 +20,6 @@ from nas.errors import UserError
 if TYPE_CHECKING:
     from nas.data import Data
     from nas.ledger import Trial
-    from nas.pool import Pool, Training
     from nas.recipe import Recipe
     from nas.space import Space
 
@@ -46,40 +46,88 @@ def run() -> None:
 
 
 SpaceName = Annotated[
-    str, typer.Argument(metavar="SPACE", help="A built-in (see `nas spaces`), file.py:Class or module:Class; NAME:depth=18 sets a parameter.")
+    str,
+    typer.Argument(
+        metavar="SPACE",
+        help="A built-in (see `nas spaces`), file.py:Class or module:Class; NAME:depth=18 sets a parameter.",
+    ),
 ]
 DataName = Annotated[
-    str, typer.Option("--data", "-d", help="digits, cifar10, cifar100, mnist, fashion-mnist, svhn, folder:PATH or npz:PATH.")
+    str,
+    typer.Option(
+        "--data", "-d", help="digits, cifar10, cifar100, mnist, fashion-mnist, svhn, folder:PATH or npz:PATH."
+    ),
 ]
 
 
 @app.command()
 def search(
     space: SpaceName = "chain",
-    controller: Annotated[str, typer.Option("--controller", "-c", help="A built-in (see `nas controllers`) or file.py:Class.")] = "reinforce",
+    controller: Annotated[
+        str, typer.Option("--controller", "-c", help="A built-in (see `nas controllers`) or file.py:Class.")
+    ] = "reinforce",
     data: DataName = "digits",
-    trials: Annotated[int, typer.Option("--trials", "-n", min=1, help="How many trials in all, repeats included.")] = 200,
+    trials: Annotated[
+        int, typer.Option("--trials", "-n", min=1, help="How many trials in all, repeats included.")
+    ] = 200,
     unique: Annotated[int | None, typer.Option(min=1, help="End after so many different networks.")] = None,
-    hours: Annotated[float | None, typer.Option(min=0, help="End after so many hours, interruptions left out.")] = None,
-    device_hours: Annotated[float | None, typer.Option(min=0, help="End after so many hours of training, summed over workers.")] = None,
+    hours: Annotated[
+        float | None, typer.Option(min=1e-9, help="End after so many hours, interruptions left out.")
+    ] = None,
+    device_hours: Annotated[
+        float | None, typer.Option(min=1e-9, help="End after so many hours of training, summed over workers.")
+    ] = None,
     patience: Annotated[int, typer.Option(min=1, help="End after so many repeats in a row.")] = 1000,
-    workers: Annotated[str, typer.Option("--workers", "-w", help="Children trained at once, or auto: all that the machine or cluster has; 0: in this process, without Ray.")] = "auto",
-    gpus_per_worker: Annotated[float, typer.Option(min=0.01, help="Share of a GPU for each worker, where there are GPUs.")] = 1.0,
+    workers: Annotated[
+        str,
+        typer.Option(
+            "--workers",
+            "-w",
+            help="Children trained at once; auto: all that machine or cluster has; 0: one, without Ray.",
+        ),
+    ] = "auto",
+    gpus_per_worker: Annotated[
+        float, typer.Option(min=0.01, help="Share of a GPU for each worker, where there are GPUs.")
+    ] = 1.0,
     address: Annotated[str | None, typer.Option(help="Of a running Ray cluster, as host:port or auto.")] = None,
-    window: Annotated[int | None, typer.Option(min=1, help="Trials under way at once; max(8, 2 x workers) unless set.  Part of the search.")] = None,
+    window: Annotated[
+        int | None, typer.Option(min=1, help="Trials under way at once; max(8, 2 x workers) unless set.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the controller and the children.")] = 0,
-    epochs: Annotated[int | None, typer.Option("--epochs", "-e", min=1, help="Of each child's training, instead of the recipe's.")] = None,
-    images: Annotated[int | None, typer.Option(min=1, help="A stratified part of the training images, for quick searches.")] = None,
-    recipe: Annotated[str, typer.Option(help="How children are trained: quick, zoph2017 or metaqnn; NAME:rate=0.02,flip=true sets fields.")] = "quick",
-    reward: Annotated[str, typer.Option(help="accuracy, cubed, negative-loss, balanced-accuracy, macro-f1, or module:function.")] = "accuracy",
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", "-e", min=1, help="Of each child's training, instead of the recipe's.")
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="A stratified part of the training images, for quick searches.")
+    ] = None,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="How children are trained: quick, zoph2017 or metaqnn; NAME:rate=0.02,flip=true sets fields."
+        ),
+    ] = "quick",
+    reward: Annotated[
+        str, typer.Option(help="accuracy, cubed, negative-loss, balanced-accuracy, macro-f1, or module:function.")
+    ] = "accuracy",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     child_timeout: Annotated[float | None, typer.Option(min=0, help="Seconds that a child may train.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the controller; may be repeated.")] = None,
-    image_size: Annotated[int | None, typer.Option(min=1, help="Pixels a side to which a folder's images are decoded.")] = None,
-    skip_corrupt: Annotated[bool, typer.Option("--skip-corrupt", help="Go on without a folder's unreadable files.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The search's folder; runs/SPACE-CONTROLLER-DATA-seedN unless set.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Train ten random children and estimate the whole.")] = False,
-) -> None:  # fmt: skip
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the controller; may be repeated."),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="Pixels a side to which a folder's images are decoded.")
+    ] = None,
+    skip_corrupt: Annotated[
+        bool, typer.Option("--skip-corrupt", help="Go on without a folder's unreadable files.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The search's folder; else runs/SPACE-CONTROLLER-DATA-seedN.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Train ten random children and estimate the whole.")
+    ] = False,
+) -> None:
     """Search for a network; the same command again goes on with a search that was stopped, or has fewer trials."""
     from nas import names
 
@@ -102,7 +150,7 @@ def search(
         found_space, kind, images_here, folder,
         trials=trials, parameters=parameters, recipe=chosen, reward=wanted, seed=seed, window=window,
         child_timeout=child_timeout, device=device, pool=_pool(count, gpus_per_worker, address), patience=patience,
-        **_budgets(unique, hours, device_hours),
+        unique=unique or math.inf, seconds=3600 * (hours or math.inf), device_seconds=3600 * (device_hours or math.inf),
     )  # fmt: skip
     why = _watch(trials_coming, trials, folder)
     _conclude(found_space, folder, why, trials)
@@ -120,7 +168,9 @@ def show(
     _headline(header, trials)
     best = summary.best(trials, most)
     if not best:
-        raise UserError(f"{folder}: found no trial with a reward, expected one at least; search on, or look at its errors")
+        raise UserError(
+            f"{folder}: found no trial with a reward, expected one at least; search on, or look at its errors"
+        )
     console.print(_table(header, best))
     for trial in best:
         head, _, blocks = trial.network.partition(": ")[2].partition(": ")
@@ -132,7 +182,9 @@ def show(
 @app.command()
 def plot(
     folders: Annotated[list[Path], typer.Argument(help="Of one search, or of several to be compared.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The picture; reward.png in the (first) folder unless set.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The picture; reward.png in the (first) folder unless set.")
+    ] = None,
 ) -> None:
     """Draw reward curves: every trial, running mean, best so far; seeds of one search become a band."""
     from nas.plot import plot as draw
@@ -223,15 +275,6 @@ def _pool(count: int | None, gpus_per_worker: float, address: str | None) -> Any
     return Serial if count == 0 else partial(RayPool, workers=count, gpus_per_worker=gpus_per_worker, address=address)
 
 
-def _budgets(unique: int | None, hours: float | None, device_hours: float | None) -> dict[str, float]:
-    given = {
-        "unique": unique,
-        "seconds": hours and hours * 3600,
-        "device_seconds": device_hours and device_hours * 3600,
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
 def _folder_name(space: str, controller: str, data: str, seed: int) -> str:
     """What was typed, fit for a folder's name."""
     parts = [part.removeprefix("folder:").removeprefix("npz:") for part in (space, controller, data)]
@@ -259,8 +302,7 @@ def _guess(space: Space, data: Data, recipe: Recipe) -> float | None:
     seconds = []
     for _ in range(50):
         network = space.sample(rng).network
-        costs = network.costs(data.images) if isinstance(network, Network) else None
-        if costs is None:
+        if not isinstance(network, Network) or not (costs := network.costs(data.images)):
             return None
         steps = len(data.train) // recipe.batch
         seconds.append(recipe.epochs * (3 * costs.madds * len(data.train) / 4e10 + steps * len(network.blocks) * 1e-3))
@@ -366,15 +408,104 @@ def _conclude(space: Space, folder: Path, why: str, trials: int) -> None:
     draw([folder], folder / "reward.png")
     console.print(f"picture: {folder / 'reward.png'}", markup=False)
     here = shlex.quote(str(folder))
-    console.print(f"go on:   nas show {here}    nas plot {here}    the same command with --trials {2 * trials}", markup=False)
+    console.print(
+        f"go on:   nas show {here}    nas plot {here}    the same command with --trials {2 * trials}", markup=False
+    )
     for sentence in _sentences(space, header, done, best):
         console.print(sentence)
 
 
 def _sentences(space: Space, header: dict[str, Any], done: Sequence[Trial], best: Sequence[Trial]) -> list[str]:
+    """How sure the five best are, and what random sampling would have found."""
     from nas import summary
 
     images = header["validation"]
     accuracies = [trial.result.accuracy[-1] for trial in best if trial.result]
-    low, high = summary.interval(accuracies[0], images)[0], summary.interval(accuracies[-1], images)[1]
-    ...
+    low, high = summary.interval(min(accuracies), images)[0], summary.interval(max(accuracies), images)[1]
+    sentences = [
+        f"the {len(best)} best: validation accuracy {min(accuracies):.4f} to {max(accuracies):.4f}, 95 % interval "
+        f"{low:.4f} to {high:.4f} on {images:,} images; test images were not touched"
+    ]
+    expected = summary.expected_of_random(space, done)
+    if expected is not None:
+        sentences.append(
+            f"random sampling would be expected to have found a reward of {expected:.4f} in as many trials "
+            f"(estimated from these trials); this search found {best[0].reward:.4f}"
+        )
+    return sentences
+
+
+def _headline(header: dict[str, Any], trials: Sequence[Trial]) -> None:
+    failed = sum(trial.error is not None and trial.same_as is None for trial in trials)
+    repeats = sum(trial.same_as is not None for trial in trials)
+    console.print(
+        f"{header['space']}, {header['controller']}, {header['data']}, seed {header['seed']}: {len(trials)} trials, "
+        f"{repeats} repeats, {failed} failed, {_time(max((trial.at for trial in trials), default=0.0))}",
+        markup=False,
+    )
+
+
+def _table(header: dict[str, Any], best: Sequence[Trial]) -> Table:
+    from nas.summary import interval
+
+    table = Table("", "validation accuracy", "95 %", "reward", "parameters", "multiply-adds", "trial", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for place, trial in enumerate(best, 1):
+        result = trial.result
+        assert result is not None
+        low, high = interval(result.accuracy[-1], header["validation"])
+        table.add_row(
+            str(place),
+            f"{result.accuracy[-1]:.4f}",
+            f"{low:.3f}–{high:.3f}",
+            f"{trial.reward:.4f}",
+            f"{result.params:,}",
+            f"{result.madds:,}",
+            str(trial.trial),
+        )
+    return table
+
+
+def _dry_run(
+    space: Space, data: Data, recipe: Recipe, trials: int, device: str, limit: float | None, children: int = 10
+) -> None:
+    """Train random children in this process and say what the whole would take."""
+    import random
+
+    from nas.pool import Job, Training, cores
+    from nas.search import THREADS
+
+    train = Training(space.on(data.images), data, recipe, device, THREADS, limit)
+    rng = random.Random(0)
+    table = Table("child", "seconds", "accuracy", "parameters", "multiply-adds", "network", box=None)
+    seconds = []
+    for number in range(children):
+        candidate = train.space.sample(rng)
+        result = train(Job(number, candidate.answers, number))
+        seconds.append(result.seconds)
+        accuracy = result.error or f"{result.accuracy[-1]:.4f}"
+        written = getattr(candidate.network, "written", "").partition(": ")[2]
+        costs = [f"{cost:,}" if cost else "" for cost in (result.params, result.madds)]
+        table.add_row(str(number), f"{result.seconds:.2f}", accuracy, *costs, written)
+    console.print(table)
+    whole = sum(seconds) / len(seconds) * trials
+    console.print(f"{trials} trials: about {_time(whole)} on one worker, {_time(whole / cores())} on {cores()}")
+
+
+def _parameters(kind: type[Any], beside: int = 0) -> str:
+    from nas.names import parameters
+
+    return ", ".join(f"{name}={p.default}" for name, p in parameters(kind, beside).items())
+
+
+def _first_line(kind: type[Any]) -> str:
+    return (sys.modules[kind.__module__].__doc__ or kind.__doc__ or "").strip().splitlines()[0]
+
+
+def _time(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "?"
+    if seconds < 100:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -54,14 +54,18 @@ def search(
     child_timeout: float | None = None,
     device: str = "auto",
     pool: Callable[[Training], Pool] = RayPool,
-    **budgets: Any,
+    unique: float = math.inf,
+    seconds: float = math.inf,
+    device_seconds: float = math.inf,
+    patience: int = 1_000,
 ) -> Generator[Trial, None, str]:
     """Search `out` on, or begin there: yields each new trial once it is on the disk; its value is why it ended.
 
     parameters: of the controller.  window: trials under way at once, max(8, 2 × workers) unless set.
     limits: by choice, how its options grow with the trials.  child_timeout: seconds.
     pool: `Serial`, or `RayPool`, with arguments of its own as in partial(RayPool, workers=4).
-    budgets: `unique`, `seconds`, ... of `Loop`.
+    It ends after `trials`, repeats included, `unique` networks, `seconds`, interruptions left out,
+    `device_seconds` of training or `patience` repeats in a row, whichever comes first.
     Raises UserError if `out` holds another search, or for whatever else a user can mend.
     """
     parameters = dict(parameters or {})
@@ -77,7 +81,8 @@ def search(
         answering = controller(space, seed, ledger.header["length"], **parameters)
         loop = Loop(
             space, answering, workers, ledger, reward,
-            seed=seed, window=ledger.header["window"], trials=trials, epochs=recipe.epochs, **budgets,
+            seed=seed, window=ledger.header["window"], epochs=recipe.epochs,
+            trials=trials, unique=unique, seconds=seconds, device_seconds=device_seconds, patience=patience,
         )  # fmt: skip
         return (yield from loop.run())
 
@@ -100,7 +105,8 @@ def _header(
         "controller": getattr(controller, "__name__", repr(controller)),
         "parameters": dict(parameters),
         "data": data.name,
-        "images": len(data.train) + len(data.valid),
+        "training": len(data.train),
+        "validation": len(data.valid),
         "fingerprint": data.fingerprint,
         "recipe": asdict(recipe),
         "reward": getattr(reward, "__name__", repr(reward)),

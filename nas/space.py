@@ -26,7 +26,7 @@ from nas.network import Images
 
 T = TypeVar("T")
 
-MOST_QUESTIONS = 10_000  # a build that asks more is taken for one that never ends
+MOST_QUESTIONS = 3_000  # a build that asks more is taken for one that never ends
 COUNTED_EXACTLY = 100_000  # candidates; above this `count` is an estimate
 WALKS = 2_000  # random walks behind an estimate
 

@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 
 
 class Resident:
-    """A data set where a device trains on it: uint8 on the device, or on the host if it does not fit there."""
+    """A data set where a device trains on it: uint8 on the device, or on the host if it does not fit there.
+
+    device: "cpu", "cuda", or "auto" for a GPU where there is one.
+    """
 
     def __init__(self, data: Data, device: str) -> None:
-        self.device = torch.device(device)
+        cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+        self.device = torch.device("cuda" if cuda else "cpu")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the cache is mapped read-only, and nothing here writes to it
             self.pixels = torch.from_numpy(data.pixels)

@@ -19,16 +19,16 @@ class Chain(Space):
     stride = Choice(1, 2)
 
     def build(self, pick: Pick) -> Network:
-        """Ask for the input size, the depth and each block."""
+        """Ask for the input size, the depth and each block; a tabular agent knows the layer, its side and its type."""
         native = min(self.images.size, 64)
         size = pick(self.input_size, among=[s for s in self.input_size.options if native / 2 <= s <= native * 2])
+        depth = pick(self.depth)
         blocks, side = [], size
-        for _ in range(pick(self.depth)):
-            pick.anchor()
-            kind = pick(self.block)
-            kernel = pick(self.kernel)
-            width = pick(self.width)
-            stride = pick(self.stride, among=(1, 2) if side > 4 else (1,))
-            side = -(-side // stride)
+        for layer in range(depth):
+            kind = pick(self.block, state=(layer, side))
+            kernel = pick(self.kernel, state=(layer, side, kind))
+            width = pick(self.width, state=(layer, side, kind))
+            stride = pick(self.stride, among=(1, 2) if side > 4 else (1,), state=(layer, side, kind))
             blocks.append(Block(kind, width, kernel, stride, expansion=3 if kind == "inverted" else 1))
+            side = -(-side // stride)
         return Network(size, tuple(blocks))
