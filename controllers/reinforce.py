@@ -36,7 +36,7 @@ class Reinforce:
         space: Space,
         seed: int,
         length: int,
-        rate: float = 0.01,
+        rate: float = 0.02,
         batch: int = 8,
         hidden: int = 35,
         layers: int = 2,
