@@ -106,7 +106,8 @@ def update(
     """Move the values of one network's steps toward its reward, in place, the last step first.
 
     Baker et al. 2017, equation 3, with no reward before the end; G is the target, and `reward` that of the last step:
-        Q(s, u) <- (1 - rate) Q(s, u) + rate · G;  before it, G <- discount · [(1 - trace) max_u' Q(s', u') + trace · G].
+        Q(s, u) <- (1 - rate) Q(s, u) + rate · G
+        G <- discount · [(1 - trace) max_u' Q(s', u') + trace · G], for the step before
 
     q: state -> {legal answer: value};  steps: (state, answer) in the order asked.
     Raises KeyError for a state or an answer that q has no row or value for.
