@@ -153,7 +153,7 @@ def search(
         unique=unique or math.inf, seconds=3600 * (hours or math.inf), device_seconds=3600 * (device_hours or math.inf),
     )  # fmt: skip
     why = _watch(trials_coming, trials, folder)
-    _conclude(found_space, folder, why, trials)
+    _conclude(found_space.on(images_here.images), folder, why, trials)
 
 
 @app.command()
@@ -429,8 +429,8 @@ def _sentences(space: Space, header: dict[str, Any], done: Sequence[Trial], best
     expected = summary.expected_of_random(space, done)
     if expected is not None:
         sentences.append(
-            f"random sampling would be expected to have found a reward of {expected:.4f} in as many trials "
-            f"(estimated from these trials); this search found {best[0].reward:.4f}"
+            f"random sampling would be expected to have found a reward of about {expected:.3f} in as many trials "
+            f"(estimated from these); this search found {best[0].reward:.4f}"
         )
     return sentences
 

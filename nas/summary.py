@@ -14,6 +14,7 @@ from nas.space import Candidate, Space
 
 WALKS = 2_000  # random networks whose rewards are predicted
 RIDGE = 1.0
+NEAREST = 20  # trained networks among which a random network's luck is drawn
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,26 +34,31 @@ def interval(accuracy: float, images: int) -> tuple[float, float]:
 
 
 def expected_of_random(space: Space, trials: Sequence[Trial], seed: int = 0) -> float | None:
-    """The best reward that as many random trials would be expected to find, estimated from this search's own.
+    """The best reward that as many random networks would be expected to have, estimated from this search's own trials.
 
-    A ridge regression on how often each option was answered predicts the rewards of random networks; what it leaves
-    unexplained, out of sample, is added back by drawing; of these rewards it is the expected largest of as many as were
-    trained. None with fewer than ten networks trained.
+    A ridge regression on how often each option was answered, of log odds where rewards are fractions, predicts the
+    rewards of random networks. What it leaves unexplained out of sample is drawn from the trained networks predicted
+    nearest, for good networks vary less than bad ones. Of these rewards it is the expected largest of as many as were
+    trained. None with fewer than twenty networks trained.
     """
     trained = [trial for trial in trials if trial.reward is not None and trial.same_as is None]
-    if len(trained) < 10:
+    if len(trained) < NEAREST:
         return None
     columns = {
         (name, option): number
         for number, (name, option) in enumerate((n, i) for n, c in space.choices.items() for i in c.every)
     }
-    known = _features([space.replay(trial.answers, trial.trial) for trial in trained], columns)
-    rewards = np.array([trial.reward for trial in trained], float)
     rng = random.Random(seed)
+    known = _features([space.replay(trial.answers, trial.trial) for trial in trained], columns)
     unknown = _features([space.sample(rng) for _ in range(WALKS)], columns)
-    predicted, left = _ridge(known, rewards, unknown)
-    drawn = predicted + np.random.default_rng(seed).choice(left, WALKS)
-    return expected_largest(np.minimum(drawn, rewards.max()), len(trained))
+    rewards = np.array([trial.reward for trial in trained], float)
+    fractions = bool((rewards >= 0).all() and (rewards <= 1).all())
+    predicted, held_out = _ridge(known, _log_odds(rewards) if fractions else rewards, unknown)
+    nearest = np.argsort(abs(predicted[:, None] - held_out), axis=1)[:, :NEAREST]
+    like = nearest[np.arange(WALKS), np.random.default_rng(seed).integers(NEAREST, size=WALKS)]
+    moved = np.clip(predicted, held_out.min(), held_out.max()) - held_out[like]
+    drawn = 1 / (1 + np.exp(-_log_odds(rewards)[like] - moved)) if fractions else rewards[like] + moved
+    return expected_largest(drawn, len(trained))
 
 
 def expected_largest(values: Floats, draws: int) -> float:
@@ -75,13 +81,19 @@ def _features(candidates: Sequence[Candidate], columns: dict[tuple[str, int], in
     return counts
 
 
-def _ridge(known: Floats, rewards: Floats, unknown: Floats) -> tuple[Floats, Floats]:
-    """Predictions for the unknown, and the leave-one-out residuals of the known."""
-    middle, scale = known.mean(0), known.std(0) + 1e-9
-    x = np.where(known.std(0) > 0, (known - middle) / scale, 0.0)
+def _log_odds(fractions: Floats) -> Floats:
+    clipped = np.clip(fractions, 0.005, 0.995)
+    odds: Floats = np.log(clipped / (1 - clipped))
+    return odds
+
+
+def _ridge(known: Floats, values: Floats, unknown: Floats) -> tuple[Floats, Floats]:
+    """Predictions for the unknown, and for each of the known from all the others."""
+    middle, scale = known.mean(0), np.where(known.std(0) > 0, known.std(0), np.inf)
+    x, new = (known - middle) / scale, (unknown - middle) / scale
     solved = np.linalg.inv(x.T @ x + RIDGE * np.eye(x.shape[1])) @ x.T
-    weights = solved @ (rewards - rewards.mean())
-    hat = np.einsum("ij,ji->i", x, solved) + 1 / len(rewards)
-    left = (rewards - rewards.mean() - x @ weights) / np.maximum(1 - hat, 0.1)
-    new = np.where(known.std(0) > 0, (unknown - middle) / scale, 0.0)
-    return rewards.mean() + new @ weights, left
+    mean = values.mean()
+    weights = solved @ (values - mean)
+    leverage = np.einsum("ij,ji->i", x, solved) + 1 / len(values)
+    left_out = (values - mean - x @ weights) / np.maximum(1 - leverage, 0.1)
+    return mean + new @ weights, values - left_out
