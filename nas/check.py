@@ -38,19 +38,20 @@ def check(space: Space, seed: int = 0) -> Report:
     return Report(examples, count, (min(open_questions), max(open_questions)), list(_advice(space, examples)))
 
 
-def sound(space: Space, seed: int = 0) -> list[Candidate]:
+def sound(space: Space, seed: int = 0, longest: float = LONGEST_WALK) -> list[Candidate]:
     """Some random candidates, once it is seen that they end, replay, and describe networks; needs no torch.
 
+    longest: seconds that a build may take.
     Raises UserError at the first that does not.
     """
     name = type(space).__name__
     rng = random.Random(seed)
     examples = []
     for _ in range(WALKS):
-        with deadline(LONGEST_WALK, f"{name}.build"):
+        with deadline(longest, f"{name}.build"):
             candidate = space.sample(rng)
+            _asks_its_own(space, candidate)
             _replays(space, candidate)
-        _asks_its_own(space, candidate)
         if isinstance(candidate.network, Network):
             _has_costs(space, candidate)
         examples.append(candidate)
@@ -85,11 +86,15 @@ def _replays(space: Space, candidate: Candidate) -> None:
             "and module(images)"
         )
     again = space.replay(candidate.answers)
-    if again.key != key or [q[:3] for q in again.questions] != [q[:3] for q in candidate.questions]:
+    if again.key != key or _asked(again) != _asked(candidate):
         raise UserError(
             f"{name}.build: found two networks for the answers {list(candidate.answers)}, expected one; "
             "let every decision be a pick(), and no random number, clock or counter"
         )
+
+
+def _asked(candidate: Candidate) -> list[tuple[object, ...]]:
+    return [(q.choice.name, q.choice.options, q.legal, q.state) for q in candidate.questions]
 
 
 def _asks_its_own(space: Space, candidate: Candidate) -> None:
@@ -102,7 +107,13 @@ def _asks_its_own(space: Space, candidate: Candidate) -> None:
                 f"expected a choice that the space holds as an attribute ({', '.join(choices) or 'it has none'}); make "
                 "it one, as in `width = Choice(16, 32)` in the class, or `self.width = Choice(16, 32)` in __init__"
             )
-        hash(question.state)
+        try:
+            hash(question.state)
+        except TypeError:
+            raise UserError(
+                f"{type(space).__name__}.build: found the state {_shown(question.state)} at {choice.name}, expected "
+                "something hashable; make it a tuple of numbers and texts, as in state=(layer, side)"
+            ) from None
 
 
 def _has_costs(space: Space, candidate: Candidate) -> None:

@@ -56,8 +56,12 @@ class Ledger:
             raise UserError(
                 f"{folder}: found {error.strerror}, expected a folder to write to; choose another --out"
             ) from None
-        _lock(self._file.fileno(), folder)
-        self.header, self.trials, whole = _parse(self.path)
+        try:
+            _lock(self._file.fileno(), folder)
+            self.header, self.trials, whole = _parse(self.path)
+        except UserError:
+            self._file.close()
+            raise
         if whole < self.path.stat().st_size:
             os.truncate(self.path, whole)  # the torn last line
 

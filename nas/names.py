@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType, NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from nas.errors import UserError
 from nas.recipe import RECIPES, Recipe
@@ -98,9 +98,9 @@ def converted(kind: type[Any], given: Mapping[str, str], what: str, beside: int 
 
 def _converted(text: str, hint: Any, what: str) -> Any:
     kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not NoneType]
-    if isinstance(hint, UnionType) and text.lower() == "none":
+    if NoneType in get_args(hint) and text.lower() == "none":
         return None
-    kind = kinds[0] if get_origin(hint) in (None, UnionType) else str
+    kind = kinds[0] if get_origin(hint) in (None, Union, UnionType) else str
     if kind is bool:
         if text.lower() in ("true", "yes", "1", "false", "no", "0"):
             return text.lower() in ("true", "yes", "1")
@@ -169,7 +169,7 @@ def _pairs(kind: type[Any], parts: list[str], what: str) -> dict[str, str]:
     return pairs
 
 
-def _made(kind: type[Any], name: str, **values: Any) -> Any:
+def _made(kind: type[Any], name: str, /, **values: Any) -> Any:
     try:
         return kind(**values)
     except UserError:
@@ -211,10 +211,10 @@ def _from_file(path: Path) -> ModuleType:
         raise UserError(
             f"{path}: found no such file, expected a Python file; name one that exists, as in mine.py:Small"
         )
+    name = path.stem if path.stem not in sys.modules and not _installed(path.stem) else f"user_{path.stem}"
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.append(folder)
-    name = path.stem if path.stem not in sys.modules and not _installed(path.stem) else f"user_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None
     assert spec.loader is not None

@@ -83,6 +83,10 @@ class Network:
                 shapes.append(out_of(layers, shape) if isinstance(layers, tuple) else _measured(layers, shape))
             except UserError as error:
                 raise UserError(f"block {number} ({block}): {error}") from None
+            except Exception as error:  # of a block function, or a torch module, of one's own
+                raise UserError(
+                    f"block {number} ({block}): found {type(error).__name__}: {error}, expected layers"
+                ) from error
             stages.append(Stage(sources, shape, layers))
         loose = self._loose_ends(stages)
         head: Layers = (GlobalPool(),) if self.head == "gap" else ()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib
 import logging
+import math
 import os
 import pickle
+import socket
 import sys
-import sysconfig
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nas.errors import UserError
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from nas.train import Resident
 
 TRIES = 3  # of a child whose worker died
-GRACE = 30.0  # seconds that a child may take beyond its limit before its worker is taken for hung
+GRACE = 30.0  # seconds beyond a child's time limit
 
 
 class Job(NamedTuple):
@@ -69,6 +72,7 @@ class Training:
         from nas.train import Resident
 
         if self._resident is None:
+            importlib.import_module("torch._dynamo")  # optimizers import it at their first step: 1 s of no child's time
             assert self.data is not None
             self._resident = Resident(self.data, self.device)
         return self._resident
@@ -109,25 +113,35 @@ class RayPool:
 
     workers: how many, or None for as many as the machine or cluster has cores (GPUs, divided by `gpus_per_worker`).
     address: of a running Ray cluster; None starts Ray on this machine alone, and ends it again in `close`.
-    Raises UserError if the cluster cannot be reached, has no GPU for device "cuda", or no worker comes up.
+    grace: seconds that a child may take beyond its time limit before its worker is taken for hung and ended.
+    Raises UserError if the training cannot travel, the cluster cannot be reached or has too few GPUs; `wait` raises it
+    if no worker comes up, or for one raised on a worker.
     """
 
     def __init__(
-        self, training: Training, workers: int | None = None, gpus_per_worker: float = 1.0, address: str | None = None
+        self,
+        training: Training,
+        workers: int | None = None,
+        gpus_per_worker: float = 1.0,
+        address: str | None = None,
+        grace: float = GRACE,
     ) -> None:
-        self._limit = training.limit
+        self._limit, self._grace = training.limit, grace
         self._queue: deque[tuple[Job, int]] = deque()  # with how often it was tried
         self._idle: deque[Any] = deque()
         self._running: dict[Any, _Run] = {}
-        self._failed_starts = 0
+        travelling = _by_value(replace(training, data=None) if address else training)
         _connect(address, workers)
-        self._gpus = _gpus(training.device, gpus_per_worker)
-        self.workers = workers or _room(self._gpus)
-        self._data = ray().put(training.data.in_memory()) if address and training.data else None
-        self._training = _by_value(replace(training, data=None) if address else training)
-        self._actor = ray().remote(Worker)
-        for _ in range(self.workers):
-            self._start()
+        try:
+            self.workers, share = _shares(training.device, workers, gpus_per_worker)
+            data = ray().put(training.data.in_memory()) if address and training.data else None
+            actor = ray().remote(Worker).options(**share)
+            self._new: Callable[[], Any] = partial(actor.remote, ray().put(travelling), data, _users_folders())
+            for _ in range(self.workers):
+                self._start()
+        except BaseException:
+            self.close()
+            raise
 
     def submit(self, job: Job) -> None:
         """Take on a child; it waits until a worker is free."""
@@ -147,16 +161,17 @@ class RayPool:
         """End all that is under way, and Ray with it."""
         ray().shutdown()
 
-    def _start(self) -> None:
-        share = {"num_gpus": self._gpus} if self._gpus else {}
-        cpus = min(1.0, ray().cluster_resources().get("CPU", 1.0) / self.workers)
-        worker = self._actor.options(num_cpus=cpus, **share).remote(self._training, self._data, _driver_paths())
-        self._running[worker.ready.remote()] = _Run(worker, None, 0, None)
+    def _start(self, tried: int = 0) -> None:
+        self._check(self._new(), tried)
+
+    def _check(self, worker: Any, tried: int = 0) -> None:
+        """Let a worker show that it is sound before it gets a child."""
+        self._running[worker.ready.remote()] = _Run(worker, None, tried, None)
 
     def _dispatch(self) -> None:
         while self._queue and self._idle:
             (job, tried), worker = self._queue.popleft(), self._idle.popleft()
-            deadline = None if self._limit is None else time.monotonic() + self._limit + GRACE
+            deadline = None if self._limit is None else time.monotonic() + self._limit + self._grace
             self._running[worker.train.remote(job)] = _Run(worker, job, tried, deadline)
 
     def _patience(self) -> float | None:
@@ -169,27 +184,38 @@ class RayPool:
             result = ray().get(reference)
         except ray().exceptions.RayError as error:
             return self._replace(run, error)
-        self._failed_starts = 0
-        self._idle.append(run.worker)
+        if run.job is not None and result.error:
+            self._check(run.worker)  # a child's fault may have left the GPU unusable
+        else:
+            self._idle.append(run.worker)
         return (run.job.trial, result) if run.job else None
 
     def _replace(self, run: _Run, error: Exception) -> tuple[int, Result] | None:
         """Start another worker in place of one that died, and put its child back in the queue."""
         cause = getattr(error, "cause", None)
         if isinstance(cause, UserError):
-            raise cause
+            raise cause from None
         ray().kill(run.worker)
         if run.job is None:
-            self._failed_starts += 1
-            if self._failed_starts >= TRIES:
-                raise UserError(f"found that no worker comes up ({_last_line(error)}), expected {self.workers} of them")
-        self._start()
-        if run.job is None:
+            self._start_again(run.tried + 1, error)
             return None
+        self._start()
+        while self._idle:  # where a machine is lost, all its workers are
+            self._check(self._idle.popleft())
         if run.tried + 1 < TRIES:
             self._queue.appendleft((run.job, run.tried + 1))
             return None
         return run.job.trial, Result(error=f"worker: it died {TRIES} times with this child: {_last_line(error)}")
+
+    def _start_again(self, tried: int, error: Exception) -> None:
+        """Try again to start a worker, or do without it while there are others."""
+        if tried < TRIES:
+            self._start(tried)
+        elif not self._running and not self._idle:
+            raise UserError(
+                f"workers: found that none comes up ({_last_line(error)}), expected {self.workers}; "
+                "the toolkit and what the space imports must be installed wherever workers run"
+            )
 
     def _expire(self) -> tuple[int, Result] | None:
         """End a worker that is long past its child's time limit."""
@@ -206,18 +232,16 @@ class RayPool:
 class Worker:
     """The Ray actor: its process, its device context and its data outlive a child."""
 
-    def __init__(self, training: bytes, data: Data | None, driver_paths: list[str]) -> None:
+    def __init__(self, training: bytes, data: Data | None, users_folders: list[str]) -> None:
         # Ray puts the driver's folders first, where a user's `search_spaces/` would hide the toolkit's
-        sys.path[:] = [path for path in sys.path if path not in driver_paths]
-        importlib.import_module("search_spaces")
-        sys.path.extend(driver_paths)
+        sys.path[:] = [path for path in sys.path if path not in users_folders] + users_folders
         self._train: Training = pickle.loads(training)  # made by the driver of this very search
         if data is not None:
             self._train = replace(self._train, data=data)
 
     def ready(self) -> None:
-        """Import torch and load the data, so that a child's time is its own."""
-        self._train.prepare()
+        """Import torch and load the data, so that a child's time is its own; raises if the device is out of order."""
+        self._train.prepare().labels[:1].tolist()
 
     def train(self, job: Job) -> Result:
         """Train one child."""
@@ -243,47 +267,82 @@ def ray() -> Any:
 def _connect(address: str | None, workers: int | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    quiet = {"include_dashboard": False, "logging_level": logging.ERROR, "log_to_driver": False}
+    os.environ.setdefault("RAY_worker_niceness", "0")  # 15 else: workers would wait for all else on a shared machine
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address is None:  # the data lie in a mapped file and results are small: the least object store is enough
+        options |= {"num_cpus": workers or cores(), "object_store_memory": 100 * 2**20}
+        options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     try:
-        if address is None:
-            # the data lie in a mapped file and results are small: the object store stays at its least size
-            ray().init("local", num_cpus=max(workers or 0, cores()), object_store_memory=100 * 2**20, **quiet)
-        else:
-            ray().init(address, logging_level=logging.ERROR, log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        _reach(address)
+        ray().init(address or "local", **options)
+    except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
             f"Ray at {address or 'this machine'}: found {_last_line(error)}, expected a cluster to join; "
             "start one with `ray start --head` and give its address, or leave out --address"
         ) from None
 
 
+def _reach(address: str | None) -> None:
+    """Raise OSError if nothing listens at host:port; Ray itself would wait for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if port.isdecimal() and "://" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
 def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """The cores that this process may use, and that its container has time on."""
+    usable = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(usable, int(quota) // int(period)))
+    except (OSError, ValueError):  # no container's, or without a limit
+        return usable
 
 
-def _gpus(device: str, share: float) -> float:
-    """The GPUs to ask of Ray for each worker: none where there are none, or none are wanted."""
-    found = ray().cluster_resources().get("GPU", 0)
-    if device == "cuda" and not found:
+def _shares(device: str, workers: int | None, gpus_per_worker: float) -> tuple[int, dict[str, float]]:
+    """How many workers there will be, and what each asks of Ray; GPUs only where there are some and they are wanted."""
+    cluster = ray().cluster_resources()
+    cpus, gpus = cluster.get("CPU", 1.0), cluster.get("GPU", 0.0)
+    if device == "cuda" and not gpus:
         raise UserError("device cuda: found no GPU here, expected one; use --device cpu, or --address of a cluster")
-    return 0.0 if device == "cpu" or not found else share
+    room, share = int(cpus), {}
+    if gpus and device != "cpu":
+        room, share = _on_gpus(int(gpus), gpus_per_worker), {"num_gpus": gpus_per_worker}
+        if room < (workers or 1):
+            raise UserError(
+                f"{workers or 1} workers with {gpus_per_worker:g} GPUs each: found room for {room} on {gpus:g} GPUs; "
+                "give fewer --workers, or a smaller --gpus-per-worker"
+            )
+    count = workers or max(1, room)
+    return count, {"num_cpus": int(10_000 / math.ceil(count / cpus)) / 10_000, **share}  # Ray counts ten-thousandths
 
 
-def _room(gpus: float) -> int:
-    resources = ray().cluster_resources()
-    return max(1, int(resources.get("GPU", 0) / gpus if gpus else resources.get("CPU", 1)))
+def _on_gpus(gpus: int, share: float) -> int:
+    """How many workers have room; a share below one lies on a single GPU."""
+    return gpus * int(1 / share) if share < 1 else int(gpus / share)
 
 
-def _driver_paths() -> list[str]:
-    """The folders that Ray adds to a worker's path on behalf of this process."""
-    return [str(Path(sys.argv[0]).resolve().parent), str(Path.cwd())]
+def _users_folders() -> list[str]:
+    """Where this process finds the user's modules: its path but for libraries and the toolkit."""
+    folders = {str(Path(folder).absolute()): None for folder in [*sys.path, os.curdir] if not _is_library(folder)}
+    return [folder for folder in folders if Path(folder) != _TOOLKIT]
+
+
+_TOOLKIT = Path(__file__).absolute().parents[1]
+_STANDARD = Path(os.__file__).parent
+
+
+def _is_library(path: str) -> bool:
+    """Whether a file or folder belongs to Python or to what is installed with it, and so lies on every machine."""
+    inside = Path(path)
+    archive = inside.suffix == ".zip"
+    return archive or inside.is_relative_to(_STANDARD) or bool({"site-packages", "dist-packages"} & {*inside.parts})
 
 
 def _by_value(training: Training) -> bytes:
     """The training for workers that may see none of this machine's files: modules that are not installed go along."""
     for module in list(sys.modules.values()):
-        if _is_users(module):
+        if isinstance(module, ModuleType) and _is_users(module):
             ray().cloudpickle.register_pickle_by_value(module)
     try:
         return bytes(ray().cloudpickle.dumps(training))
@@ -294,14 +353,10 @@ def _by_value(training: Training) -> bytes:
         ) from error
 
 
-def _is_users(module: Any) -> bool:
-    path, name = getattr(module, "__file__", None), module.__name__
-    if path is None or name.split(".")[0] in ("nas", "search_spaces", "controllers", "benchmarks", "__main__"):
-        return False
-    return not any(Path(path).is_relative_to(prefix) for prefix in _INSTALLED)
-
-
-_INSTALLED = {Path(p).resolve() for p in (*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix)}
+def _is_users(module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None) or ""
+    ours = module.__name__.partition(".")[0] in ("nas", "search_spaces", "controllers", "benchmarks", "__main__")
+    return Path(file).is_absolute() and not ours and not _is_library(file)
 
 
 def _last_line(error: BaseException) -> str:

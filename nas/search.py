@@ -73,12 +73,13 @@ def search(
     header = _header(space, controller, data, parameters, recipe, reward, seed, child_timeout)
     with Ledger(Path(out)) as ledger, ExitStack() as stack:
         ledger.check(header | ({"window": window} if window else {}))
+        length = trials if ledger.header is None else ledger.header["length"]
+        answering = controller(space, seed, length, **parameters)
         workers = pool(Training(space, data, recipe, device, THREADS, child_timeout))
         stack.callback(workers.close)
         if ledger.header is None:
-            ledger.begin(header | {"window": window or max(8, 2 * workers.workers), "length": trials})
+            ledger.begin(header | {"window": window or max(8, 2 * workers.workers), "length": length})
         assert ledger.header is not None
-        answering = controller(space, seed, ledger.header["length"], **parameters)
         loop = Loop(
             space, answering, workers, ledger, reward,
             seed=seed, window=ledger.header["window"], epochs=recipe.epochs,

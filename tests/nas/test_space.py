@@ -276,7 +276,7 @@ def test_a_build_that_never_ends_is_an_error() -> None:
         while True:
             pick(AB, state=0)
 
-    with pytest.raises(UserError, match="letter: found more than 10000 questions in one build, expected it to end"):
+    with pytest.raises(UserError, match="letter: found more than 3000 questions in one build, expected it to end"):
         space(build).walk(first)
 
 

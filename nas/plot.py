@@ -1,0 +1,348 @@
+"""Pictures of ledgers: rewards over the trials, of one search, or of several with their seeds as a band.
+
+First what is drawn, as functions of plain numbers and headers, then how. Matplotlib is imported where it is needed, and
+only its objects are used: no pyplot, no window, no state that another thread could meet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.errors import UserError
+from nas.ledger import FILE, Trial, read
+from nas.space import shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Floats = npt.NDArray[np.float64]
+Header = Mapping[str, Any]
+Search = tuple[Path, Header, Sequence[Trial]]
+Entries = list[tuple[str, Any]]  # of a legend: what it says of which artist, or tuple of artists
+
+# What each format would write beside the picture and must not, so that equal ledgers give equal pictures.
+FORMATS: dict[str, dict[str, None]] = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None},
+    ".pdf": {"CreationDate": None},
+}
+
+# Okabe & Ito 2008: told apart by the colour-blind too. Without their yellow, which is faint on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = ("", "o", "s", "^", "D")  # for the first seven groups, the next seven, ...
+
+FEW = 5  # seeds of which quantiles say more than the extremes
+
+# Fields of a header that say no more than another one where that differs too.
+FOLLOWS = {"choices": "space", "training": "data", "validation": "data", "fingerprint": "data"}
+
+
+def plot(folders: Sequence[Path], out: Path) -> None:
+    """Draw the reward curves of these searches to `out`: PNG, SVG or PDF by its suffix, whole or not at all.
+
+    One search: its trials, their running mean, the best so far. Several: those that differ in the seed alone are one
+    group with one colour, drawn as its mean with a band.
+    Raises UserError if a search has no reward, if rewards are of several kinds, or if `out` cannot be written.
+    """
+    suffix = _suffix(out)
+    searches: list[Search] = [(folder, *read(folder)) for folder in _once(folders)]
+    _check(searches)
+    figure, axes = _page()
+    if len(searches) == 1:
+        _, header, trials = searches[0]
+        entries = _draw_one(axes, header, trials)
+    else:
+        entries = _draw_groups(axes, grouped(searches))
+    _legend(figure, entries)
+    _save(figure, out, suffix)
+
+
+# --- what is drawn ---
+
+
+def by_number(trials: Iterable[Trial]) -> list[float | None]:
+    """Rewards by the trial's number, whatever the order of finishing; None: failed, or not finished."""
+    rewards = {trial.trial: trial.reward for trial in trials}
+    return [rewards.get(number) for number in range(max(rewards, default=-1) + 1)]
+
+
+def window_of(trials: int) -> int:
+    """How many trials a running mean is over, in a picture of so many."""
+    return max(10, trials // 10)
+
+
+def running_mean(rewards: Sequence[float | None], window: int) -> Floats:
+    """At each trial the mean reward of the last `window` trials, itself among them; NaN where all of them failed.
+
+    The first trials have fewer behind them: theirs is the mean of those.
+    """
+    values = np.array(rewards, float)
+    there = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.where(there, values, 0.0).cumsum()])
+    counts = np.concatenate([[0], there.cumsum()])
+    last = np.arange(1, len(values) + 1)
+    first = np.maximum(last - window, 0)
+    found = counts[last] - counts[first]
+    return np.where(found > 0, (sums[last] - sums[first]) / np.maximum(found, 1), np.nan)
+
+
+def best_so_far(rewards: Sequence[float | None]) -> Floats:
+    """At each trial the highest reward until then, its own included; NaN before the first reward."""
+    return np.fmax.accumulate(np.array(rewards, float))
+
+
+def band(curves: Floats) -> tuple[Floats, Floats]:
+    """Of curves (seeds, trials), at each trial: lowest and highest, or from five seeds on the 10 and 90 % quantiles.
+
+    NaN where a seed has no value.
+    """
+    if len(curves) < FEW:
+        return curves.min(0), curves.max(0)
+    low, high = np.quantile(curves, [0.1, 0.9], axis=0)
+    return low, high
+
+
+def grouped(searches: Sequence[Search]) -> list[list[Search]]:
+    """The searches whose headers are equal but for the seed, together; in the order of their first.
+
+    Raises UserError if two of a group have the same seed: a search and its copy are no two seeds.
+    """
+    groups: dict[str, dict[int, Search]] = {}
+    for search in searches:
+        folder, header, _ = search
+        kind = json.dumps({**header, "seed": None}, sort_keys=True)
+        other = groups.setdefault(kind, {}).setdefault(header["seed"], search)
+        if other is not search:
+            raise UserError(
+                f"{folder}: found the search of {other[0]} with the same seed {header['seed']}, "
+                "expected searches that differ in something; leave one out"
+            )
+    return [list(group.values()) for group in groups.values()]
+
+
+def aligned(group: Sequence[Search]) -> list[list[float | None]]:
+    """The rewards of each search of a group, as far as all of them go."""
+    rewards = [by_number(trials) for _, _, trials in group]
+    shortest = min(map(len, rewards))
+    return [one[:shortest] for one in rewards]
+
+
+def labels(headers: Sequence[Header]) -> list[str]:
+    """For each header what it does not share with all others, the seed aside: "Reinforce, rate 0.01"."""
+    flat = [_leaves(header) for header in headers]
+    paths = dict.fromkeys(path for leaves in flat for path in leaves if path != ("seed",))
+    differing = [path for path in paths if len({repr(leaves.get(path, "-")) for leaves in flat}) > 1]
+    fields = {path[0] for path in differing}
+    said = [path for path in differing if FOLLOWS.get(path[0]) not in fields]
+    texts = [", ".join(_said(path, leaves[path]) for path in said if path in leaves) for leaves in flat]
+    return [shorten(text, 90) or "defaults" for text in texts]
+
+
+def band_captions(counts: Sequence[int]) -> list[str]:
+    """What the band is, for groups of so many seeds; nothing where no group has several."""
+    few = any(1 < count < FEW for count in counts)
+    many = any(count >= FEW for count in counts)
+    if few and many:
+        return [f"lowest to highest seed (10–90 % of {FEW} or more)"]
+    return ["lowest to highest seed"] * few + ["10–90 % of the seeds"] * many
+
+
+def title(headers: Sequence[Header]) -> str:
+    """Space, controller, data and seed, each as far as all headers agree on it."""
+    names = [("space",), ("controller",), ("data",), ("seed",)]
+    shared = [path for path in names if len({repr(header[path[0]]) for header in headers}) == 1]
+    return shorten(" · ".join(_said(path, headers[0][path[0]]) for path in shared), 90)
+
+
+def _leaves(header: Header, within: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """{("parameters", "rate"): 0.01} of {"parameters": {"rate": 0.01}}."""
+    leaves: dict[tuple[str, ...], Any] = {}
+    for name, value in header.items():
+        leaves |= _leaves(value, (*within, name)) if isinstance(value, Mapping) else {(*within, name): value}
+    return leaves
+
+
+def _said(path: tuple[str, ...], value: object) -> str:
+    """A field of the header for a reader: "Chain", "rate 0.01", "recipe epochs 5"."""
+    text = shorten(str(value).removesuffix("()"), 40)
+    if path in (("space",), ("controller",), ("data",)):
+        return text
+    named = path[1:] if path[0] == "parameters" else path
+    return f"{' '.join(named).replace('_', ' ')} {text}"
+
+
+def _once(folders: Sequence[Path]) -> list[Path]:
+    """A folder given twice, under whatever name, is one search."""
+    return list({folder.resolve(): folder for folder in folders}.values())
+
+
+def _check(searches: Sequence[Search]) -> None:
+    """Raise UserError if the searches cannot stand on one reward axis, or one of them has nothing to show there."""
+    first, expected, _ = searches[0]
+    for folder, header, trials in searches:
+        if header["reward"] != expected["reward"]:
+            raise UserError(
+                f"{folder}: found the reward {header['reward']}, expected {expected['reward']} as in {first}; "
+                "they cannot share an axis: plot them apart"
+            )
+        if all(trial.reward is None for trial in trials):
+            raise UserError(
+                f"{folder}: found no reward in {len(trials)} finished trials, expected one at least; "
+                f"wait for a child to be trained, or see in {FILE} why they failed"
+            )
+
+
+# --- how it is drawn ---
+
+
+def _draw_one(axes: Axes, header: Header, trials: Sequence[Trial]) -> Entries:
+    """Every trial, the running mean, the best so far."""
+    mean, best, pale = COLOURS[0], COLOURS[1], "#8FB8D4"
+    rewards = by_number(trials)
+    window = window_of(len(rewards))
+    axes.set_title(_plain(title([header])))
+    axes.set_ylabel(_plain(f"reward ({header['reward']})"))
+    trained = {t.trial: t.reward for t in trials if t.reward is not None and t.same_as is None}
+    repeats = {t.trial: t.reward for t in trials if t.reward is not None and t.same_as is not None}
+    failed = {t.trial: 0.017 for t in trials if t.reward is None}  # of the axes' height: ticks that stand on its edge
+    size = min(4.5, max(1.5, 100 / math.sqrt(len(rewards))))
+    edge = axes.get_xaxis_transform()
+    entries = [
+        *_dots(axes, "trained", trained, marker="o", markersize=size, color=pale),
+        *_dots(axes, "repeat", repeats, marker="o", markersize=size, color=pale, markerfacecolor="white"),
+        *_dots(axes, "failed", failed, marker="|", markersize=8, color="#555555", transform=edge),
+    ]
+    numbers = range(len(rewards))
+    (line,) = axes.plot(numbers, running_mean(rewards, window), color=mean, linewidth=2.2)
+    (steps,) = axes.plot(numbers, best_so_far(rewards), color=best, linewidth=1.8, drawstyle="steps-post")
+    return [*entries, (f"mean of the last {window} trials", line), ("best so far", steps)]
+
+
+def _dots(axes: Axes, what: str, points: Mapping[int, float | None], **style: Any) -> Entries:
+    """One mark a trial; the legend says how many, and nothing where there are none."""
+    if not points:
+        return []
+    (dots,) = axes.plot(list(points), np.array(list(points.values()), float), linestyle="", clip_on=False, **style)
+    return [(f"{what} ({len(points):,})", dots)]
+
+
+def _draw_groups(axes: Axes, groups: Sequence[Sequence[Search]]) -> Entries:
+    """Each group's mean over its seeds, as far as all of them go, with a band where there are several."""
+    headers = [group[0][1] for group in groups]
+    axes.set_title(_plain(title([header for group in groups for _, header, _ in group])))
+    axes.set_ylabel(_plain(f"reward ({headers[0]['reward']})"))
+    names = labels(headers) if len(groups) > 1 else [""]
+    rewards = [aligned(group) for group in groups]
+    window = window_of(max(len(seeds[0]) for seeds in rewards))  # one for all, so that the curves compare
+    entries: Entries = []
+    for number, (name, seeds) in enumerate(zip(names, rewards, strict=True)):
+        means = np.array([running_mean(one, window) for one in seeds])
+        bests = np.array([best_so_far(one) for one in seeds])
+        handle = _curve(axes, means, number, linestyle="-", linewidth=2)
+        _curve(axes, bests, number, linestyle="--", linewidth=1.5, drawstyle="steps-post")
+        count = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
+        entries.append((f"{name} ({count})" if name else count, handle))
+    return entries + _styles(window, [len(seeds) for seeds in rewards])
+
+
+def _curve(axes: Axes, curves: Floats, number: int, **style: Any) -> tuple[Any, ...]:
+    """The mean of curves (seeds, trials), and a band if there are several, as the group of this number."""
+    trials = np.arange(curves.shape[1])
+    colour = COLOURS[number % len(COLOURS)]
+    marker = MARKERS[number // len(COLOURS) % len(MARKERS)] if len(trials) > 1 else "o"  # no line joins one point
+    every = max(1, len(trials) // 8)
+    (line,) = axes.plot(trials, curves.mean(0), color=colour, marker=marker, markevery=every, markersize=5, **style)
+    if len(curves) == 1:
+        return (line,)
+    stepped = "drawstyle" in style
+    fill = axes.fill_between(trials, *band(curves), step="post" if stepped else None, color=colour, linewidth=0)
+    fill.set_alpha(0.09 if stepped else 0.18)
+    return fill, line
+
+
+def _styles(window: int, counts: Sequence[int]) -> Entries:
+    """What solid, dashed and the band stand for, in a picture of groups with so many seeds."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    grey = "#666666"
+    entries: Entries = [
+        (f"mean of the last {window} trials", Line2D([], [], color=grey, linewidth=2)),
+        ("best so far", Line2D([], [], color=grey, linewidth=1.5, linestyle="--")),
+    ]
+    return entries + [(text, Patch(color=grey, alpha=0.25, linewidth=0)) for text in band_captions(counts)]
+
+
+def _plain(text: str) -> str:
+    """The text with its dollars as dollars, not as the marks of a formula."""
+    return text.replace("$", r"\$")
+
+
+def _page() -> tuple[Figure, Axes]:
+    """An empty picture, 9 × 5 inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(9, 5), dpi=200, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#E6E6E6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.015)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+    axes.set_xlabel("trial")
+    return figure, axes
+
+
+def _legend(figure: Figure, entries: Entries) -> None:
+    """Below the axes, where it hides nothing, in as many columns as fit; the picture grows with its rows."""
+    longest = max(len(text) for text, _ in entries)
+    one_row = sum(len(text) + 9 for text, _ in entries) <= 125
+    columns = len(entries) if one_row else max(1, 125 // (longest + 9))
+    rows = math.ceil(len(entries) / columns)
+    figure.set_size_inches(9, 5 + 0.2 * max(0, rows - 2))
+    figure.legend(
+        [handle for _, handle in entries],
+        [_plain(text) for text, _ in entries],
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=9.5,
+    )
+
+
+def _suffix(out: Path) -> str:
+    if out.suffix.lower() not in FORMATS:
+        raise UserError(
+            f"{out}: found the suffix {out.suffix!r}, expected one of {', '.join(FORMATS)}; "
+            f"name the picture {out.stem}.png, for example"
+        )
+    return out.suffix.lower()
+
+
+def _save(figure: Figure, out: Path, suffix: str) -> None:
+    """Written under another name and then renamed, so that a reader never sees half a picture."""
+    unfinished = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(unfinished, format=suffix[1:], metadata=FORMATS[suffix])
+        unfinished.replace(out)
+    except OSError as error:
+        raise UserError(
+            f"{out}: found {error.strerror}, expected a picture that can be written; choose another --out"
+        ) from None
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()

@@ -1,0 +1,281 @@
+"""What is wrong with a space is said in plain words, and a sound one is described."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from torch import Tensor, nn
+
+from nas import names
+from nas.blocks import Block
+from nas.check import check, deadline, sound
+from nas.errors import UserError
+from nas.layers import Layers
+from nas.network import Images, Network
+from nas.space import Choice, Count, Pick, Space
+
+IMAGES = Images(8, 1, 10)
+EIGHT = Block("conv", 8)
+
+
+def space(build: Callable[[Any, Pick], object], **held: object) -> Space:
+    """A space named Odd, of one function and what its instance holds."""
+    kind: type[Space] = type("Odd", (Space,), {"build": build, "width": Choice(4, 8)})
+    made = kind().on(IMAGES)
+    for name, value in held.items():
+        setattr(made, name, value)
+    return made
+
+
+def asked_forever(self: Any, pick: Pick) -> Network:
+    while True:
+        pick(self.width, state=0)
+
+
+def never_ending(self: Any, pick: Pick) -> Network:
+    while True:
+        pass
+
+
+def at_random(self: Any, pick: Pick) -> Network:
+    return Network(8, (Block("conv", pick(self.width) + random.randrange(100)),))
+
+
+def counting(self: Any, pick: Pick) -> Network:
+    self.built = getattr(self, "built", 0) + 1
+    return Network(8, (EIGHT,) * (self.built % 2))
+
+
+def without_pixels(self: Any, pick: Pick) -> Network:
+    return Network(pick(self.width) - 4, ())
+
+
+def with_no_width(self: Any, pick: Pick) -> Network:
+    return Network(8, (Block("conv", pick(self.width) - 4),))
+
+
+def with_a_wrong_input(self: Any, pick: Pick) -> Network:
+    return Network(8, (Block("conv", pick(self.width), inputs=(3,)),))
+
+
+def local(self: Any, pick: Pick) -> Network:
+    return Network(8, (Block("conv", pick(Choice(4, 8))),))
+
+
+def named_but_not_held(self: Any, pick: Pick) -> Network:
+    return Network(8, (Block("conv", pick(Choice(4, 8, name="size"))),))
+
+
+def offering_nothing(self: Any, pick: Pick) -> Network:
+    return Network(8, (Block("conv", pick(self.width, among=[w for w in self.width.options if w > 8])),))
+
+
+def offering_what_is_not_there(self: Any, pick: Pick) -> Network:
+    return Network(8, (Block("conv", pick(self.width, among=[4, 5])),))
+
+
+def giving_nothing(self: Any, pick: Pick) -> None:
+    pick(self.width)
+
+
+def giving_text(self: Any, pick: Pick) -> str:
+    return "network"
+
+
+def raising(self: Any, pick: Pick) -> Network:
+    return Network(8, (Block("conv", {4: 8}[pick(self.width)]),))
+
+
+def with_a_state_that_cannot_be_a_key(self: Any, pick: Pick) -> Network:
+    return Network(8, (Block("conv", pick(self.width, state=["layer", 1])),))  # type: ignore[arg-type]
+
+
+def careless(block: Block, channels: int) -> Layers:
+    raise ZeroDivisionError("by the block")
+
+
+def with_a_block_that_raises(self: Any, pick: Pick) -> Network:
+    return Network(8, (Block(careless, pick(self.width)),))
+
+
+UNSOUND = {
+    asked_forever: "width: found more than 3000 questions in one build, expected it to end; look for a loop in",
+    at_random: r"Odd.build: found two networks for the answers \[\d\], expected one; let every decision be a pick\(\), "
+    "and no random number, clock or counter",
+    counting: r"Odd.build: found two networks for the answers \[\], expected one",
+    without_pixels: r"Odd.build: found a network that cannot be built \(found a network with input size 0, expected at "
+    r"least 1 pixel a side\), expected none; it came of the answers \[0\]",
+    with_no_width: r"Odd.build: found a network that cannot be built \(block 1 \(conv\): found Conv\(width=0.*expected",
+    with_a_wrong_input: r"found inputs \(3,\), expected numbers from 0 to 0",
+    local: r"Odd.build: found a pick of a nameless choice Choice\(4, 8\), expected a choice that the space holds as an "
+    r"attribute \(width\); make it one, as in `width = Choice\(16, 32\)` in the class",
+    named_but_not_held: r"found a pick of size Choice\(4, 8\), expected a choice that the space holds",
+    offering_nothing: r"width: found no option in among=, expected at least one of \[4, 8\]; ask only where",
+    offering_what_is_not_there: r"width: found 5 in among=, expected some of \[4, 8\]; filter the choice's own options",
+    giving_nothing: r"Odd.build: found None, expected a Network, or something with key, input_size and module",
+    giving_text: r"Odd.build: found 'network', expected a Network, or something with key",
+    raising: r"Odd.build: found KeyError: 8 \(test_check.py, line \d+\), expected a network; it came after width 8",
+    with_a_state_that_cannot_be_a_key: r"found the state \['layer', 1\] at width, expected something hashable",
+    with_a_block_that_raises: r"Odd.build: found a network that cannot be built \(block 1 \(careless width=\d\): found "
+    r"ZeroDivisionError: by the block, expected layers\)",
+}
+
+
+@pytest.mark.parametrize(("build", "message"), UNSOUND.items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_what_is_unsound_is_said_before_anything_is_trained(build: Callable[[Any, Pick], object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        sound(space(build))
+    with pytest.raises(UserError, match=message):
+        check(space(build))
+
+
+def test_a_build_that_never_ends_is_interrupted() -> None:
+    begun = time.monotonic()
+    message = r"Odd.build: found no end after 0.2 s, expected one; look for a loop that never ends"
+    with pytest.raises(UserError, match=message):
+        sound(space(never_ending), longest=0.2)
+    assert time.monotonic() - begun < 5
+
+
+def test_a_space_without_a_build_is_told() -> None:
+    with pytest.raises(UserError, match=r"Space.build: found NotImplementedError"):
+        sound(Space())
+
+
+def test_a_space_without_choices_has_one_network_and_is_sound() -> None:
+    report = check(space(lambda self, pick: Network(8, (EIGHT,))))
+    assert (report.size, report.questions) == (Count(1, exact=True), (0, 0))
+
+
+# --- modules of one's own ---
+
+
+class Own:
+    """A child that is no Network."""
+
+    input_size = 4
+
+    def __init__(self, key: str, made: Callable[[Images], nn.Module]) -> None:
+        self.key, self.made = key, made
+
+    def module(self, images: Images) -> nn.Module:
+        return self.made(images)
+
+
+def unfinished(images: Images) -> nn.Module:
+    raise KeyError("module")
+
+
+def linear(images: Images) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(16 * images.channels, images.classes))
+
+
+class Failing(nn.Module):
+    """A module that does not know what to do with images."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        raise ValueError("not today")
+
+
+def test_a_child_of_ones_own_is_sound_if_its_module_is() -> None:
+    report = check(space(lambda self, pick: Own(str(pick(self.width)), linear)))
+    assert report.size == Count(2, exact=True)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (
+            lambda images: nn.Flatten(),
+            r"Odd: found an output of shape \(2, 16\), expected \(2, 10\)",
+        ),
+        (
+            lambda images: Failing(),
+            r"Odd: found ValueError: not today, expected a module that takes \(2, 1, 4, 4\); "
+            r"the network came of the answers \[\d\]",
+        ),
+        (
+            unfinished,
+            r"Odd: found KeyError: 'module', expected a module that takes \(2, 1, 4, 4\)",
+        ),
+    ],
+    ids=["wrong shape", "raises", "cannot be made"],
+)
+def test_a_module_that_does_not_classify_is_told(made: Callable[[Images], nn.Module], message: str) -> None:
+    own = space(lambda self, pick: Own(str(pick(self.width)), made))
+    assert len(sound(own)) == 50  # which builds no module
+    with pytest.raises(UserError, match=message):
+        check(own)
+
+
+# --- what is sound ---
+
+
+def test_a_sound_space_is_described() -> None:
+    def build(self: Any, pick: Pick) -> Network:
+        return Network(8, (Block("conv", pick(self.width)),) * pick(self.depth))
+
+    report = check(space(build, depth=Choice(1, 2, 3)))
+    assert (report.size, report.questions, report.advice) == (Count(6, exact=True), (2, 2), [])
+    assert len(report.examples) == 50
+    assert len({candidate.key for candidate in report.examples}) == 6
+
+
+def test_the_examples_are_those_of_the_seed() -> None:
+    def keys(seed: int) -> list[str]:
+        return [candidate.key for candidate in sound(names.space("chain"), seed)]
+
+    assert keys(0) == keys(0) != keys(1)
+
+
+def test_options_that_are_never_offered_are_worth_a_note() -> None:
+    def build(self: Any, pick: Pick) -> Network:
+        return Network(8, (Block("conv", pick(self.width, among=[4])),))
+
+    assert check(space(build)).advice == [
+        "width: the options [8] were not offered in 50 walks; leave out what can never be"
+    ]
+
+
+def test_many_questions_without_a_state_are_worth_a_note() -> None:
+    def build(self: Any, pick: Pick) -> Network:
+        return Network(8, tuple(Block("identity", pick(self.width)) for _ in range(24)))
+
+    def with_state(self: Any, pick: Pick) -> Network:
+        return Network(8, tuple(Block("identity", pick(self.width, state=number)) for number in range(24)))
+
+    assert check(space(build)).advice == [
+        "over twenty questions and no state=: q-learning then remembers all answers so far, and learns slowly"
+    ]
+    assert check(space(with_state)).advice == []
+
+
+@pytest.mark.parametrize("name", names.spaces())
+def test_every_built_in_space_is_sound(name: str) -> None:
+    assert len(sound(names.space(name).on(IMAGES))) == 50
+
+
+# --- the deadline ---
+
+
+def test_a_deadline_that_is_kept_changes_nothing() -> None:
+    with deadline(0.05, "this"):
+        pass
+    time.sleep(0.1)  # no alarm is left over
+
+
+def test_a_deadline_is_without_effect_outside_the_main_thread() -> None:
+    ended = []
+
+    def work() -> None:
+        with deadline(0.01, "this"):
+            time.sleep(0.05)
+        ended.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert ended == [True]

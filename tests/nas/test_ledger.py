@@ -1,0 +1,239 @@
+"""The ledger: what is written is read back, and whatever is not whole is either dropped or an error with a place."""
+
+import fcntl
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nas.errors import UserError
+from nas.ledger import FILE, Ledger, Trial, read, sealed, unsealed
+from nas.reward import Result
+
+HEADER: dict[str, Any] = {"space": "Small()", "seed": 0, "window": 2, "length": 3}
+RESULT = Result((0.25, 0.5), (1.5, 1.25), params=10, madds=2000, seconds=0.125)
+TRIALS = [
+    Trial(0, (1, 0), "cafe", "network 1: α", 0.5, RESULT, at=1.0),
+    Trial(2, (1, 0), "cafe", "network 1: α", 0.5, None, same_as=0, at=1.5),
+    Trial(1, (), "beef", "network 1: β", None, Result(seconds=0.5, error="diverged: x"), "diverged: x", at=2.0),
+]
+
+
+def written(folder: Path, trials: list[Trial] = TRIALS) -> Path:
+    """A finished search of three trials."""
+    with Ledger(folder) as ledger:
+        ledger.begin(HEADER)
+        for trial in trials:
+            ledger.append(trial)
+    return folder / FILE
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    written(tmp_path)
+    assert read(tmp_path) == ({"format": 1, **HEADER}, TRIALS)
+
+
+def test_a_ledger_opened_again_goes_on_where_it_ended(tmp_path: Path) -> None:
+    written(tmp_path, TRIALS[:2])
+    with Ledger(tmp_path) as ledger:
+        assert (ledger.header, ledger.trials) == ({"format": 1, **HEADER}, TRIALS[:2])
+        ledger.append(TRIALS[2])
+    assert read(tmp_path)[1] == TRIALS
+
+
+def test_a_trial_can_be_read_as_soon_as_it_is_appended(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.begin(HEADER)
+        for number, trial in enumerate(TRIALS, 1):
+            ledger.append(trial)
+            assert read(tmp_path)[1] == TRIALS[:number]
+
+
+def test_the_lines_are_json_in_the_order_of_the_format(tmp_path: Path) -> None:
+    header, trained, repeat, _ = map(json.loads, written(tmp_path).read_text("utf-8").splitlines())
+    assert list(header) == ["format", "space", "seed", "window", "length", "sum"]
+    assert list(repeat) == ["trial", "answers", "key", "network", "reward", "error", "same_as", "at", "sum"]
+    assert list(trained) == [*list(repeat)[:-1], "accuracy", "loss", "params", "madds", "seconds", "sum"]
+
+
+def test_the_checksum_stays_what_it_was_in_old_ledgers() -> None:
+    line = '{"trial": 7, "network": "α", "sum": "897e321b"}\n'  # CRC-32 of '{"trial": 7, "network": "α"}'
+    assert sealed({"trial": 7, "network": "α"}) == line.encode()
+    assert unsealed(line.encode().rstrip()) == {"trial": 7, "network": "α"}
+
+
+def test_the_confusion_counts_are_not_kept(tmp_path: Path) -> None:
+    result = Result((1.0,), (0.0,), 1, 1, 1.0, confusion=((3, 0), (0, 4)))
+    assert b"confusion" not in written(tmp_path, [Trial(0, (), "k", "n", 1.0, result)]).read_bytes()
+    assert read(tmp_path)[1] == [Trial(0, (), "k", "n", 1.0, Result((1.0,), (0.0,), 1, 1, 1.0))]
+
+
+# --- damage ---
+
+
+def test_a_last_line_torn_at_any_byte_is_dropped(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    content = path.read_bytes()
+    before = content[:-1].rfind(b"\n") + 1
+    for end in range(before, len(content)):  # to the last byte but the newline
+        path.write_bytes(content[:end])
+        assert read(tmp_path)[1] == TRIALS[:2]
+        with Ledger(tmp_path) as ledger:
+            assert ledger.trials == TRIALS[:2]
+            ledger.append(TRIALS[2])
+        assert path.read_bytes() == content
+
+
+def test_a_header_torn_at_any_byte_is_a_search_that_has_not_begun(tmp_path: Path) -> None:
+    path = written(tmp_path / "a", [])
+    content = path.read_bytes()
+    for end in range(len(content)):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content[:end])
+        with pytest.raises(UserError, match=r"found no header line, expected a search that has begun"):
+            read(path.parent)
+        with Ledger(path.parent) as ledger:
+            assert (ledger.header, ledger.trials) == (None, [])
+        assert not path.exists()
+
+
+def test_any_other_byte_that_changes_is_an_error_that_names_the_line(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    content = path.read_bytes()
+    for place in range(len(content) - 1):
+        line = content[:place].count(b"\n") + 1
+        for other in (content[place] ^ 1, ord("\n")):
+            path.write_bytes(content[:place] + bytes([other]) + content[place + 1 :])
+            if other != content[place]:
+                with pytest.raises(UserError, match=rf"{FILE}, line {line}: found a damaged line"):
+                    read(tmp_path)
+
+
+def test_a_damaged_line_is_told_with_how_to_mend_it(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b'"reward": 0.5', b'"reward": 0.6', 1))
+    with pytest.raises(UserError) as error:
+        Ledger(tmp_path)
+    assert str(error.value) == (
+        f"{path}, line 2: found a damaged line (its checksum is missing or wrong), expected one JSON record with its "
+        "checksum; restore the line from a copy, or delete it and all after it to search on from there"
+    )
+
+
+def test_a_line_that_is_missing_its_newline_is_told_of_in_the_middle(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[1].rstrip() + lines[2] + lines[3])
+    with pytest.raises(UserError, match="line 2: found a damaged line"):
+        read(tmp_path)
+
+
+def test_an_empty_line_is_damage(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(UserError, match="line 5: found a damaged line"):
+        read(tmp_path)
+
+
+def test_a_whole_line_that_is_no_trial_is_an_error_that_names_the_line(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes() + sealed({"trial": 3, "error": None, "answers": []}))
+    with pytest.raises(UserError, match=r"line 5: found no sound trial \(.*'key'.*\), expected the fields of format 1"):
+        read(tmp_path)
+
+
+def test_a_damaged_ledger_is_left_as_it_is(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    damaged = path.read_bytes().replace(b'"seed": 0', b'"seed": 1')
+    path.write_bytes(damaged)
+    for _ in range(2):  # it is not left locked either
+        with pytest.raises(UserError, match="line 1: found a damaged line"):
+            Ledger(tmp_path)
+    assert path.read_bytes() == damaged
+
+
+def test_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(sealed({"format": 2, "space": "Small()"}))
+    with pytest.raises(UserError, match=r"line 1: found format 2, expected 1; it was written by another version"):
+        Ledger(tmp_path)
+
+
+# --- one search a folder ---
+
+
+def test_a_second_opening_is_refused_until_the_first_is_closed(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.begin(HEADER)
+        for _ in range(2):
+            with pytest.raises(UserError) as error:
+                Ledger(tmp_path)
+            assert str(error.value) == (
+                f"{tmp_path}: found another search writing here, expected none; wait for it to end, "
+                "or choose another --out"
+            )
+    Ledger(tmp_path).close()
+
+
+def test_a_lock_of_another_process_counts(tmp_path: Path) -> None:
+    with written(tmp_path).open("rb") as elsewhere:  # flock goes by the opening, not by the process
+        fcntl.flock(elsewhere, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="found another search writing here"):
+            Ledger(tmp_path)
+    Ledger(tmp_path).close()
+
+
+def test_the_same_header_passes_whatever_the_length(tmp_path: Path) -> None:
+    written(tmp_path)
+    with Ledger(tmp_path) as ledger:
+        ledger.check(HEADER)
+        ledger.check({"space": "Small()", "seed": 0})
+        ledger.check(HEADER | {"length": 1000})
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"seed": 1}, "found a search with seed 0, expected 1"),
+        ({"space": "Large()"}, r"found a search with space 'Small\(\)', expected 'Large\(\)'"),
+        ({"window": 3}, "found a search with window 2, expected 3"),
+        ({"limits": {}}, "found a search with limits None, expected {}"),
+    ],
+)
+def test_another_header_is_refused_by_the_name_that_differs(
+    tmp_path: Path, changed: dict[str, Any], found: str
+) -> None:
+    written(tmp_path)
+    mend = " as in this command; give the same options to go on with it, or choose another --out$"
+    with Ledger(tmp_path) as ledger, pytest.raises(UserError, match=found + mend):
+        ledger.check(HEADER | changed)
+
+
+def test_a_search_that_never_began_leaves_nothing_behind(tmp_path: Path) -> None:
+    Ledger(tmp_path / "new").close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_there_stays_with_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    Ledger(tmp_path).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"expected a folder to write to; choose another --out"):
+        Ledger(tmp_path / "file")
+
+
+def test_reading_where_no_search_lies_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"found no {FILE}, expected the folder of a search"):
+        read(tmp_path)
+
+
+def test_a_number_that_json_lacks_is_never_written(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.begin(HEADER)
+        with pytest.raises(ValueError, match="Out of range float values"):
+            ledger.append(Trial(0, (), "k", "n", float("nan"), None))
+    assert read(tmp_path)[1] == []

@@ -1,0 +1,43 @@
+"""Recipes: what the papers say is what is there."""
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from nas.recipe import RECIPES, Recipe
+
+
+def test_the_recipes_have_names_to_type() -> None:
+    assert list(RECIPES) == ["quick", "zoph2017", "metaqnn"]
+
+
+def test_zoph2017_is_section_4_1() -> None:
+    recipe = RECIPES["zoph2017"]
+    assert (recipe.epochs, recipe.optimizer, recipe.momentum, recipe.rate, recipe.decay) == (50, "sgd", 0.9, 0.1, 1e-4)
+    assert (recipe.schedule, recipe.crop, recipe.flip) == ("constant", 4, True)
+
+
+def test_metaqnn_is_section_5_1() -> None:
+    recipe = RECIPES["metaqnn"]
+    assert (recipe.epochs, recipe.batch, recipe.optimizer, recipe.rate, recipe.init) == (
+        20,
+        128,
+        "adam",
+        1e-3,
+        "xavier",
+    )
+    assert (recipe.schedule, recipe.step_epochs, recipe.step_factor, recipe.restarts) == ("step", 5, 0.2, 5)
+    assert (recipe.crop, recipe.flip) == (0, False)
+
+
+def test_quick_is_one_epoch() -> None:
+    assert RECIPES["quick"].epochs == 1
+
+
+def test_a_recipe_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        RECIPES["quick"].epochs = 2  # type: ignore[misc]
+
+
+def test_equal_settings_are_equal_recipes() -> None:
+    assert Recipe(rate=0.2, warmup=0.1) == RECIPES["quick"]

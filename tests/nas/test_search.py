@@ -1,0 +1,649 @@
+"""The loop: who is asked after whom is told, and that nothing else than the results decides it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controllers.evolution import Evolution
+from controllers.q_learning import QLearning
+from controllers.random_search import RandomSearch
+from controllers.reinforce import Reinforce
+from nas.blocks import Block
+from nas.data import load
+from nas.errors import UserError
+from nas.ledger import FILE, Ledger, Trial, read
+from nas.network import Images, Network
+from nas.pool import Job, Pool, Serial
+from nas.recipe import RECIPES
+from nas.reward import Result, accuracy
+from nas.search import Controller, Loop, child_seed, search
+from nas.space import Candidate, Choice, Limit, Pick, Space
+
+IMAGES = Images(1, 1, 2)
+
+
+class Rows(Space):
+    """One to three blocks of nothing, so virtual durations of about 1, 2 and 3; ten networks of each."""
+
+    rows = Choice(1, 2, 3)
+    label = Choice(*range(10))
+
+    def build(self, pick: Pick) -> Network:
+        return Network(1, (Block("identity", width=pick(self.label)),) * pick(self.rows))
+
+
+class OwnChild:
+    """A child that is no Network, and has no cost figures."""
+
+    input_size = 1
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def __repr__(self) -> str:
+        return f"OwnChild({self.key})"
+
+    def module(self, images: Images) -> None:
+        raise NotImplementedError
+
+
+class OwnRows(Rows):
+    """The same, but nothing is known of durations: each lasts one unit."""
+
+    def build(self, pick: Pick) -> OwnChild:  # type: ignore[override]
+        label = pick(self.label)
+        return OwnChild(f"{pick(self.rows)} {label}")
+
+
+class Scripted:
+    """Answers as written down, and keeps a diary; a network is (rows, label)."""
+
+    def __init__(self, script: Sequence[tuple[int, int]], space: Space | None = None) -> None:
+        self.script, self.space = script, space or Rows().on(IMAGES)
+        self.diary: list[str] = []
+        self.rewards: dict[int, float | None] = {}
+        self.asked: dict[int, Candidate] = {}
+
+    def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
+        numbers = [number for number, candidate in self.asked.items() if any(candidate is p for p in pending)]
+        self.diary.append(f"ask {trial}" + (f" while {', '.join(map(str, numbers))}" if numbers else ""))
+        rows, label = self.script[trial]
+        self.asked[trial] = self.space.replay((label, rows - 1))
+        return self.asked[trial]
+
+    def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
+        assert candidate == self.asked.setdefault(trial, candidate)  # it was asked in an earlier life if not in this
+        self.diary.append(f"tell {trial}")
+        self.rewards[trial] = reward
+
+
+def looked_up(job: Job) -> Result:
+    """A table of known results: accuracy 0.label, but label 8 diverges and label 9 is out of memory."""
+    label, rows = job.answers
+    if label >= 8:
+        return Result(seconds=1.0, error="diverged: at once" if label == 8 else "out of memory: all of it")
+    return Result((label / 10,), (1.0,), params=rows, madds=rows, seconds=1.0)
+
+
+def drained(coming: Generator[Trial, None, str]) -> tuple[list[Trial], str]:
+    """All that a search yields, and why it ended."""
+    trials: list[Trial] = []
+    while True:
+        try:
+            trials.append(next(coming))
+        except StopIteration as end:
+            return trials, str(end.value)
+
+
+def run(
+    folder: Path,
+    controller: Controller,
+    pool: Pool | Callable[[Job], Result] = looked_up,
+    space: Space | None = None,
+    **options: Any,
+) -> tuple[list[Trial], str]:
+    """Search the folder on, with window 2 and 10 trials if nothing else is said."""
+    workers = Serial(pool) if callable(pool) else pool
+    with Ledger(folder) as ledger:
+        if ledger.header is None:
+            ledger.begin({})
+        chosen: dict[str, Any] = {"seed": 0, "window": 2, "trials": 10, "reward": accuracy} | options
+        return drained(Loop(space or Rows().on(IMAGES), controller, workers, ledger, **chosen).run())
+
+
+def in_order(folder: Path) -> list[Trial]:
+    """The trials by number, times aside."""
+    return sorted((replace(trial, at=0.0) for trial in read(folder)[1]), key=lambda trial: trial.trial)
+
+
+class Trainer:
+    """Looks results up, and counts who was trained."""
+
+    def __init__(self, train: Callable[[Job], Result] = looked_up) -> None:
+        self.train = train
+        self.trained: list[int] = []
+
+    def __call__(self, job: Job) -> Result:
+        self.trained.append(job.trial)
+        return self.train(job)
+
+
+class Disordered:
+    """A pool of so many workers, of which any may be the first to finish."""
+
+    def __init__(self, workers: int, seed: int, train: Callable[[Job], Result] = looked_up) -> None:
+        self.workers, self.train = workers, train
+        self.rng = random.Random(seed)
+        self.queue: list[Job] = []
+
+    def submit(self, job: Job) -> None:
+        self.queue.append(job)
+
+    def wait(self) -> tuple[int, Result]:
+        job = self.queue.pop(self.rng.randrange(min(self.workers, len(self.queue))))
+        return job.trial, self.train(job)
+
+    def close(self) -> None:
+        self.queue.clear()
+
+
+# --- the virtual clock ---
+
+
+def test_a_trial_is_asked_when_a_virtual_worker_is_free(tmp_path: Path) -> None:
+    controller = Scripted([(3, 0), (1, 1), (1, 2), (1, 3), (1, 4)])
+    run(tmp_path, controller, trials=5)
+    assert controller.diary == [
+        "ask 0", "ask 1 while 0",  # ends at 3 and 1
+        "tell 1", "ask 2 while 0",  # ends at 2
+        "tell 2", "ask 3 while 0",  # ends at 3, and a little later than 0: three times a classifier
+        "tell 0", "ask 4 while 3",
+        "tell 3", "tell 4",
+    ]  # fmt: skip
+
+
+def test_what_ends_together_is_told_by_number_before_the_next_is_asked(tmp_path: Path) -> None:
+    space = OwnRows().on(IMAGES)
+    controller = Scripted([(1, label) for label in range(5)], space)
+    run(tmp_path, controller, space=space, trials=5)
+    assert controller.diary == [
+        "ask 0", "ask 1 while 0",
+        "tell 0", "tell 1", "ask 2", "ask 3 while 2",
+        "tell 2", "tell 3", "ask 4",
+        "tell 4",
+    ]  # fmt: skip
+
+
+def test_with_window_one_each_trial_is_told_before_the_next(tmp_path: Path) -> None:
+    controller = Scripted([(3, 0), (1, 1), (2, 2)])
+    run(tmp_path, controller, trials=3, window=1)
+    assert controller.diary == ["ask 0", "tell 0", "ask 1", "tell 1", "ask 2", "tell 2"]
+
+
+def test_a_window_wider_than_the_search_asks_all_at_once(tmp_path: Path) -> None:
+    controller = Scripted([(3, 0), (1, 1), (2, 2)])
+    run(tmp_path, controller, trials=3, window=9)
+    assert controller.diary == ["ask 0", "ask 1 while 0", "ask 2 while 0, 1", "tell 1", "tell 2", "tell 0"]
+
+
+CONTROLLERS: dict[str, Callable[[Space], Controller]] = {
+    "random": lambda space: RandomSearch(space, 0, 40),
+    "evolution": lambda space: Evolution(space, 0, 40, population=5, sample=2),
+    "q-learning": lambda space: QLearning(space, 0, 40, replays=5),
+    "reinforce": lambda space: Reinforce(space, 0, 40, batch=3, rate=0.1),
+}
+
+every_controller = pytest.mark.parametrize("make", CONTROLLERS.values(), ids=CONTROLLERS)
+
+
+def searched(
+    folder: Path, make: Callable[[Space], Controller], pool: Pool | None = None, **options: Any
+) -> list[Trial]:
+    """Forty trials with window 4; failures and repeats are among them."""
+    space = Rows().on(IMAGES)
+    run(folder, make(space), pool or Serial(looked_up), space, **({"trials": 40, "window": 4} | options))
+    return in_order(folder)
+
+
+@every_controller
+def test_any_number_of_workers_finishing_in_any_order_makes_the_same_search(
+    tmp_path: Path, make: Callable[[Space], Controller]
+) -> None:
+    serial = searched(tmp_path / "serial", make)
+    assert [trial.trial for trial in serial] == list(range(40))
+    assert any(trial.error for trial in serial)
+    assert any(trial.same_as is not None for trial in serial)
+    orders = set()
+    for workers, seed in ((1, 0), (2, 1), (2, 2), (4, 3), (100, 4)):
+        folder = tmp_path / f"{workers} {seed}"
+        assert searched(folder, make, Disordered(workers, seed)) == serial
+        orders.add(tuple(trial.trial for trial in read(folder)[1]))
+    assert len(orders) > 2
+
+
+def test_the_ledger_is_written_in_the_order_of_finishing(tmp_path: Path) -> None:
+    class LastFirst(Disordered):
+        def wait(self) -> tuple[int, Result]:
+            job = self.queue.pop()
+            return job.trial, self.train(job)
+
+    trials, _ = run(tmp_path, Scripted([(1, 0), (1, 1), (1, 2)]), LastFirst(3, 0), trials=3, window=3)
+    assert [trial.trial for trial in trials] == [trial.trial for trial in read(tmp_path)[1]] == [2, 1, 0]
+
+
+def test_a_trial_is_on_the_disk_when_it_is_yielded(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.begin({})
+        loop = Loop(Rows().on(IMAGES), Scripted([(1, 0), (1, 1)]), Serial(looked_up), ledger, accuracy,
+                    seed=0, window=1, trials=2)  # fmt: skip
+        for number, trial in enumerate(loop.run()):
+            assert read(tmp_path)[1][number] == trial
+
+
+# --- resuming ---
+
+
+def cut(source: Path, folder: Path, kept: Sequence[int]) -> None:
+    """A copy of a ledger with the header and these of its trials' lines, as a crash may leave it."""
+    lines = (source / FILE).read_bytes().splitlines(keepends=True)
+    folder.mkdir()
+    (folder / FILE).write_bytes(b"".join([lines[0], *(lines[1 + line] for line in kept)]))
+
+
+@every_controller
+def test_a_search_killed_after_any_trial_goes_on_as_if_it_had_not_been(
+    tmp_path: Path, make: Callable[[Space], Controller]
+) -> None:
+    whole = searched(tmp_path / "whole", make, Disordered(3, 0), trials=24)
+    for finished in range(25):
+        folder = tmp_path / f"after {finished}"
+        cut(tmp_path / "whole", folder, range(finished))
+        before = {trial.trial for trial in read(folder)[1]}
+        trainer = Trainer()
+        assert searched(folder, make, Disordered(2, finished, trainer), trials=24) == whole
+        assert before.isdisjoint(trainer.trained)
+        assert len(trainer.trained) == len(set(trainer.trained))
+
+
+def test_a_search_goes_on_whichever_lines_it_finds(tmp_path: Path) -> None:
+    make = CONTROLLERS["evolution"]
+    whole = searched(tmp_path / "whole", make)
+    for seed in range(20):
+        rng = random.Random(seed)
+        kept = rng.sample(range(40), rng.randrange(40))
+        cut(tmp_path / "whole", tmp_path / f"{seed}", kept)
+        assert searched(tmp_path / f"{seed}", make) == whole
+
+
+def test_a_finished_search_run_again_trains_nothing(tmp_path: Path) -> None:
+    make = CONTROLLERS["reinforce"]
+    searched(tmp_path, make)
+    content = (tmp_path / FILE).read_bytes()
+    trainer = Trainer()
+    searched(tmp_path, make, Serial(trainer))
+    assert trainer.trained == []
+    assert (tmp_path / FILE).read_bytes() == content
+
+
+def test_recorded_trials_are_told_but_not_asked_again(tmp_path: Path) -> None:
+    script = [(3, 0), (1, 1), (1, 2)]
+    run(tmp_path, Scripted(script), trials=2)
+
+    controller = Scripted(script)
+    run(tmp_path, controller, trials=3)
+    assert controller.diary == ["tell 1", "ask 2", "tell 2", "tell 0"]
+
+
+@every_controller
+def test_a_search_continued_with_more_trials_is_one_that_had_them_from_the_start(
+    tmp_path: Path, make: Callable[[Space], Controller]
+) -> None:
+    for trials in (3, 20, 40):
+        parts = searched(tmp_path / "parts", make, trials=trials)
+    assert parts == searched(tmp_path / "whole", make)
+
+
+def test_a_ledger_of_other_code_is_refused(tmp_path: Path) -> None:
+    class Other(Rows):
+        def build(self, pick: Pick) -> Network:
+            return Network(1, (Block("identity", width=pick(self.label) + 1),) * pick(self.rows))
+
+    run(tmp_path, Scripted([(1, 0)]), trials=1)
+    with pytest.raises(UserError, match=r"trial 0: found network \w+, expected \w+ from its answers; the space's code"):
+        run(tmp_path, Scripted([(1, 0)]), space=Other().on(IMAGES), trials=1)
+
+
+def test_a_search_under_a_growing_limit_goes_on_under_it(tmp_path: Path) -> None:
+    space = Rows().on(IMAGES, {"rows": Limit(1, 1, 5)})
+
+    def limited(folder: Path, trials: int) -> list[Trial]:
+        run(folder, RandomSearch(space, 0, 15), space=space, trials=trials)
+        return in_order(folder)
+
+    whole = limited(tmp_path / "whole", 15)
+    limited(tmp_path / "parts", 7)
+    assert limited(tmp_path / "parts", 15) == whole
+    assert [max(trial.answers[1] for trial in whole[start : start + 5]) for start in (0, 5, 10)] == [0, 1, 2]
+
+
+# --- repeats and failures ---
+
+
+def test_a_network_told_before_is_not_trained_again(tmp_path: Path) -> None:
+    trainer = Trainer()
+    controller = Scripted([(1, 5), (1, 5), (2, 3), (1, 5)])
+    trials, _ = run(tmp_path, controller, trainer, trials=4, window=1)
+    assert trainer.trained == [0, 2]
+    assert [trial.same_as for trial in trials] == [None, 0, None, 0]
+    assert [trial.result is None for trial in trials] == [False, True, False, True]
+    assert controller.rewards == {0: 0.5, 1: 0.5, 2: 0.3, 3: 0.5}
+    assert controller.diary[:4] == ["ask 0", "tell 0", "ask 1", "tell 1"]
+
+
+def test_a_repeat_of_one_under_way_ends_with_that_one(tmp_path: Path) -> None:
+    trainer = Trainer()
+    controller = Scripted([(2, 5), (2, 5), (1, 3), (1, 4)])
+    trials, _ = run(tmp_path, controller, trainer, trials=4, window=3)
+    assert trainer.trained == [0, 2, 3]
+    assert controller.diary == [
+        "ask 0", "ask 1 while 0", "ask 2 while 0, 1",  # end at 2, 2 and 1
+        "tell 2", "ask 3 while 0, 1",
+        "tell 0", "tell 1", "tell 3",
+    ]  # fmt: skip
+    assert {trial.trial: trial.same_as for trial in trials} == {0: None, 1: 0, 2: None, 3: None}
+    assert controller.rewards[1] == 0.5
+
+
+def test_a_failed_child_is_a_line_with_an_error_and_is_remembered(tmp_path: Path) -> None:
+    trainer = Trainer()
+    controller = Scripted([(1, 8), (1, 8), (1, 9)])
+    run(tmp_path, controller, trainer, trials=3, window=1)
+    assert trainer.trained == [0, 2]
+    assert controller.rewards == {0: None, 1: None, 2: None}
+    assert [(trial.reward, trial.error, trial.same_as) for trial in read(tmp_path)[1]] == [
+        (None, "diverged: at once", None),
+        (None, "diverged: at once", 0),
+        (None, "out of memory: all of it", None),
+    ]
+
+
+def test_a_workers_failure_is_not_remembered_against_the_network(tmp_path: Path) -> None:
+    def dies_twice(job: Job) -> Result:
+        return Result(error="worker: it died 3 times") if job.trial < 2 else looked_up(job)
+
+    trainer = Trainer(dies_twice)
+    trials, _ = run(tmp_path, Scripted([(1, 5)] * 4), trainer, trials=4, window=1)
+    assert trainer.trained == [0, 1, 2]
+    assert [(trial.reward, trial.same_as) for trial in trials] == [(None, None), (None, None), (0.5, None), (0.5, 2)]
+    run(tmp_path, Scripted([(1, 5)] * 4), trainer, trials=4, window=1)
+    assert trainer.trained == [0, 1, 2]
+
+
+def test_a_repeat_under_way_fails_with_its_worker_and_the_next_is_trained(tmp_path: Path) -> None:
+    trainer = Trainer(lambda job: Result(error="worker: gone") if job.trial == 0 else looked_up(job))
+    trials, _ = run(tmp_path, Scripted([(1, 5)] * 4), trainer, trials=4, window=2)
+    assert trainer.trained == [0, 2]
+    assert [(t.trial, t.error, t.same_as) for t in trials[:2]] == [(0, "worker: gone", None), (1, "worker: gone", 0)]
+    assert [(t.trial, t.reward, t.same_as) for t in trials[2:]] == [(2, 0.5, None), (3, 0.5, 2)]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_reward_that_is_no_finite_number_is_a_failure(tmp_path: Path, value: float) -> None:
+    controller = Scripted([(1, 5), (1, 5)])
+    run(tmp_path, controller, trials=2, window=1, reward=lambda result: value)
+    first, second = read(tmp_path)[1]
+    assert (first.reward, first.error) == (None, f"exception: the reward of this result is {value}")
+    assert first.result is not None
+    assert first.result.accuracy == (0.5,)
+    assert (second.same_as, second.reward) == (0, None)
+    assert controller.rewards == {0: None, 1: None}
+
+
+def test_a_network_that_cannot_be_built_is_refused_and_not_trained(tmp_path: Path) -> None:
+    class Flawed(Rows):
+        def build(self, pick: Pick) -> Network:
+            label = pick(self.label)
+            return Network(1, (Block("conv" if label == 7 else "identity", label - 7),) * pick(self.rows))
+
+    space = Flawed().on(IMAGES)
+    trainer = Trainer()
+    controller = Scripted([(1, 7), (1, 7), (1, 3)], space)
+    trials, why = run(tmp_path, controller, trainer, space, trials=9, unique=1)
+    assert trainer.trained == [2]
+    assert controller.diary == ["ask 0", "tell 0", "ask 1", "tell 1", "ask 2", "tell 2"]
+    assert trials[0].error is not None
+    assert trials[0].error.startswith("refused: block 1 (conv): found Conv(width=0")
+    assert [(trial.reward, trial.same_as) for trial in trials] == [(None, None), (None, 0), (0.3, None)]
+    assert why == "1 networks are trained"
+
+
+def test_a_child_of_ones_own_is_written_as_it_shows_itself(tmp_path: Path) -> None:
+    space = OwnRows().on(IMAGES)
+    trials, _ = run(tmp_path, Scripted([(2, 4)], space), space=space, trials=1)
+    assert (trials[0].key, trials[0].network) == ("2 4", "OwnChild(2 4)")
+
+
+def test_a_child_is_trained_from_its_answers_and_a_seed_of_its_own(tmp_path: Path) -> None:
+    jobs = []
+
+    def train(job: Job) -> Result:
+        jobs.append(job)
+        return looked_up(job)
+
+    trials, _ = run(tmp_path, Scripted([(1, 5), (2, 4)]), train, trials=2, seed=3)
+    assert jobs == [Job(0, (5, 0), child_seed(3, trials[0].key)), Job(1, (4, 1), child_seed(3, trials[1].key))]
+
+
+def test_the_seed_of_a_child_stays_what_it_was() -> None:
+    assert child_seed(0, "cf42f5c3b73eecd3") == 4168041275  # CRC-32 of "0 cf42f5c3b73eecd3"
+    assert child_seed(1, "cf42f5c3b73eecd3") != child_seed(0, "cf42f5c3b73eecd3")
+
+
+# --- budgets ---
+
+DIFFERENT = [(1, label) for label in range(8)] + [(2, label) for label in range(8)]
+
+
+def test_it_ends_after_so_many_trials_repeats_included(tmp_path: Path) -> None:
+    trials, why = run(tmp_path, Scripted([(1, 5)] * 3), trials=3)
+    assert (len(trials), why) == (3, "all 3 trials are done")
+
+
+def test_it_ends_after_so_many_networks(tmp_path: Path) -> None:
+    trials, why = run(tmp_path, Scripted([(1, 5), (1, 5), (1, 6), (1, 6), (1, 7)]), unique=2, window=1)
+    assert [trial.same_as for trial in trials] == [None, 0, None]
+    assert why == "2 networks are trained"
+
+
+def test_it_ends_after_so_many_repeats_in_a_row(tmp_path: Path) -> None:
+    trials, why = run(tmp_path, Scripted([(1, 5), (1, 5), (1, 6), *[(1, 5), (1, 6)] * 5]), patience=3, window=1)
+    assert [trial.same_as for trial in trials] == [None, 0, None, 0, 2, 0]
+    assert why == "the last 3 trials were all repeats: the controller or the space has nothing new"
+
+
+def test_repeats_of_what_is_under_way_try_the_patience_too(tmp_path: Path) -> None:
+    trials, _ = run(tmp_path, Scripted([(1, 5)] * 9), patience=2, window=9)
+    assert len(trials) == 3
+
+
+class Clock:
+    """Seconds, that pass only while a child trains."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def train(self, job: Job) -> Result:
+        self.now += 10
+        return looked_up(job)
+
+
+def test_it_ends_after_so_many_seconds_and_waits_for_what_is_under_way(tmp_path: Path) -> None:
+    clock = Clock()
+    trials, why = run(tmp_path, Scripted(DIFFERENT), clock.train, clock=clock, seconds=25)
+    assert [trial.at for trial in trials] == [10, 20, 30, 40]  # at 30 it is over, and one of two is under way
+    assert why == "0.00694444 hours are over"
+
+
+def test_an_interruption_is_left_out_of_the_seconds(tmp_path: Path) -> None:
+    clock = Clock()
+    run(tmp_path, Scripted(DIFFERENT), clock.train, clock=clock, trials=2)
+    clock.now += 1_000_000
+    trials, _ = run(tmp_path, Scripted(DIFFERENT), clock.train, clock=clock, seconds=35)
+    assert [trial.at for trial in trials] == [30, 40]
+
+
+def test_it_ends_after_so_many_seconds_of_training_failures_included(tmp_path: Path) -> None:
+    trials, why = run(tmp_path, Scripted([(1, 8), *DIFFERENT]), device_seconds=2.5, window=1)
+    assert len(trials) == 3  # of one second each
+    assert why == "0.000694444 device hours are spent"
+
+
+def test_a_repeat_costs_no_seconds_of_training(tmp_path: Path) -> None:
+    trials, _ = run(tmp_path, Scripted([(1, 5)] * 9), device_seconds=1.5, trials=9, window=1)
+    assert len(trials) == 9
+
+
+def test_budgets_that_are_raised_let_the_search_go_on(tmp_path: Path) -> None:
+    make = CONTROLLERS["evolution"]
+    whole = searched(tmp_path / "whole", make)
+    budgets: list[dict[str, Any]] = [{"unique": 4}, {"patience": 1}, {"device_seconds": 7}, {"unique": 12}]
+    for budget in budgets:
+        searched(tmp_path / "parts", make, **budget)
+    assert len(in_order(tmp_path / "parts")) < 40
+    assert searched(tmp_path / "parts", make) == whole
+
+
+# --- the whole of it ---
+
+DIGITS = load("digits", images=100)
+
+
+def whole_search(folder: Path, train: Callable[[Job], Result] = looked_up, **options: Any) -> tuple[list[Trial], str]:
+    chosen: dict[str, Any] = {"trials": 12, "controller": RandomSearch} | options
+    controller = chosen.pop("controller")
+    return drained(search(Rows(), controller, DIGITS, folder, pool=lambda training: Serial(train), **chosen))
+
+
+def test_the_header_says_what_the_search_is_a_function_of(tmp_path: Path) -> None:
+    whole_search(tmp_path, controller=Evolution, parameters={"population": 5, "sample": 2}, seed=3,
+                 limits={"rows": Limit(1, 1, 4)}, child_timeout=60.0)  # fmt: skip
+    header, _ = read(tmp_path)
+    recipe = header.pop("recipe")
+    assert recipe["epochs"] == 1
+    assert recipe.keys() == vars(RECIPES["quick"]).keys()
+    assert header == {
+        "format": 1,
+        "space": "Rows()",
+        "choices": {"rows": ["1", "2", "3"], "label": [str(label) for label in range(10)]},
+        "limits": {"rows": [1, 1, 4]},
+        "controller": "Evolution",
+        "parameters": {"population": 5, "sample": 2},
+        "data": "digits",
+        "training": 80,
+        "validation": 20,
+        "fingerprint": DIGITS.fingerprint,
+        "reward": "accuracy",
+        "seed": 3,
+        "threads": 1,
+        "child_timeout": 60.0,
+        "window": 8,
+        "length": 12,
+    }
+
+
+def test_the_window_is_eight_or_twice_the_workers_and_then_stays(tmp_path: Path) -> None:
+    for workers, window in ((1, 8), (4, 8), (5, 10)):
+        folder = tmp_path / str(workers)
+        pool = Disordered(workers, 0)
+        drained(search(Rows(), RandomSearch, DIGITS, folder, trials=1, pool=lambda training, pool=pool: pool))  # type: ignore[misc]
+        assert read(folder)[0]["window"] == window
+    whole_search(tmp_path / "5")
+    assert read(tmp_path / "5")[0]["window"] == 10
+
+
+def test_the_length_is_that_of_the_first_start(tmp_path: Path) -> None:
+    lengths = []
+
+    class Long(RandomSearch):
+        def __init__(self, space: Space, seed: int, length: int) -> None:
+            super().__init__(space, seed, length)
+            lengths.append(length)
+
+    whole_search(tmp_path, controller=Long)
+    whole_search(tmp_path, controller=Long, trials=15)
+    assert lengths == [12, 12]
+    assert len(in_order(tmp_path)) == 15
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"seed": 1}, "seed 0, expected 1"),
+        ({"controller": QLearning}, "controller 'RandomSearch', expected 'QLearning'"),
+        ({"window": 3}, "window 8, expected 3"),
+        ({"child_timeout": 5.0}, "child_timeout None, expected 5.0"),
+        ({"recipe": RECIPES["metaqnn"]}, "recipe {'epochs': 1"),
+        ({"limits": {"rows": Limit(1)}}, r"limits {}, expected {'rows': \[1, 0, 1\]}"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, Mapping) else "",
+)
+def test_another_search_in_the_same_folder_is_refused(tmp_path: Path, options: dict[str, Any], found: str) -> None:
+    whole_search(tmp_path, trials=1)
+    content = (tmp_path / FILE).read_bytes()
+    with pytest.raises(UserError, match=f"found a search with {found}"):
+        whole_search(tmp_path, **options)
+    assert (tmp_path / FILE).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"controller": Evolution, "parameters": {"sample": 99}},
+        {"limits": {"colour": Limit(1)}},
+    ],
+    ids=["controller", "limit"],
+)
+def test_a_search_that_cannot_begin_leaves_nothing_behind(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(UserError):
+        whole_search(tmp_path / "search", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_stopped_between_two_trials_closes_its_pool_and_lock_and_goes_on(tmp_path: Path) -> None:
+    closed = []
+
+    class Closing(Serial):
+        def close(self) -> None:
+            closed.append(True)
+
+    coming = search(Rows(), RandomSearch, DIGITS, tmp_path / "stopped", trials=12, pool=lambda _: Closing(looked_up))
+    for _ in range(5):
+        next(coming)
+    coming.close()
+    assert closed == [True]
+    whole_search(tmp_path / "stopped")
+    whole_search(tmp_path / "whole")
+    assert in_order(tmp_path / "stopped") == in_order(tmp_path / "whole")
+
+
+def test_a_search_trains_real_children(tmp_path: Path) -> None:
+    class Tiny(Space):
+        width = Choice(2, 4)
+
+        def build(self, pick: Pick) -> Network:
+            return Network(8, (Block("conv", pick(self.width)),))
+
+    trials, why = drained(search(Tiny(), RandomSearch, DIGITS, tmp_path, trials=3, device="cpu", pool=Serial))
+    assert why == "all 3 trials are done"
+    assert all(trial.error is None and trial.reward is not None for trial in trials)
+    trained = [trial.result for trial in trials if trial.result]
+    assert [len(result.accuracy) for result in trained] == [1] * len(trained)

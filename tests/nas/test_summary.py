@@ -1,0 +1,137 @@
+"""What a search found, by hand or against what can be enumerated."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from controllers.evolution import Evolution
+from nas.blocks import Block
+from nas.ledger import Trial
+from nas.network import Network
+from nas.reward import Result
+from nas.space import Candidate, Choice, Pick, Space
+from nas.summary import best, expected_largest, expected_of_random, interval
+
+
+class Five(Space):
+    """Five widths of four each: 1,024 networks."""
+
+    width = tuple(Choice(0, 1, 2, 3, name=f"width {place}") for place in range(5))
+
+    def build(self, pick: Pick) -> Network:
+        return Network(8, tuple(Block("identity", pick(width)) for width in self.width))
+
+
+def trial(number: int, reward: float | None, same_as: int | None = None) -> Trial:
+    return Trial(number, (), str(number), "", reward, None if same_as is not None else Result(), same_as=same_as)
+
+
+def planted(candidate: Candidate) -> float:
+    """0 to 1; of each answer the square, so that good networks are rare."""
+    return sum(answer**2 for answer in candidate.answers) / 45
+
+
+def as_trials(candidates: Sequence[Candidate]) -> list[Trial]:
+    return [
+        Trial(number, candidate.answers, candidate.key, "", planted(candidate), Result())
+        for number, candidate in enumerate(candidates)
+    ]
+
+
+def of_random(trials: int) -> float:
+    """The truth: of all networks the expected best of so many drawn at random."""
+    return expected_largest(np.array([planted(candidate) for candidate in Five().candidates()]), trials)
+
+
+def test_the_best_are_those_of_highest_reward_the_earlier_first() -> None:
+    trials = [trial(0, 0.5), trial(3, 0.7), trial(2, None), trial(1, 0.7)]
+    assert [t.trial for t in best(trials)] == [1, 3, 0]
+    assert [t.trial for t in best(trials, 1)] == [1]
+
+
+def test_a_network_is_among_the_best_once() -> None:
+    assert [t.trial for t in best([trial(0, 0.5), trial(1, 0.5, same_as=0)])] == [0]
+
+
+def test_there_may_be_no_best() -> None:
+    assert best([trial(0, None)]) == []
+
+
+def test_a_negative_reward_may_be_the_best() -> None:
+    assert [t.trial for t in best([trial(0, -2.0), trial(1, -1.0), trial(2, 0.0)])] == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "images", "low", "high"),
+    [
+        (0.5, 100, 0.4038, 0.5962),  # 0.5 ± 1.96 / 1.038416 · √(0.0025 + 0.00009604)
+        (0.9, 1000, 0.8798, 0.9171),  # (0.9 + 0.0019208 ± 1.96 · √(0.00009 + 0.0000009604)) / 1.0038416
+        (1.0, 100, 0.9630, 1.0),  # 100 / 103.8416
+        (0.0, 10, 0.0, 0.2775),  # 3.8416 / 13.8416
+    ],
+)
+def test_the_interval_is_wilsons(accuracy: float, images: int, low: float, high: float) -> None:
+    assert interval(accuracy, images) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_the_expected_largest_of_two_coins() -> None:
+    assert expected_largest(np.array([0.0, 1.0]), 2) == 0.75  # 0 only if both are
+    assert expected_largest(np.array([1.0, 0.0]), 2) == 0.75
+
+
+def test_the_expected_largest_of_one_draw_is_the_mean() -> None:
+    assert expected_largest(np.array([3.0, 0.0, 6.0]), 1) == pytest.approx(3)
+
+
+def test_the_expected_largest_of_three_dice_throws() -> None:
+    pips = np.arange(1.0, 7.0)
+    throws = [max(a, b, c) for a in range(1, 7) for b in range(1, 7) for c in range(1, 7)]
+    assert expected_largest(pips, 3) == pytest.approx(sum(throws) / 216)
+
+
+def random_trials(trials: int, seed: int = 0) -> list[Trial]:
+    return as_trials([Five().sample(random.Random(f"{seed} {number}")) for number in range(trials)])
+
+
+def test_random_sampling_is_expected_to_find_what_it_finds_on_average() -> None:
+    estimates = [expected_of_random(Five(), random_trials(60, seed)) for seed in range(8)]
+    assert np.mean([e for e in estimates if e is not None]) == pytest.approx(of_random(60), abs=0.04)
+
+
+def test_the_estimate_comes_from_a_search_that_was_no_random_one_too() -> None:
+    space, candidates = Five(), list[Candidate]()
+    controller = Evolution(space, 0, 100, population=20, sample=10)
+    for number in range(100):
+        candidates.append(controller.ask(number, []))
+        controller.tell(number, candidates[-1], planted(candidates[-1]))
+    trials = as_trials(candidates)
+    found = max(t.reward or 0.0 for t in trials)
+    estimate = expected_of_random(space, trials)
+    assert estimate == pytest.approx(of_random(100), abs=0.05)
+    assert estimate is not None
+    assert estimate < found == 1.0
+
+
+def test_the_same_trials_give_the_same_estimate() -> None:
+    assert expected_of_random(Five(), random_trials(30)) == expected_of_random(Five(), random_trials(30))
+
+
+def test_fewer_than_twenty_trained_networks_tell_nothing_of_random_sampling() -> None:
+    trials = random_trials(20)
+    assert expected_of_random(Five(), trials) is not None
+    assert expected_of_random(Five(), trials[:19]) is None
+    assert expected_of_random(Five(), [*trials[:19], trial(19, None), trial(20, 0.5, same_as=0)]) is None
+
+
+@pytest.mark.parametrize("reward", [0.25, -2.0, 100.0])
+def test_equal_rewards_give_an_estimate_that_is_that_reward(reward: float) -> None:
+    trials = [replace(trial, reward=reward) for trial in random_trials(25)]
+    assert expected_of_random(Five(), trials) == pytest.approx(reward)
+
+
+def test_rewards_that_are_no_fractions_are_estimated_too() -> None:
+    shifted = [replace(trial, reward=10 * (trial.reward or 0.0) - 20) for trial in random_trials(60)]
+    assert expected_of_random(Five(), shifted) == pytest.approx(10 * of_random(60) - 20, abs=1)
