@@ -34,15 +34,12 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def run() -> None:
-    """The command line, its mistakes as one message and exit status 2, Ctrl-C as 130."""
+    """The command line; what a user can mend is one message, and exit status 2."""
     try:
         app()
     except UserError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"nas: {error}", markup=False, style="red")
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nnas: stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
 
 
 SpaceName = Annotated[
@@ -319,6 +316,10 @@ def _watch(coming: Generator[Trial, None, str], trials: int, folder: Path) -> st
             except StopIteration as end:
                 return str(end.value)
             progress.add(trial)
+    except KeyboardInterrupt:
+        coming.close()  # ends the workers
+        console.print(f"\nstopped after {progress.done} trials; the same command goes on from here")
+        raise typer.Exit(130) from None
     finally:
         progress.close()
 
@@ -348,8 +349,8 @@ class _Progress:
             self.rewards.append(trial.reward)
         if trial.reward is not None and trial.reward > self.best:
             self.best = trial.reward
-            what = trial.network.partition(": ")[2]
-            console.print(f"trial {trial.trial:>4}  best so far [bold green]{trial.reward:.4f}[/]  {what}")
+            text = f"trial {trial.trial:>4}  best so far {trial.reward:.4f}  {trial.network.partition(': ')[2]}"
+            console.print(text[: console.width] if console.is_terminal else text, markup=False, style="bold green")
         if trial.error and trial.same_as is None:
             console.print(f"trial {trial.trial:>4}  failed: {trial.error}", markup=False, style="yellow")
         if self.status:
