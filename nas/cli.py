@@ -170,10 +170,9 @@ def show(
         )
     console.print(_table(header, best))
     for trial in best:
-        head, _, blocks = trial.network.partition(": ")[2].partition(": ")
-        console.print(f"\n[bold]trial {trial.trial}[/], network {trial.key}: {head or trial.network}")
-        for number, block in enumerate(filter(None, blocks.split("; ")), 1):
-            console.print(f"  {number:>2}  {block}", markup=False)
+        console.print(f"\ntrial {trial.trial}, network {trial.key}", style="bold")
+        for line in summary.described(trial.network):
+            console.print(f"  {line}", markup=False)
 
 
 @app.command()
@@ -228,7 +227,9 @@ def check(
     least, most = report.questions
     console.print(f"{found!r} is sound: {report.size} networks, {least} to {most} questions each", markup=False)
     for candidate in report.examples[:3]:
-        console.print(f"  for example {getattr(candidate.network, 'written', candidate.network)}", markup=False)
+        console.print(
+            f"  for example {_shown(getattr(candidate.network, 'written', repr(candidate.network)))}", markup=False
+        )
     for advice in report.advice:
         console.print(f"  note: {advice}", markup=False)
 
@@ -349,7 +350,7 @@ class _Progress:
             self.rewards.append(trial.reward)
         if trial.reward is not None and trial.reward > self.best:
             self.best = trial.reward
-            text = f"trial {trial.trial:>4}  best so far {trial.reward:.4f}  {trial.network.partition(': ')[2]}"
+            text = f"trial {trial.trial:>4}  best so far {trial.reward:.4f}  {_shown(trial.network)}"
             console.print(text[: console.width] if console.is_terminal else text, markup=False, style="bold green")
         if trial.error and trial.same_as is None:
             console.print(f"trial {trial.trial:>4}  failed: {trial.error}", markup=False, style="yellow")
@@ -486,7 +487,7 @@ def _dry_run(
         result = train(Job(number, candidate.answers, number))
         seconds.append(result.seconds)
         accuracy = result.error or f"{result.accuracy[-1]:.4f}"
-        written = getattr(candidate.network, "written", "").partition(": ")[2]
+        written = _shown(getattr(candidate.network, "written", repr(candidate.network)))
         costs = [f"{cost:,}" if cost else "" for cost in (result.params, result.madds)]
         table.add_row(str(number), f"{result.seconds:.2f}", accuracy, *costs, written)
     console.print(table)
@@ -502,6 +503,14 @@ def _parameters(kind: type[Any], beside: int = 0) -> str:
 
 def _first_line(kind: type[Any]) -> str:
     return (sys.modules[kind.__module__].__doc__ or kind.__doc__ or "").strip().splitlines()[0]
+
+
+def _shown(written: str) -> str:
+    """A network in one line."""
+    from nas.space import shorten
+    from nas.summary import described
+
+    return shorten("; ".join(described(written)))
 
 
 def _time(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.ledger import Trial
+from nas.network import KEY_VERSION
 from nas.space import Candidate, Space
 
 WALKS = 2_000  # random networks whose rewards are predicted
@@ -17,6 +19,21 @@ RIDGE = 1.0
 NEAREST = 20  # trained networks among which a random network's luck is drawn
 
 Floats = npt.NDArray[np.float64]
+
+
+def described(written: str) -> list[str]:
+    """A network as written, for people: its input first, then its blocks, equal ones in a row counted as one line.
+
+    described("network 1: 8 concat gap: conv width=4; conv width=4") is ["8 x 8 pixels", "2 x conv width=4"].
+    """
+    start, _, blocks = written.removeprefix(f"network {KEY_VERSION}: ").partition(": ")
+    if not written.startswith("network ") or not start:
+        return [written]
+    size, join, head = start.split()
+    runs = [(block, len(list(run))) for block, run in itertools.groupby(blocks.split("; "))]
+    lines = [f"{count} x {block}" if count > 1 else block for block, count in runs if block]
+    ends = (["inputs added"] if join == "add" else []) + (["all positions classified"] if head == "flatten" else [])
+    return [f"{size} x {size} pixels", *lines, *ends]
 
 
 def best(trials: Sequence[Trial], most: int = 5) -> list[Trial]:

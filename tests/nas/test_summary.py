@@ -13,7 +13,7 @@ from nas.ledger import Trial
 from nas.network import Network
 from nas.reward import Result
 from nas.space import Candidate, Choice, Pick, Space
-from nas.summary import best, expected_largest, expected_of_random, interval
+from nas.summary import best, described, expected_largest, expected_of_random, interval
 
 
 class Five(Space):
@@ -135,3 +135,14 @@ def test_equal_rewards_give_an_estimate_that_is_that_reward(reward: float) -> No
 def test_rewards_that_are_no_fractions_are_estimated_too() -> None:
     shifted = [replace(trial, reward=10 * (trial.reward or 0.0) - 20) for trial in random_trials(60)]
     assert expected_of_random(Five(), shifted) == pytest.approx(10 * of_random(60) - 20, abs=1)
+
+
+def test_a_network_is_described_with_equal_blocks_counted() -> None:
+    blocks = (Block("conv", 4), Block("conv", 4), Block("residual", 8, stride=2))
+    assert described(Network(8, blocks).written) == ["8 x 8 pixels", "2 x conv width=4", "residual width=8 stride=2"]
+    assert described(Network(8, (), join="add", head="flatten").written) == [
+        "8 x 8 pixels",
+        "inputs added",
+        "all positions classified",
+    ]
+    assert described("something of one's own") == ["something of one's own"]
