@@ -127,6 +127,7 @@ def search(
 ) -> None:
     """Search for a network; the same command again goes on with a search that was stopped, or has fewer trials."""
     from nas import names
+    from nas.check import sound
 
     found_space = names.space(space)
     kind, parameters = names.controller(controller, settings or [])
@@ -135,7 +136,7 @@ def search(
     count = _workers(workers)
     _check_device(device)
     images_here = _load(found_space, data, images, image_size, skip_corrupt)
-    _sound(found_space, images_here)
+    sound(found_space.on(images_here.images))
     if dry_run:
         _dry_run(found_space, images_here, chosen, trials, device, child_timeout)
         return
@@ -250,21 +251,16 @@ def _check_device(device: str) -> None:
 
 def _load(space: Space, typed: str, images: int | None, image_size: int | None, skip_corrupt: bool) -> Data:
     """The data; a folder's images as large as the space can use them."""
+    from nas.check import sound
     from nas.data import load, native
 
     largest = None
     if typed.startswith("folder:") and image_size is None:
-        largest = max(candidate.network.input_size for candidate in _sound(space, native(typed)))
+        largest = max(candidate.network.input_size for candidate in sound(space.on(native(typed))))
     with _Counting("decoding") as counting:
         return load(
             typed, images=images, largest=largest, image_size=image_size, skip_corrupt=skip_corrupt, progress=counting
         )
-
-
-def _sound(space: Space, images: Any) -> list[Any]:
-    from nas.check import sound
-
-    return sound(space.on(getattr(images, "images", images)))
 
 
 def _pool(count: int | None, gpus_per_worker: float, address: str | None) -> Any:
