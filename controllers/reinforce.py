@@ -106,7 +106,7 @@ class Policy:
         ends = list(itertools.accumulate(len(choice.options) for choice in choices))
         self.first = {choice.name: end - len(choice.options) for choice, end in zip(choices, ends, strict=True)}
         self.what = {choice.name: number for number, choice in enumerate(choices)}
-        self.options, self.anchor = ends[-1] if ends else 0, len(choices)
+        self.options, self.anchor = ends[-1] if ends else 1, len(choices)  # a softmax over none is no number
         self.hidden, self.layers = hidden, layers
         rng = np.random.default_rng([seed, 1])
         self.weights: dict[str, NDArray[np.float32]] = {

@@ -264,22 +264,36 @@ def ray() -> Any:
     return module
 
 
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # Ray's 15 would have children wait for whatever else a machine does
+}
+
+
 def _connect(address: str | None, workers: int | None) -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # 15 else: workers would wait for all else on a shared machine
-    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if address is None:  # the data lie in a mapped file and results are small: the least object store is enough
-        options |= {"num_cpus": workers or cores(), "object_store_memory": 100 * 2**20}
-        options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    options = {} if address else _alone(workers or cores())
     try:
         _reach(address)
-        ray().init(address or "local", **options)
+        ray().init(address or "local", logging_level=logging.ERROR, log_to_driver=False, **options)
     except (OSError, RuntimeError, ValueError) as error:
+        found = _last_line(error.__cause__ or error)
+        mend = "a cluster to join; start one with `ray start --head` and give its address, or leave out --address"
         raise UserError(
-            f"Ray at {address or 'this machine'}: found {_last_line(error)}, expected a cluster to join; "
-            "start one with `ray start --head` and give its address, or leave out --address"
+            f"Ray at {address}: found {found}, expected {mend}"
+            if address
+            else f"Ray on this machine: found {found}, expected it to start; --workers 0 does without it"
         ) from None
+
+
+def _alone(cpus: int) -> dict[str, Any]:
+    """Ray for this machine alone. Data lie in a mapped file and results are small: the least object store is enough."""
+    options = {"num_cpus": cpus, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+    if sys.platform == "linux":  # loopback outlives a change of network; 127.0.0.1 itself Ray would not take
+        return options | {"_node_ip_address": "127.0.0.2"}
+    return options
 
 
 def _reach(address: str | None) -> None:

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nas.errors import UserError
+
+KNOWN = {
+    "optimizer": ("sgd", "adam"),
+    "schedule": ("cosine", "constant", "step"),
+    "init": ("he", "xavier"),
+    "class_weights": ("none", "balanced"),
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -25,6 +34,14 @@ class Recipe:
     init: str = "he"  # "he" or "xavier"
     class_weights: str = "none"  # "balanced": each class weighs alike in the loss
     restarts: int = 0  # MetaQNN: begin again with rate × 0.4 while the first epoch is no better than chance
+
+    def __post_init__(self) -> None:
+        for name, known in KNOWN.items():
+            if getattr(self, name) not in known:
+                raise UserError(f"recipe: found {name}={getattr(self, name)}, expected one of {', '.join(known)}")
+        for name in ("epochs", "batch", "step_epochs"):
+            if getattr(self, name) < 1:
+                raise UserError(f"recipe: found {name}={getattr(self, name)}, expected at least 1")
 
 
 RECIPES = {

@@ -65,7 +65,7 @@ def train(network: Child, data: Resident, recipe: Recipe, seed: int, threads: in
     """
     begun = time.perf_counter()
     torch.set_num_threads(threads)
-    deadline = begun + (limit or math.inf)
+    deadline = math.inf if limit is None else begun + limit
     try:
         with torch.random.fork_rng([data.device] if data.device.type == "cuda" else []):
             result = _attempts(network, data, recipe, seed, deadline)
@@ -220,7 +220,9 @@ def _costs(network: Child, model: nn.Module, data: Resident) -> tuple[int, int]:
         return known
     one = torch.zeros(1, data.images.channels, network.input_size, network.input_size, device=data.device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.eval()(one)
+        model.eval().requires_grad_(False)(
+            one
+        )  # with gradients, the counter fails where a view of a weight is given on
     return sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2
 
 

@@ -1,9 +1,11 @@
 """Recipes: what the papers say is what is there."""
 
 from dataclasses import FrozenInstanceError
+from typing import Any
 
 import pytest
 
+from nas.errors import UserError
 from nas.recipe import RECIPES, Recipe
 
 
@@ -41,3 +43,20 @@ def test_a_recipe_cannot_be_changed() -> None:
 
 def test_equal_settings_are_equal_recipes() -> None:
     assert Recipe(rate=0.2, warmup=0.1) == RECIPES["quick"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer": "rmsprop"}, "found optimizer=rmsprop, expected one of sgd, adam"),
+        ({"schedule": "cosinus"}, "found schedule=cosinus, expected one of cosine, constant, step"),
+        ({"init": "zeros"}, "found init=zeros, expected one of he, xavier"),
+        ({"class_weights": "even"}, "found class_weights=even, expected one of none, balanced"),
+        ({"epochs": 0}, "found epochs=0, expected at least 1"),
+        ({"batch": 0}, "found batch=0, expected at least 1"),
+        ({"step_epochs": 0}, "found step_epochs=0, expected at least 1"),
+    ],
+)
+def test_a_setting_that_means_nothing_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=f"recipe: {message}"):
+        Recipe(**changes)

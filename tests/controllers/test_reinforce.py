@@ -1,0 +1,250 @@
+"""REINFORCE: its policy over a space small enough to be enumerated, and its gradient against the exact one."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from controllers.reinforce import Policy, Reinforce, Thought, advantages
+from nas.blocks import Block
+from nas.network import Network
+from nas.space import Candidate, Choice, Pick, Space
+
+
+class Linked(Space):
+    """Layers that take earlier ones; a convolution has a width, never less than the last one's.
+
+    3 + 2 · 8 + 8 · 20 candidates: links times kinds and widths.
+    """
+
+    kind = Choice("conv", "identity")
+    width = Choice(8, 16)
+
+    def __init__(self, deepest: int = 3) -> None:
+        self.depth = Choice(*range(1, deepest + 1))
+
+    def build(self, pick: Pick) -> Network:
+        width, blocks = 0, []
+        for layer in range(pick(self.depth)):
+            links = pick.links(range(layer))
+            pick.anchor()
+            kind = pick(self.kind)
+            if kind == "conv":
+                width = pick(self.width, among=[w for w in self.width.options if w >= width])
+            inputs = tuple(number + 1 for number, linked in enumerate(links) if linked)
+            blocks.append(Block(kind, width, inputs=inputs))
+        return Network(8, tuple(blocks))
+
+
+def sharpened(space: Space, factor: float, hidden: int = 8) -> Policy:
+    """A policy that is far from uniform."""
+    policy = Policy(space, seed=0, hidden=hidden, layers=2)
+    policy.weights.update({name: weights * np.float32(factor) for name, weights in policy.weights.items()})
+    return policy
+
+
+def in_double(policy: Policy) -> Policy:
+    """The same with weights of 64 bits, before torch has seen them."""
+    policy.weights.update({name: weights.astype(np.float64) for name, weights in policy.weights.items()})
+    return policy
+
+
+def thought_through(policy: Policy, candidate: Candidate) -> float:
+    """log P of a candidate's answers, one step after the other in numpy."""
+    thought, total = Thought(policy), 0.0
+    thought.h, thought.c = thought.h.astype(np.float64), thought.c.astype(np.float64)
+    for question, given in candidate.decisions:
+        chances = thought.chances(question)
+        assert sum(chances) == pytest.approx(1)
+        total += math.log(chances[question.legal.index(given)])
+        thought.answered(question, given)
+    return total
+
+
+def probabilities(policy: Policy, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
+    return np.exp([thought_through(policy, candidate) for candidate in candidates])
+
+
+# --- the policy ---
+
+
+@pytest.mark.parametrize("factor", [1, 8])
+def test_probabilities_over_the_whole_space_sum_to_one(factor: float) -> None:
+    candidates = list(Linked().candidates())
+    assert len(candidates) == 179
+    with torch.no_grad():
+        p = sharpened(Linked(), factor).log_probability(candidates).double().exp()
+    assert float(p.sum()) == pytest.approx(1, abs=1e-5)
+    assert (float(p.max() / p.min()) > 1000) == (factor == 8)
+
+
+@pytest.mark.parametrize("factor", [1, 8])
+def test_asking_in_numpy_and_telling_in_torch_are_of_one_mind(factor: float) -> None:
+    candidates = list(Linked().candidates())
+    policy = sharpened(Linked(), factor)
+    with torch.no_grad():
+        told = policy.log_probability(candidates).tolist()
+    assert [thought_through(policy, candidate) for candidate in candidates] == pytest.approx(told, abs=1e-4)
+
+
+def test_candidates_are_asked_as_often_as_their_probability_says() -> None:
+    candidates = list(Linked(2).candidates())
+    controller = Reinforce(Linked(2), seed=0, length=0, hidden=8)
+    controller.policy = sharpened(Linked(2), 8)
+    counts = Counter(controller.ask(trial, []).answers for trial in range(3000))
+    for candidate, p in zip(candidates, probabilities(controller.policy, candidates), strict=True):
+        assert counts[candidate.answers] == pytest.approx(3000 * p, abs=4 * math.sqrt(3000 * p) + 1)
+
+
+def test_a_link_is_zoph_and_les_sigmoid() -> None:
+    policy = sharpened(Linked(), 8)
+    candidate = Linked().walk(lambda question: question.legal[-1])
+    thought, links = Thought(policy), []
+    for question, given in candidate.decisions:
+        chances = thought.chances(question)
+        thought.answered(question, given)
+        if question.link is not None:
+            previous, current = thought.anchors[question.link], thought.anchors[-1]
+            w = policy.weights
+            score = w["vector"] @ np.tanh(w["previous"] @ previous + w["current"] @ current)
+            links.append((question.link, chances[1], 1 / (1 + np.exp(-score))))
+    assert [link for link, *_ in links] == [0, 0, 1]
+    assert all(chance == pytest.approx(expected, abs=1e-6) for _, chance, expected in links)
+
+
+def test_before_anything_is_told_the_policy_is_nearly_uniform() -> None:
+    policy = Reinforce(Linked(), seed=0, length=0).policy
+    assert Thought(policy).chances(Linked().walk(lambda q: q.legal[0]).questions[0]) == pytest.approx(
+        [1 / 3] * 3, abs=0.04
+    )
+    assert all(abs(weights).max() <= 0.08 for weights in policy.weights.values())
+
+
+# --- the gradient ---
+
+
+@pytest.mark.parametrize("baseline", [0.0, 3.7])
+def test_the_gradient_is_that_of_the_expected_reward_whatever_the_baseline(baseline: float) -> None:
+    candidates = list(Linked(2).candidates())
+    rewards = np.random.default_rng(0).uniform(0, 1, len(candidates))
+    policy = in_double(sharpened(Linked(2), 8, hidden=5))
+    log_p = policy.log_probability(candidates)
+    gains = torch.from_numpy(rewards - baseline)
+    parameters = policy._parameters
+    (log_p.detach().exp() * gains * log_p).sum().backward()  # type: ignore[no-untyped-call] # the sum over c of P(c) (R(c) - b) ∇ log P(c)
+    rng = np.random.default_rng(1)
+    for name, weights in policy.weights.items():
+        for _ in range(3):
+            place = tuple(int(rng.integers(length)) for length in weights.shape)
+            before, ends = weights[place], []
+            for step in (1e-5, -1e-5):
+                weights[place] = before + step
+                ends.append(probabilities(policy, candidates) @ rewards)
+            weights[place] = before
+            exact = (ends[0] - ends[1]) / 2e-5
+            assert float(parameters[name].grad[place]) == pytest.approx(exact, abs=1e-8, rel=1e-5), (name, place)
+
+
+def test_steps_up_the_gradient_make_the_better_answers_likely() -> None:
+    candidates = list(Linked(2).candidates())
+    policy = Policy(Linked(2), seed=0, hidden=8, layers=1)
+    before = probabilities(policy, candidates)
+    for _ in range(100):
+        policy.step(candidates[:2], [1.0, -1.0], rate=0.01)
+    after = probabilities(policy, candidates)
+    assert after[0] > 2 * before[0]
+    assert after[1] < before[1] / 2
+    assert after.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_the_number_of_threads_is_left_as_it_was() -> None:
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        Policy(Linked(1), seed=0, hidden=4, layers=1).step(list(Linked(1).candidates()), [1.0] * 3, rate=0.1)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+# --- baseline, failures, batches ---
+
+
+def test_advantages_are_rewards_less_the_average_of_those_before() -> None:
+    gains, baseline = advantages([1.0, 0.0, 0.5], baseline=0.5, decay=0.5)
+    assert gains == [0.5, -0.75, 0.125]  # less 0.5, then 0.75, then 0.375
+    assert baseline == 0.4375
+
+
+def test_the_average_may_be_of_one_reward_or_of_all_time() -> None:
+    assert advantages([1.0, 0.25], 0.0, decay=0.0) == ([1.0, -0.75], 0.25)
+    assert advantages([1.0, 0.25], 0.5, decay=1.0) == ([0.5, -0.25], 0.5)
+
+
+def first(trial: int) -> Candidate:
+    """Always the same network."""
+    return next(Linked().candidates())
+
+
+def test_the_policy_moves_with_the_last_one_of_a_batch() -> None:
+    controller = Reinforce(Linked(), seed=0, length=0, batch=3)
+    start = {name: weights.copy() for name, weights in controller.policy.weights.items()}
+    for trial, moved in enumerate([False, False, True]):
+        controller.tell(trial, first(trial), float(trial))
+        now = controller.policy.weights
+        assert any(not np.array_equal(now[name], start[name]) for name in start) is moved
+    assert controller.waiting == []
+
+
+def test_the_first_baseline_is_the_mean_of_the_first_batch() -> None:
+    controller = Reinforce(Linked(), seed=0, length=0, batch=2, decay=0.5)
+    controller.tell(0, first(0), 0.0)
+    controller.tell(1, first(1), 1.0)
+    assert controller.baseline == 0.625  # 0.5, then 0.25, then 0.625
+
+
+def test_a_failed_child_counts_as_the_lowest_reward_told() -> None:
+    controller = Reinforce(Linked(), seed=0, length=0, batch=9)
+    for trial, reward in enumerate([None, 0.75, 0.5, None, -1.0, None]):
+        controller.tell(trial, first(trial), reward)
+    assert [reward for _, reward in controller.waiting] == [0.0, 0.75, 0.5, 0.5, -1.0, -1.0]
+
+
+def test_a_batch_of_equal_rewards_moves_nothing_by_much() -> None:
+    controller = Reinforce(Linked(), seed=0, length=0, batch=2)
+    before = probabilities(controller.policy, [first(0)])
+    for trial in range(20):
+        controller.tell(trial, first(trial), 0.5)
+    assert probabilities(controller.policy, [first(0)]) == pytest.approx(before)
+
+
+# --- spaces at the edge ---
+
+
+class Fixed(Space):
+    """Nothing to decide."""
+
+    def build(self, pick: Pick) -> Network:
+        return Network(8, (Block("identity", 1),))
+
+
+class OnlyLinks(Space):
+    """No choices, and one link."""
+
+    def build(self, pick: Pick) -> Network:
+        anchors = [pick.anchor(), pick.anchor()]
+        (link,) = pick.links(anchors[:1])
+        return Network(8, (Block("identity", 1), Block("identity", 2, inputs=(int(link),))))
+
+
+@pytest.mark.parametrize("space", [Fixed(), OnlyLinks()], ids=["nothing", "links"])
+def test_a_space_without_choices_can_be_asked_and_told(space: Space) -> None:
+    controller = Reinforce(space, seed=0, length=0, batch=2)
+    for trial in range(6):
+        candidate = controller.ask(trial, [])
+        controller.tell(trial, candidate, float(sum(candidate.answers)))
+    assert probabilities(controller.policy, list(space.candidates())).sum() == pytest.approx(1)
