@@ -1,0 +1,466 @@
+"""Pools: real Ray, on this machine and on a cluster of two nodes that have nothing but the toolkit in common."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from controllers.random_search import RandomSearch
+from nas import data, ledger
+from nas.blocks import Block
+from nas.errors import UserError
+from nas.layers import Conv, Layers
+from nas.network import Images, Network
+from nas.pool import TRIES, Job, Pool, RayPool, Serial, Training, ray
+from nas.recipe import RECIPES
+from nas.reward import Result
+from nas.search import search
+from nas.space import Choice, Pick, Space
+from search_spaces.chain import Chain
+
+TOOLKIT = Path(__file__).parents[2]
+
+
+class Cluster(NamedTuple):
+    """A head without a core, which is the driver's node, and a second node with two."""
+
+    address: str
+    home: Path  # of the second node
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("folder")
+    common = {"PATH": os.environ["PATH"], "PYTHONPATH": str(TOOLKIT), "RAY_AUTH_MODE": "disabled"}
+    common |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    with contextlib.ExitStack() as stack:
+        head = ["--head", "--port=0", "--num-cpus=0", "--node-ip-address=127.0.0.2", "--include-dashboard=false"]
+        log = stack.enter_context(_node(head, common | {"HOME": os.environ["HOME"]}, TOOLKIT))
+        address = _found(log, r"--address='([\d.:]+)'")
+        joins = [f"--address={address}", "--num-cpus=2", "--num-gpus=2", "--node-ip-address=127.0.0.3"]
+        log = stack.enter_context(_node(joins, common | {"HOME": str(home)}, folder))
+        _found(log, "(runtime started)")
+        yield Cluster(address, home)
+
+
+@contextlib.contextmanager
+def _node(options: list[str], environment: dict[str, str], folder: Path) -> Iterator[Path]:
+    """`ray start`, and the file where it says how far it is; ended with all its processes."""
+    ports = ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"]
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="ray", ignore_cleanup_errors=True) as own:  # sockets: short
+        log = Path(own, "log")
+        command = [Path(sys.executable).with_name("ray"), "start", "--block", *options, *ports, f"--temp-dir={own}"]
+        command += ["--object-store-memory=100000000", "--disable-usage-stats"]
+        with log.open("w") as out:
+            node = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
+        try:
+            yield log
+        finally:
+            node.terminate()
+            node.wait(30)
+
+
+def _found(log: Path, pattern: str) -> str:
+    for _ in range(600):
+        if found := re.search(pattern, log.read_text()):
+            return found[1]
+        time.sleep(0.1)
+    raise AssertionError(f"{pattern} did not come: {log.read_text()}")
+
+
+# --- spaces whose children go wrong ---
+
+
+class Fates(Space):
+    """Children of one block, which is built on the worker, and what becomes of its worker there."""
+
+    fate = Choice("well", "killed once", "killed", "hung", "raised")
+    width = Choice(4, 6, 8)
+
+    def __init__(self, notes: Path) -> None:
+        self.notes, self.driver = str(notes), os.getpid()
+
+    def build(self, pick: Pick) -> Network:
+        return Network(8, (Block(fated, pick(self.width), extra=(pick(self.fate), self.notes, self.driver)),))
+
+    def job(self, trial: int, fate: str) -> Job:
+        return Job(trial, (trial % len(self.width.options), self.fate.options.index(fate)), seed=trial)
+
+
+def fated(block: Block, channels: int) -> Layers:
+    """A convolution; each of its builds on a worker is noted with the worker's number."""
+    fate, notes, driver = block.extra
+    if os.getpid() != driver:
+        with Path(str(notes)).open("a") as file:
+            file.write(f"{fate} {os.getpid()}\n")
+        times = Path(str(notes)).read_text().count(f"{fate} ")
+        if fate == "killed" or (fate == "killed once" and times == 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fate == "hung":
+            time.sleep(600)
+        while fate == "met" and len({process for _, process in map(str.split, Path(str(notes)).open())}) < 4:
+            time.sleep(0.1)
+        if fate == "raised":
+            raise RuntimeError("it raised")
+    return (Conv(block.width),)
+
+
+def noted(space: Fates) -> list[list[str]]:
+    """[fate, process] of each build on a worker."""
+    return [line.rsplit(" ", 1) for line in Path(space.notes).read_text().splitlines()]
+
+
+class Light(Training):
+    """Builds a child's layers and trains nothing, so that its workers come up without torch."""
+
+    def prepare(self) -> Any:
+        return self.data
+
+    def __call__(self, job: Job) -> Result:
+        self.space.replay(job.answers).network.costs(Images(8, 1, 10))  # type: ignore[attr-defined]
+        return Result((0.5,), (1.0,), params=os.getpid())
+
+
+def training(space: Space, kind: type[Training] = Light, limit: float | None = None, device: str = "cpu") -> Training:
+    digits = data.load("digits", images=100)
+    return kind(space.on(digits.images), digits, RECIPES["quick"], device, threads=1, limit=limit)
+
+
+@contextlib.contextmanager
+def on(cluster: Cluster, trains: Training, workers: int | None = 1, **options: Any) -> Iterator[RayPool]:
+    pool = RayPool(trains, workers, address=cluster.address, **options)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+@pytest.fixture
+def fates(tmp_path: Path) -> Fates:
+    (tmp_path / "notes").touch()
+    return Fates(tmp_path / "notes")
+
+
+def results(pool: Pool, *jobs: Job) -> dict[int, Result]:
+    for job in jobs:
+        pool.submit(job)
+    return dict(pool.wait() for _ in jobs)
+
+
+# --- children ---
+
+
+def test_a_search_is_the_same_in_this_process_and_on_one_worker_and_on_two(tmp_path: Path, cluster: Cluster) -> None:
+    def trials(name: str, pool: Callable[[Training], Pool]) -> list[dict[str, Any]]:
+        digits = data.load("digits", images=100)
+        options: dict[str, Any] = {"trials": 8, "window": 4, "device": "cpu", "pool": pool}
+        list(search(Chain(), RandomSearch, digits, tmp_path / name, **options))
+        lines = [json.loads(line) for line in (tmp_path / name / ledger.FILE).read_text().splitlines()[1:]]
+        lines.sort(key=lambda line: int(line["trial"]))
+        return [{name: line[name] for name in line if name not in ("at", "seconds", "sum")} for line in lines]
+
+    here = trials("serial", Serial)
+    assert len({json.dumps(line.get("loss")) for line in here}) == 8
+    assert trials("one", partial(RayPool, workers=1, address=cluster.address)) == here
+    assert trials("two", partial(RayPool, workers=2, address=cluster.address)) == here
+
+
+def test_a_child_is_trained_again_on_another_worker_when_its_own_is_killed(fates: Fates, cluster: Cluster) -> None:
+    job = fates.job(0, "killed once")
+    with on(cluster, training(fates, Training)) as pool:
+        result = results(pool, job)[0]
+    assert len({process for _, process in noted(fates)}) == 2
+    assert result.error is None
+    assert result.loss == training(fates, Training)(job).loss  # in this process
+
+
+def test_a_child_that_raises_is_a_failed_trial_and_its_worker_lives(fates: Fates, cluster: Cluster) -> None:
+    with on(cluster, training(fates, Training)) as pool:
+        found = results(pool, fates.job(0, "raised"), fates.job(1, "well"))
+    assert found[0].error == "exception: RuntimeError: it raised"
+    assert found[1].error is None
+    assert len({process for _, process in noted(fates)}) == 1
+
+
+def test_a_search_goes_on_after_a_child_that_kills_its_worker_each_time(fates: Fates, cluster: Cluster) -> None:
+    def light(trains: Training) -> RayPool:
+        return RayPool(Light(*(getattr(trains, field.name) for field in fields(trains))), 1, address=cluster.address)
+
+    fates.fate = Choice("well", "killed")
+    digits, out = data.load("digits", images=100), Path(fates.notes).parent / "out"
+    trials = list(search(fates, RandomSearch, digits, out, trials=6, seed=0, device="cpu", pool=light))
+    failed = [trial for trial in trials if trial.error]
+    assert [trial.trial for trial in trials if trial.error] == [1, 3]
+    assert failed[0].key == failed[1].key  # not remembered: it is tried each time it comes
+    assert (failed[0].error or "").startswith(f"worker: it died {TRIES} times with this child: The actor died")
+    assert [fate for fate, _ in noted(fates)].count("killed") == 2 * TRIES
+
+
+def test_a_hung_child_is_out_of_time_and_its_worker_replaced(fates: Fates, cluster: Cluster) -> None:
+    with on(cluster, training(fates, limit=1.0), grace=0.5) as pool:
+        found = results(pool, fates.job(0, "hung"), fates.job(1, "well"))
+    assert found[0].error == "time limit: 1 s were allowed, and its worker hung"
+    assert found[1].error is None
+    assert len({process for _, process in noted(fates)}) == 2
+
+
+def test_a_mistake_of_the_users_on_a_worker_is_raised_as_it_is(fates: Fates, cluster: Cluster) -> None:
+    with on(cluster, training(fates)) as pool, pytest.raises(UserError, match="width: found answer 7, expected one of"):
+        results(pool, Job(0, (7, 0), seed=0))
+
+
+# --- workers ---
+
+
+class Starts(Space):
+    """A space that only so many workers can unpickle; a line in `notes` for each that tries."""
+
+    def __init__(self, notes: Path, sound: int) -> None:
+        self.notes, self.sound = str(notes), sound
+
+    def __reduce__(self) -> tuple[Callable[..., Space], tuple[str, int]]:
+        return started, (self.notes, self.sound)
+
+    def on(self, *_: object) -> Starts:  # type: ignore[override]
+        return self
+
+    def build(self, pick: Pick) -> Network:
+        return Network(8, (Block("conv", 4),))
+
+
+def started(notes: str, sound: int) -> Space:
+    with Path(notes).open("a") as file:
+        file.write("x")
+    if len(Path(notes).read_text()) > sound:
+        raise OSError("no room")
+    return Starts(Path(notes), sound)
+
+
+def test_workers_that_cannot_start_end_the_search_after_some_tries(tmp_path: Path, cluster: Cluster) -> None:
+    with on(cluster, training(Starts(tmp_path / "notes", sound=0))) as pool:
+        with pytest.raises(UserError, match=r"workers: found that none comes up \(OSError: no room\), expected 1;"):
+            results(pool, Job(0, (), seed=0))
+    assert (tmp_path / "notes").read_text() == TRIES * "x"
+
+
+def test_a_search_does_without_workers_that_cannot_start_where_others_can(tmp_path: Path, cluster: Cluster) -> None:
+    notes, children = tmp_path / "notes", iter(range(10_000))
+    with on(cluster, training(Starts(notes, sound=1)), workers=2) as pool:
+        while not notes.exists() or len(notes.read_text()) < 1 + TRIES:
+            assert results(pool, Job(next(children), (), seed=0)).popitem()[1].error is None
+        time.sleep(1)
+        assert results(pool, *(Job(next(children), (), seed=0) for _ in range(100)))
+    assert len(notes.read_text()) == 1 + TRIES
+
+
+def test_a_child_is_not_blamed_for_workers_that_died_before_it_came(fates: Fates, cluster: Cluster) -> None:
+    fates.fate = Choice("met")
+    with on(cluster, training(fates), workers=4) as pool:
+        together = results(pool, *(Job(trial, (0, 0), seed=0) for trial in range(4)))
+        for process in {result.params for result in together.values()}:
+            os.kill(process or 0, signal.SIGKILL)
+        time.sleep(1)
+        assert results(pool, Job(4, (0, 0), seed=0))[4].error is None
+
+
+def test_workers_have_room_on_whole_gpus(fates: Fates, cluster: Cluster) -> None:
+    with on(cluster, training(fates, device="auto"), None, gpus_per_worker=0.4) as pool:
+        assert pool.workers == 4  # two on each of two
+    with pytest.raises(UserError, match="3 workers with 1 GPUs each: found room for 2 on 2 GPUs; give fewer --workers"):
+        RayPool(training(fates, device="auto"), 3, address=cluster.address)
+    assert not ray().is_initialized()
+
+
+def test_a_space_that_cannot_be_pickled_is_a_mistake_of_the_users(fates: Fates) -> None:
+    fates.lock = threading.Lock()  # type: ignore[attr-defined]
+    with pytest.raises(
+        UserError, match=r"Fates: found that it cannot travel to workers \(.*lock.*\), expected a space"
+    ):
+        RayPool(training(fates), 1)
+
+
+def test_a_cluster_that_nobody_started_is_said_to_be_missing(fates: Fates) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(UserError, match=f"Ray at 127.0.0.1:{port}: found .*refused, expected a cluster to join; start"):
+        RayPool(training(fates), 1, address=f"127.0.0.1:{port}")
+
+
+def test_nothing_is_kept_of_children_that_are_done(fates: Fates, cluster: Cluster) -> None:
+    def kept() -> int:
+        return len(ray()._private.worker.global_worker.core_worker.get_all_reference_counts())
+
+    with on(cluster, training(fates), workers=2) as pool:
+        results(pool, *(fates.job(trial, "well") for trial in range(20)))
+        before = kept()
+        results(pool, *(fates.job(trial, "well") for trial in range(200)))
+        assert kept() <= before
+
+
+# --- a cluster's other nodes ---
+
+
+class Seen(Light):
+    """A child's result is what its worker sees."""
+
+    def __call__(self, job: Job) -> Result:
+        assert self.data is not None
+        node = ray().get_runtime_context().get_node_id()
+        told = {"home": os.environ["HOME"], "folder": str(Path.cwd()), "process": os.getpid(), "node": node}
+        told |= {"sum": int(self.data.pixels.sum()), "place": _place(self.data.pixels)}
+        time.sleep(0.5)
+        return Result(error=json.dumps(told))
+
+
+def _place(pixels: data.Pixels) -> str:
+    """The file that is mapped where an array lies, and where in it: the same for two processes that share it."""
+    address = pixels.ctypes.data
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, _, offset, _, file = line.split()[:5]
+        first, last = (int(end, 16) for end in span.split("-"))
+        if first <= address < last:
+            return f"{file} {int(offset, 16) + address - first}"
+    raise AssertionError("it lies nowhere")
+
+
+def test_the_data_go_to_each_node_once_and_need_no_file_there(
+    fates: Fates, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path / "cache"))
+    trains = training(fates, Seen)
+    shutil.rmtree(tmp_path / "cache")
+    with on(cluster, trains, workers=2) as pool:
+        found = results(pool, *(fates.job(trial, "well") for trial in range(4)))
+        driver = ray().get_runtime_context().get_node_id()
+    seen = [json.loads(result.error or "") for result in found.values()]
+    assert trains.data is not None
+    assert {told["sum"] for told in seen} == {int(trains.data.pixels.sum())}
+    assert len({told["process"] for told in seen}) == 2
+    assert len({told["place"] for told in seen}) == 1
+    assert {told["home"] for told in seen} == {str(cluster.home)}
+    assert {told["folder"] for told in seen} != {str(Path.cwd())}
+    assert driver not in {told["node"] for told in seen}
+
+
+HELPER = """
+from nas.layers import Conv, Norm, Relu
+
+def strange(block, channels):
+    import os
+    from pathlib import Path
+    Path(os.environ["HOME"], "built-here").touch()
+    return (Conv(block.width, 1), Norm(), Relu())
+"""
+MINE = """
+from pathlib import Path
+from helper import strange
+from nas import Block, Choice, Network, Space
+
+class Small(Space):
+    width = Choice(4, 8, 16)
+
+    def build(self, pick):
+        return Network(8, (Block(strange, pick(self.width)),))
+"""
+
+
+def nas(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "nas", "search", *arguments, "--images", "100", "--out", "out"]
+    variables = os.environ | {"PYTHONPATH": str(TOOLKIT)} | environment
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=300)
+
+
+def test_a_space_and_its_block_reach_a_node_that_does_not_have_their_files(tmp_path: Path, cluster: Cluster) -> None:
+    (tmp_path / "helper.py").write_text(HELPER)
+    gone = "for name in ('mine.py', 'helper.py'):\n    Path(__file__).with_name(name).unlink()\n"
+    (tmp_path / "mine.py").write_text(MINE + gone)
+    (tmp_path / "judge.py").write_text("def score(result):\n    return result.accuracy[-1] / 2\n")
+    mine = ["mine.py:Small", "--controller", "random", "--reward", "judge:score", "--trials", "3"]
+    done = nas(tmp_path, *mine, "--address", cluster.address, "--workers", "1", RAY_AUTH_MODE="disabled")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "mine.py").exists()
+    assert (cluster.home / "built-here").exists()
+    for trial in ledger.read(tmp_path / "out")[1]:
+        assert trial.result is None or trial.reward == trial.result.accuracy[-1] / 2
+
+
+# --- a user's folder ---
+
+
+def test_a_users_folder_may_have_the_toolkits_names_and_its_modules_are_found(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text(HELPER.replace("    import os\n", "    import late\n    import os\n"))
+    (tmp_path / "late.py").write_text("size = 3\n")
+    (tmp_path / "mine.py").write_text(MINE)
+    for name in ("search_spaces", "controllers", "tests"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise ImportError('the user's own')\n")
+    (tmp_path / "benchmarks.py").write_text("raise ImportError('the user's own')\n")
+    done = nas(
+        tmp_path, "mine.py:Small", "--controller", "random", "--workers", "1", "--trials", "3", HOME=str(tmp_path)
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert (tmp_path / "built-here").exists()
+    assert [trial.error for trial in ledger.read(tmp_path / "out")[1]] == [None] * 3
+
+
+def test_ctrl_c_ends_every_process_quietly(tmp_path: Path) -> None:
+    mark = uuid.uuid4().hex
+    command = [sys.executable, "-m", "nas", "search", "chain", "--controller", "random", "--workers", "2"]
+    command += ["--trials", "100000", "--images", "100", "--out", "out"]
+    variables = os.environ | {"PYTHONPATH": str(TOOLKIT), "NAS_MARK": mark}
+    started = subprocess.Popen(
+        command, cwd=tmp_path, env=variables, text=True, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    book = tmp_path / "out" / ledger.FILE
+    while started.poll() is None and not (book.exists() and book.read_text().count("\n") > 3):
+        time.sleep(0.1)
+    os.killpg(started.pid, signal.SIGINT)  # as a terminal does
+    _, said = started.communicate(timeout=60)
+    assert said == "\nnas: stopped; the same command goes on from here\n"
+    assert started.returncode == 130
+    assert eventually(lambda: marked(mark) == [])
+
+
+def marked(mark: str) -> list[str]:
+    """The processes that have this in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text())
+    return found
+
+
+def eventually(true: Callable[[], bool]) -> bool:
+    for _ in range(100):
+        if true():
+            return True
+        time.sleep(0.1)
+    return False
