@@ -264,9 +264,13 @@ def _load(space: Space, typed: str, images: int | None, image_size: int | None, 
 
 
 def _pool(count: int | None, gpus_per_worker: float, address: str | None) -> Any:
-    from nas.pool import RayPool, Serial
+    from nas.pool import RayPool, Serial, Training
 
-    return Serial if count == 0 else partial(RayPool, workers=count, gpus_per_worker=gpus_per_worker, address=address)
+    def serial(training: Training) -> Serial:
+        training.prepare()  # so that a device that is not there is found before anything is written
+        return Serial(training)
+
+    return serial if count == 0 else partial(RayPool, workers=count, gpus_per_worker=gpus_per_worker, address=address)
 
 
 def _folder_name(space: str, controller: str, data: str, seed: int) -> str:

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -205,7 +205,8 @@ class RayPool:
         if run.tried + 1 < TRIES:
             self._queue.appendleft((run.job, run.tried + 1))
             return None
-        return run.job.trial, Result(error=f"worker: it died {TRIES} times with this child: {_last_line(error)}")
+        why = _last_line(error).partition(" Some common causes")[0]
+        return run.job.trial, Result(error=f"worker: it died {TRIES} times with this child: {why}")
 
     def _start_again(self, tried: int, error: Exception) -> None:
         """Try again to start a worker, or do without it while there are others."""
@@ -257,23 +258,25 @@ class _Run(NamedTuple):
     deadline: float | None
 
 
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # Ray's 15 would have children wait for whatever else a machine does
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^A worker died or was killed",  # what is to be said of it, a trial's error says
+}
+
+
+@cache
 def ray() -> Any:
     """Ray, imported when first needed: it takes half a second."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
     import ray as module
 
     return module
 
 
-_SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_worker_niceness": "0",  # Ray's 15 would have children wait for whatever else a machine does
-}
-
-
 def _connect(address: str | None, workers: int | None) -> None:
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
     options = {} if address else _alone(workers or cores())
     try:
         _reach(address)
@@ -333,6 +336,8 @@ def _shares(device: str, workers: int | None, gpus_per_worker: float) -> tuple[i
 
 def _on_gpus(gpus: int, share: float) -> int:
     """How many workers have room; a share below one lies on a single GPU."""
+    if share > 1 and share % 1:
+        raise UserError(f"GPUs per worker: found {share:g}, expected a share of one, or a whole number of them")
     return gpus * int(1 / share) if share < 1 else int(gpus / share)
 
 

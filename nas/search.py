@@ -253,10 +253,20 @@ class Loop:
     def _trial(self, number: int, result: Result) -> Trial:
         value = None
         if result.error is None:
-            value = float(self.reward(result))
+            value = self._rewarded(result)
             if not math.isfinite(value):
                 value, result = None, replace(result, error=f"exception: the reward of this result is {value}")
         return self._line(number, value, result.error, result)
+
+    def _rewarded(self, result: Result) -> float:
+        try:
+            return float(self.reward(result))
+        except Exception as error:
+            name = getattr(self.reward, "__name__", repr(self.reward))
+            raise UserError(
+                f"reward {name}: found {type(error).__name__}: {error}, expected a number for every result; "
+                "mend it, and the same command goes on"
+            ) from error
 
     def _repeat(self, number: int, first: int) -> Trial:
         same = self.finished[first]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from nas.errors import UserError
 from nas.modules import initialise
 from nas.network import Network
 from nas.recipe import Recipe
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
 class Resident:
     """A data set where a device trains on it: uint8 on the device, or on the host if it does not fit there.
 
-    device: "cpu", "cuda", or "auto" for a GPU where there is one.
+    device: "cpu", "cuda", or "auto" for a GPU where there is one. Raises UserError for "cuda" where there is none.
     """
 
     def __init__(self, data: Data, device: str) -> None:
+        if device == "cuda" and not torch.cuda.is_available():
+            raise UserError("device cuda: found no GPU here, expected one; use --device cpu or auto")
         cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
         self.device = torch.device("cuda" if cuda else "cpu")
         with warnings.catch_warnings():

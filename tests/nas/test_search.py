@@ -405,6 +405,22 @@ def test_a_reward_that_is_no_finite_number_is_a_failure(tmp_path: Path, value: f
     assert controller.rewards == {0: None, 1: None}
 
 
+@pytest.mark.parametrize(
+    ("reward", "found"),
+    [
+        (lambda result: result.accuracy[7], "IndexError: tuple index out of range"),
+        (lambda result: "high", "ValueError: could not convert string to float: 'high'"),
+        (lambda result: None, "TypeError: float"),
+    ],
+)
+def test_a_reward_that_gives_no_number_ends_the_search_until_it_is_mended(
+    tmp_path: Path, reward: Any, found: str
+) -> None:
+    with pytest.raises(UserError, match=f"reward <lambda>: found {found}.*, expected a number for every result"):
+        run(tmp_path, Scripted([(1, 5), (1, 6)]), trials=2, reward=reward)
+    assert len(run(tmp_path, Scripted([(1, 5), (1, 6)]), trials=2)[0]) == 2
+
+
 def test_a_network_that_cannot_be_built_is_refused_and_not_trained(tmp_path: Path) -> None:
     class Flawed(Rows):
         def build(self, pick: Pick) -> Network:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nas.blocks import Block
 from nas.data import Data, load
+from nas.errors import UserError
 from nas.network import Images, Network
 from nas.recipe import RECIPES, Recipe
 from nas.reward import Result
@@ -280,6 +281,13 @@ def test_pixels_are_normalised_and_resized() -> None:
     assert resident.ready(torch.full_like(pixels, 255), 7).flatten().tolist() == pytest.approx([2] * 49)
     assert resident.ready(pixels, 1).flatten().tolist() == pytest.approx([-0.4])  # the mean
     assert pixels.dtype == torch.uint8
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told() -> None:
+    with pytest.raises(UserError, match="device cuda: found no GPU here, expected one; use --device cpu or auto"):
+        Resident(data([0, 1], train=1), "cuda")
+    assert Resident(data([0, 1], train=1), "auto").device.type == "cpu"
 
 
 def test_a_batch_is_the_pixels_and_labels_of_some_images() -> None:

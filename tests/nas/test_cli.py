@@ -1,0 +1,477 @@
+"""The command line, with children trained in this process: what it shows, leaves behind, and says of mistakes."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+
+from nas import cli
+from nas.ledger import FILE, read
+
+ROOT = Path(__file__).parents[2]
+
+MINE = """
+from nas import Block, Choice, Network, Pick, Space
+
+
+class Small(Space):
+    width = Choice(2, 4)
+    depth = Choice(1, 2, 3)
+
+    def build(self, pick: Pick) -> Network:
+        return Network(8, (Block("conv", pick(self.width)),) * pick(self.depth))
+
+
+class Wider(Small):
+    width = Choice(4, 8)
+
+
+class Raises(Small):
+    def build(self, pick: Pick) -> Network:
+        return {2: Network(8, ())}[pick(self.width)]
+
+
+class NeverEnds(Small):
+    def build(self, pick: Pick) -> Network:
+        while True:
+            pick(self.width, state=0)
+
+
+class OffersNothing(Small):
+    def build(self, pick: Pick) -> Network:
+        return Network(8, (Block("conv", pick(self.width, among=[])),))
+
+
+class ZeroSize(Small):
+    def build(self, pick: Pick) -> Network:
+        return Network(8, (Block("conv", pick(self.width) - 2),))
+
+
+class Local(Small):
+    def build(self, pick: Pick) -> Network:
+        return Network(8, (Block("conv", pick(Choice(2, 4))),))
+
+
+class Fails(Small):
+    def build(self, pick: Pick) -> Network:
+        return Own(pick(self.width))
+
+
+class Own:
+    input_size = 8
+
+    def __init__(self, width):
+        self.key = f"own {width}"
+
+    def module(self, images):
+        raise ValueError("no module today")
+
+
+class Stops(Small):
+    def build(self, pick: Pick) -> Network:
+        width = pick(self.width)
+        return Network(8, (Block("conv", width),)) if width == 2 else Stopping(width)
+
+
+class Stopping(Own):
+    def module(self, images):
+        raise KeyboardInterrupt
+
+
+def half(result):
+    return result.accuracy[-1] / 2
+
+
+def broken(result):
+    return result.colour
+"""
+
+
+class Done(NamedTuple):
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+
+Nas = Callable[..., Done]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def nas(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Nas]:
+    """The command line, run in an empty folder with mine.py."""
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NAS_CACHE", str(cache))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def run(*words: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["nas", *words])
+        with pytest.raises(SystemExit) as end:
+            cli.run()
+        return Done(int(end.value.code or 0), *capsys.readouterr())
+
+    yield run
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+SEARCH = ("search", "mine.py:Small", "--workers", "0", "--images", "100", "--trials", "6", "--device", "cpu")
+FOLDER = Path("runs", "mine.py_Small-random-digits-seed0")
+RANDOM = (*SEARCH, "--controller", "random")
+
+
+def sentence(text: str) -> str:
+    """A pattern of a text in which … stands for anything."""
+    return re.escape(text).replace("…", ".*")
+
+
+def shows(done: Done, *sentences: str) -> None:
+    """That the command went well and said all this."""
+    assert (done.status, done.err) == (0, "")
+    for text in sentences:
+        assert re.search(sentence(text), done.out), (text, done.out)
+
+
+# --- a search ---
+
+
+def test_a_search_ends_with_its_best_networks_a_picture_and_how_to_go_on(nas: Nas) -> None:
+    done = nas(*RANDOM)
+    shows(
+        done,
+        "digits: 10 classes, 8 x 8 pixels, 1 channel",
+        "split: 80 to train on, 20 for validation; test images are not touched",
+        f"space: Small(), 6 networks; ledger: {FOLDER}",
+        "trial    0  best so far 0.…conv width=",
+        "Small(), RandomSearch, digits, seed 0: 6 trials, … repeats, 0 failed",
+        "it ended because all 6 trials are done",
+        "validation accuracy … 95 % … reward … parameters … multiply-adds … trial",
+        f"picture: {FOLDER}/reward.png",
+        f"nas show {FOLDER}    nas plot {FOLDER}    the same command with --trials 12",
+        "best: validation accuracy 0.… to 0.…, 95 % interval 0.… to 0.… on 20 images; test images were not touched",
+    )
+    assert sorted(path.name for path in FOLDER.iterdir()) == [FILE, "reward.png"]
+    with Image.open(FOLDER / "reward.png") as picture:
+        assert picture.format == "PNG"
+    header, trials = read(FOLDER)
+    assert (header["space"], header["controller"], header["seed"]) == ("Small()", "RandomSearch", 0)
+    assert sorted(trial.trial for trial in trials) == list(range(6))
+
+
+def test_the_same_command_again_goes_on_and_trains_nothing(nas: Nas) -> None:
+    nas(*RANDOM)
+    content = (FOLDER / FILE).read_bytes()
+    done = nas(*RANDOM)
+    shows(done, "going on after 6 trials", "6 trials, …", "it ended because all 6 trials are done", "picture: ")
+    assert "best so far" not in done.out
+    assert (FOLDER / FILE).read_bytes() == content
+
+
+def test_more_trials_go_on_with_the_search(nas: Nas) -> None:
+    nas(*RANDOM)
+    content = (FOLDER / FILE).read_bytes()
+    shows(nas(*RANDOM, "--trials", "9"), "going on after 6 trials", ": 9 trials, ")
+    assert (FOLDER / FILE).read_bytes().startswith(content)
+    assert len(read(FOLDER)[1]) == 9
+
+
+def test_a_search_cut_off_goes_on_to_what_it_would_have_been(nas: Nas) -> None:
+    def lines() -> list[dict[str, Any]]:
+        trials = [json.loads(line) for line in (FOLDER / FILE).read_text().splitlines()[1:]]
+        kept = [{k: v for k, v in trial.items() if k not in ("at", "seconds", "sum")} for trial in trials]
+        return sorted(kept, key=lambda trial: int(trial["trial"]))
+
+    reinforce = [*SEARCH, "--set", "batch=2", "--out", str(FOLDER)]
+    nas(*reinforce)
+    whole, content = lines(), (FOLDER / FILE).read_bytes()
+    (FOLDER / FILE).write_bytes(content[: len(content) // 2])
+    nas(*reinforce)
+    assert lines() == whole
+
+
+def test_with_enough_networks_it_says_what_random_sampling_would_have_found(nas: Nas) -> None:
+    done = nas("search", "chain", *RANDOM[2:], "--trials", "25", "--recipe", "quick:batch=80")
+    shows(done, "random sampling would be expected to have found a reward of", "this search found 0.")
+
+
+def test_options_reach_the_ledger(nas: Nas) -> None:
+    shows(
+        nas(
+            *SEARCH, "--controller", "evolution:population=3", "--set", "sample=2", "--seed", "4", "--epochs", "2",
+            "--recipe", "quick:rate=0.05", "--reward", "mine.py:half", "--window", "3", "--child-timeout", "60",
+            "--out", "mine",
+        )
+    )  # fmt: skip
+    header, trials = read(Path("mine"))
+    assert header["controller"] == "Evolution"
+    assert header["parameters"] == {"population": 3, "sample": 2}
+    assert (header["seed"], header["window"], header["length"], header["child_timeout"]) == (4, 3, 6, 60)
+    assert (header["recipe"]["epochs"], header["recipe"]["rate"], header["recipe"]["warmup"]) == (2, 0.05, 0.1)
+    assert (header["reward"], header["data"], header["training"]) == ("half", "digits", 80)
+    trained = [trial for trial in trials if trial.result]
+    assert all(trial.reward == trial.result.accuracy[-1] / 2 for trial in trained if trial.result)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--unique", "2"), "2 networks are trained"),
+        (("--patience", "1"), "the last 1 trials were all repeats: the controller or the space has nothing new"),
+        (("--hours", "1e-9"), "1e-09 hours are over"),
+        (("--device-hours", "1e-9"), "1e-09 device hours are spent"),
+    ],
+)
+def test_budgets_end_a_search(nas: Nas, options: tuple[str, ...], why: str) -> None:
+    done = nas(*RANDOM, "--trials", "500", "--window", "1", *options)
+    if options[0] == "--hours":  # not one child
+        assert done.status == 2
+    assert f"it ended because {why}" in done.out
+
+
+def test_a_search_whose_children_all_fail_says_so(nas: Nas) -> None:
+    done = nas("search", "mine.py:Fails", *RANDOM[2:])
+    assert done.status == 2
+    assert "failed: exception: ValueError: no module today" in done.out
+    assert "found no child that trained, expected one at least; its errors are in the ledger" in done.err
+
+
+def test_a_search_stopped_by_hand_says_that_it_can_go_on(nas: Nas) -> None:
+    done = nas("search", "mine.py:Stops", *RANDOM[2:], "--out", "runs")
+    assert (done.status, done.err) == (130, "")
+    assert done.out.endswith(
+        f"\nstopped after {len(read(Path('runs'))[1])} trials; the same command goes on from here\n"
+    )
+    again = nas("search", "mine.py:Stops", *RANDOM[2:], "--out", "runs")
+    assert again.status == 130  # and no lock is left
+
+
+def test_a_dry_run_trains_ten_children_and_writes_nothing(nas: Nas) -> None:
+    done = nas(*RANDOM, "--dry-run")
+    shows(done, "child … seconds … accuracy … network", "6 trials: about … on one worker, … on")
+    assert len(re.findall(r"8 x 8 pixels|conv width=", done.out)) >= 10
+    assert [path.name for path in Path().iterdir()] == ["mine.py"]
+
+
+# --- looking at searches and at what there is ---
+
+
+def test_show_writes_networks_down_block_by_block(nas: Nas) -> None:
+    nas(*RANDOM)
+    done = nas("show", str(FOLDER), "--most", "1")
+    best = max(read(FOLDER)[1], key=lambda trial: (trial.reward or 0, -trial.trial))
+    shows(done, f"trial {best.trial}, network {best.key}", "  8 x 8 pixels\n", "conv width=")
+    assert done.out.count("\ntrial ") == 1
+
+
+def test_plot_draws_several_searches_in_one_picture(nas: Nas) -> None:
+    nas(*RANDOM)
+    nas(*RANDOM, "--seed", "1")
+    other = str(FOLDER).replace("seed0", "seed1")
+    shows(nas("plot", str(FOLDER), other, "--out", "both.png"), "picture: both.png")
+    assert Path("both.png").stat().st_size > 1000
+
+
+def test_spaces_are_listed_with_their_sizes(nas: Nas) -> None:
+    shows(nas("spaces"), "chain … ≈ ", "metaqnn … depth=18", "nasbench201 … channels=16, cells=5 … 15,625", "zoph")
+
+
+def test_controllers_are_listed_with_their_sources(nas: Nas) -> None:
+    shows(
+        nas("controllers"),
+        "evolution  population=25, sample=10",
+        "random  no parameters",
+        "reinforce  rate=",
+        "Departs from the paper:",
+    )
+
+
+def test_check_describes_a_sound_space(nas: Nas) -> None:
+    shows(
+        nas("check", "mine.py:Small"),
+        "Small() is sound: 6 networks, 2 to 2 questions each",
+        "for example 8 x 8 pixels; …conv width=",
+    )
+    shows(nas("check", "metaqnn:depth=3", "--data", "cifar10"), "MetaQnn(depth=3) is sound: ")
+
+
+# --- mistakes ---
+
+
+def is_refused(done: Done, message: str) -> None:
+    """That there was one message, no more, and that it was this."""
+    assert done.status == 2
+    assert re.fullmatch(f"nas: {sentence(message)}\n", done.err, re.DOTALL), done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["search", "chian"], "space: found 'chian'; did you mean chain?, expected one of chain, …"),
+        (["check", "chian"], "space: found 'chian'; did you mean chain?, expected one of chain, …"),
+        ([*SEARCH, "-c", "evolutoin"], "controller: found 'evolutoin'; did you mean evolution?, expected one of …"),
+        ([*SEARCH, "-c", "optuna:anneal"], "sampler: found 'anneal', expected one of random, tpe, …"),
+        ([*SEARCH, "--data", "cifar"], "data: found 'cifar', expected one of digits, cifar10, …"),
+        ([*SEARCH, "--device", "tpu"], "--device: found 'tpu', expected auto, cpu or cuda"),
+        ([*SEARCH, "--recipe", "fast"], "recipe: found 'fast', expected one of quick, zoph2017, metaqnn"),
+        ([*SEARCH, "--recipe", "quick:speed=2"], "recipe quick: found the parameter speed, expected one of epochs, …"),
+        ([*SEARCH, "--recipe", "quick:schedule=x"], "recipe: found schedule=x, expected one of cosine, constant, step"),
+        ([*SEARCH, "--reward", "acc"], "reward: found 'acc', expected one of accuracy, …"),
+        ([*SEARCH, "--workers", "many"], "--workers: found 'many', expected a number or auto"),
+        ([*SEARCH, "--set", "speed=2"], "controller reinforce: found the parameter speed, expected one of rate, …"),
+        ([*SEARCH, "--set", "speed"], "--set: found 'speed', expected name=value"),
+        ([*SEARCH, "--set", "rate=high"], "controller reinforce: rate: found 'high', expected a value of type float"),
+        ([*SEARCH, "-c", "evolution", "--set", "sample=99"], "evolution: found sample=99, expected 1 to population=25"),
+        ([*SEARCH, "--images", "5"], "--images 5: expected between 20 …"),
+        ([*SEARCH, "--out", "mine.py"], "mine.py: found File exists, expected a folder to write to; choose another …"),
+        (["search", "mine.py:Smal"], "mine.py:Smal: found no Smal there, expected one of Small, …"),
+        (["search", "yours.py:Small"], "yours.py: found no such file, expected a Python file; …"),
+        (["search", "metaqnn:depth=deep"], "space metaqnn: depth: found 'deep', expected a value of type int"),
+        (["search", "mine.py:Raises"], "Raises.build: found KeyError: 4 (mine.py, line …), expected a network; it …"),
+        (["search", "mine.py:NeverEnds"], "width: found more than … questions in one build, expected it to end; …"),
+        (["search", "mine.py:OffersNothing"], "width: found no option in among=, expected at least one of [2, 4]; …"),
+        (["search", "mine.py:ZeroSize"], "ZeroSize.build: found a network that cannot be built (…), expected none; …"),
+        (["search", "mine.py:Local"], "Local.build: found a pick of a nameless choice Choice(2, 4), expected a …"),
+        (["check", "mine.py:ZeroSize"], "ZeroSize.build: found a network that cannot be built (…), expected none; …"),
+        (["show", "nowhere"], "nowhere: found no ledger.jsonl, expected the folder of a search; …"),
+        (["plot", "nowhere"], "nowhere: found no ledger.jsonl, expected the folder of a search; …"),
+    ],
+    ids=lambda value: " ".join(value).removeprefix(" ".join(SEARCH)).strip() if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_message_and_leaves_nothing_behind(nas: Nas, words: list[str], message: str) -> None:
+    is_refused(nas(*words), message)
+    left = [path for path in Path().rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert left == [Path("mine.py")]
+
+
+@pytest.mark.parametrize(
+    "option", [("--trials", "0"), ("--seed", "-1"), ("--hours", "soon"), ("--speed", "2")], ids=str
+)
+def test_an_option_out_of_its_range_is_refused_by_name(nas: Nas, option: tuple[str, str]) -> None:
+    done = nas("search", *option)
+    assert done.status == 2
+    assert option[0] in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_gpu_that_is_not_there_is_found_before_anything_is_written(nas: Nas) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    is_refused(
+        nas(*SEARCH, "--device", "cuda"), "device cuda: found no GPU here, expected one; use --device cpu or auto"
+    )
+    assert not FOLDER.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seed", "1"], "runs: found a search with seed 0, expected 1 as in this command; give the same options …"),
+        (["--controller", "evolution"], "runs: found a search with controller 'RandomSearch', expected 'Evolution' …"),
+        (["--images", "120"], "runs: found a search with training 80, expected 96 as in this command; …"),
+        (["--window", "2"], "runs: found a search with window 8, expected 2 as in this command; …"),
+        (["--epochs", "2"], "runs: found a search with recipe {'epochs': 1, …"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_other_options_into_the_same_folder_are_refused_by_name(nas: Nas, options: list[str], message: str) -> None:
+    nas(*RANDOM, "--out", "runs")
+    content = Path("runs", FILE).read_bytes()
+    is_refused(nas(*RANDOM, "--out", "runs", *options), message)
+    assert Path("runs", FILE).read_bytes() == content
+
+
+def test_a_ledger_of_another_space_is_refused(nas: Nas) -> None:
+    nas(*RANDOM, "--out", "runs")
+    words = [word.replace("Small", "Wider") for word in RANDOM]
+    is_refused(nas(*words, "--out", "runs"), "runs: found a search with space 'Small()', expected 'Wider()' as …")
+
+
+def test_a_damaged_ledger_is_refused_with_the_line(nas: Nas) -> None:
+    nas(*RANDOM, "--out", "runs")
+    ledger = Path("runs", FILE)
+    ledger.write_bytes(ledger.read_bytes().replace(b'"trial": 2,', b'"trial": 7,'))
+    for words in ([*RANDOM, "--out", "runs"], ["show", "runs"], ["plot", "runs"]):
+        is_refused(nas(*words), "runs/ledger.jsonl, line …: found a damaged line (…), expected one JSON record …")
+
+
+def test_a_reward_that_fails_is_refused_and_can_be_mended(nas: Nas) -> None:
+    done = nas(*RANDOM, "--reward", "mine.py:broken")
+    is_refused(done, "reward broken: found AttributeError: 'Result' object has no attribute 'colour', expected a …")
+
+
+def test_a_file_of_arrays_without_labels_is_refused(nas: Nas) -> None:
+    np.savez("images.npz", x=np.zeros((20, 8, 8), np.uint8))
+    is_refused(nas(*RANDOM, "--data", "npz:images.npz"), "npz:…images.npz: found …, expected …")
+    assert not Path("runs").exists()
+
+
+def test_a_folder_with_one_class_is_refused(nas: Nas) -> None:
+    for number in range(4):
+        Path("photos/cat").mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), number).save(f"photos/cat/{number}.png")
+    is_refused(
+        nas(*RANDOM, "--data", "folder:photos"), "folder:…photos: found one class folder (cat), expected two or more, …"
+    )
+    assert not Path("runs").exists()
+
+
+# --- help ---
+
+
+def commands() -> dict[str, click.Command]:
+    group = typer.main.get_command(cli.app)
+    assert hasattr(group, "commands")
+    found: dict[str, click.Command] = group.commands
+    return found
+
+
+def test_the_commands_are_these() -> None:
+    assert list(commands()) == ["search", "show", "plot", "spaces", "controllers", "check"]
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_and_every_option_has_a_help_text(name: str, nas: Nas) -> None:
+    command = commands()[name]
+    assert command.help
+    for parameter in command.params:
+        assert getattr(parameter, "help", None), parameter.name
+    done = nas(name, "--help")
+    shows(done)
+    for parameter in command.params:
+        for option in (option for option in parameter.opts if option.startswith("--")):
+            assert option in done.out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; sys.argv = ['nas', '--help']\n"
+        "from nas.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'ray', 'matplotlib', 'optuna', 'sklearn', 'torchvision'}\n"
+        "print('heavy:', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+    assert "Find convolutional networks by reinforcement learning." in done.stdout
