@@ -6,7 +6,8 @@ not with the unique networks; defaults are for hundreds of trials instead of tho
 mixed into the target of each of its steps (`trace`, after Peng & Williams, "Incremental Multi-Step Q-Learning", 1996),
 because the maximum over values seen once or twice is mostly luck. The paper's are `rate=0.01, trace=0,
 schedule="metaqnn"`.
-A failed child counts as the lowest reward told so far. A repeat is told and replayed as any other.
+A failed child counts as the lowest reward told so far, or as `initial` if that is lower. A repeat is told and replayed
+as any other.
 """
 
 import random
@@ -41,6 +42,11 @@ class QLearning:
     ) -> None:
         if schedule not in SCHEDULES:
             raise UserError(f"q-learning: found schedule={schedule}, expected one of {', '.join(SCHEDULES)}")
+        for name, share in (("rate", rate), ("discount", discount), ("trace", trace)):
+            if not 0 <= share <= 1:
+                raise UserError(f"q-learning: found {name}={share}, expected 0 to 1")
+        if replays < 0:
+            raise UserError(f"q-learning: found replays={replays}, expected 0 or more")
         self.space, self.seed, self.length = space, seed, length
         self.rate, self.discount, self.trace, self.initial = rate, discount, trace, initial
         self.replays, self.schedule = replays, schedule

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from nas.errors import UserError
 from nas.space import Candidate, Question, Space
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class Reinforce:
         layers: int = 2,
         decay: float = 0.9,
     ) -> None:
+        for name, count in (("batch", batch), ("hidden", hidden), ("layers", layers)):
+            if count < 1:
+                raise UserError(f"reinforce: found {name}={count}, expected at least 1")
+        if not rate > 0 or not 0 <= decay <= 1:
+            raise UserError(f"reinforce: found rate={rate} and decay={decay}, expected above 0 and 0 to 1")
         self.space, self.seed = space, seed
         self.rate, self.batch, self.decay = rate, batch, decay
         self.policy = Policy(space, seed, hidden, layers)

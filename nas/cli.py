@@ -405,7 +405,8 @@ def _conclude(space: Space, folder: Path, why: str, trials: int) -> None:
     console.print(f"it ended because {why}")
     best = summary.best(done)
     if not best:
-        raise UserError(f"{folder}: found no child that trained, expected one at least; its errors are in the ledger")
+        mend = "its errors are in the ledger" if done else "give it more time"
+        raise UserError(f"{folder}: found no child that trained, expected one at least; {mend}")
     console.print(_table(header, best))
     draw([folder], folder / "reward.png")
     console.print(f"picture: {folder / 'reward.png'}", markup=False)

@@ -49,6 +49,7 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
+        self._made = [made for made in (folder, *folder.parents) if not made.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab")
@@ -84,8 +85,9 @@ class Ledger:
         """Release the lock; a search that never began leaves nothing behind."""
         if self.header is None:
             self.path.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                self.path.parent.rmdir()
+            with contextlib.suppress(OSError):  # of a folder that something else was put into
+                for made in self._made:
+                    made.rmdir()
         self._file.close()
 
     def __enter__(self) -> Self:

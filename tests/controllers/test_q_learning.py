@@ -189,3 +189,16 @@ def test_equal_values_are_answered_by_lot() -> None:
 def test_an_unknown_schedule_is_refused() -> None:
     with pytest.raises(UserError, match="q-learning: found schedule=slow, expected one of metaqnn, short"):
         learner(schedule="slow")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"rate": 2.0}, "found rate=2.0, expected 0 to 1"),
+        ({"trace": -0.1}, "found trace=-0.1, expected 0 to 1"),
+        ({"replays": -1}, "found replays=-1, expected 0 or more"),
+    ],
+)
+def test_a_parameter_out_of_range_is_refused(wrong: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError, match=f"q-learning: {message}"):
+        learner(**wrong)

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import torch
 
 from controllers.reinforce import Policy, Reinforce, Thought, advantages
 from nas.blocks import Block
+from nas.errors import UserError
 from nas.network import Network
 from nas.space import Candidate, Choice, Pick, Space
 
@@ -248,3 +250,16 @@ def test_a_space_without_choices_can_be_asked_and_told(space: Space) -> None:
         candidate = controller.ask(trial, [])
         controller.tell(trial, candidate, float(sum(candidate.answers)))
     assert probabilities(controller.policy, list(space.candidates())).sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch": 0}, "found batch=0, expected at least 1"),
+        ({"layers": 0}, "found layers=0, expected at least 1"),
+        ({"rate": 0.0}, "found rate=0.0 and decay=0.9, expected above 0 and 0 to 1"),
+    ],
+)
+def test_a_parameter_out_of_range_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=f"reinforce: {message}"):
+        Reinforce(Linked(), 0, 10, **wrong)

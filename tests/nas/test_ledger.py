@@ -209,6 +209,11 @@ def test_another_header_is_refused_by_the_name_that_differs(
         ledger.check(HEADER | changed)
 
 
+def test_a_search_that_never_began_removes_the_folders_that_it_made(tmp_path: Path) -> None:
+    Ledger(tmp_path / "runs" / "first").close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_search_that_never_began_leaves_nothing_behind(tmp_path: Path) -> None:
     Ledger(tmp_path / "new").close()
     assert list(tmp_path.iterdir()) == []
