@@ -261,7 +261,6 @@ class _Run(NamedTuple):
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_worker_niceness": "0",  # Ray's 15 would have children wait for whatever else a machine does
     "RAY_DEDUP_LOGS_SKIP_REGEX": "^A worker died or was killed",  # what is to be said of it, a trial's error says
 }
 

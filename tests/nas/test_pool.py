@@ -58,7 +58,6 @@ def cached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("folder")
     common = {"PATH": os.environ["PATH"], "PYTHONPATH": str(TOOLKIT), "RAY_AUTH_MODE": "disabled"}
-    common |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
     with contextlib.ExitStack() as stack:
         head = ["--head", "--port=0", "--num-cpus=0", "--node-ip-address=127.0.0.2", "--include-dashboard=false"]
         log = stack.enter_context(_node(head, common | {"HOME": os.environ["HOME"]}, TOOLKIT))
