@@ -28,7 +28,7 @@ class LocalSearch:
         under_way = {candidate.key for candidate in pending}
         for key, neighbour in self.untold.items():
             if key not in under_way:
-                return neighbour
+                return self.space.replay(neighbour.answers, trial)  # more may be legal than when it was found
         return self.space.sample(random.Random(f"{self.seed} {trial}"), trial)
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
