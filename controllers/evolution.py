@@ -25,6 +25,7 @@ class Evolution:
         self.space, self.seed, self.sample = space, seed, sample
         self.population: deque[tuple[float, Candidate]] = deque(maxlen=population)
         self.seen: set[str] = set()
+        self.trained: set[str] = set()  # those seen that did not fail
 
     def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
         """The fittest of a random sample, with one answer changed."""
@@ -42,8 +43,9 @@ class Evolution:
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
         """A new network that was trained joins the population."""
-        if reward is not None and candidate.key not in self.seen:
+        if reward is not None and candidate.key not in self.trained:
             self.population.append((reward, candidate))
+            self.trained.add(candidate.key)
         self.seen.add(candidate.key)
 
 

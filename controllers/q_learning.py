@@ -6,8 +6,8 @@ not with the unique networks; defaults are for hundreds of trials instead of tho
 mixed into the target of each of its steps (`trace`, after Peng & Williams, "Incremental Multi-Step Q-Learning", 1996),
 because the maximum over values seen once or twice is mostly luck. The paper's are `rate=0.01, trace=0,
 schedule="metaqnn"`.
-A failed child counts as the lowest reward told so far, or as `initial` if that is lower. A repeat is told and replayed
-as any other.
+A failed child counts as the lowest reward told so far, and not at all before there is one. A repeat is told and
+replayed as any other.
 """
 
 import random
@@ -70,8 +70,10 @@ class QLearning:
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
         """Update along the network, then along networks drawn from the memory."""
-        self.lowest = min(value for value in (reward, self.lowest, self.initial) if value is not None)
+        self.lowest = min((value for value in (reward, self.lowest) if value is not None), default=None)
         reward = self.lowest if reward is None else reward
+        if reward is None:
+            return
         steps = [(state_of(question), given) for question, given in candidate.decisions]
         for question, _ in candidate.decisions:
             row = self.q.setdefault(state_of(question), {})

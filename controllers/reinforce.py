@@ -5,7 +5,8 @@ Departs from the paper: defaults are for hundreds of children instead of thousan
 input of a step is the last answer plus which choice is asked, for spaces whose next question depends on the answers;
 candidates are scored again under the present weights when they are told, for a search runs ahead of its updates; the
 baseline's decay, which the paper does not give, is 0.9.
-A failed child counts as the lowest reward told so far. A repeat is told as any other.
+A failed child counts as the lowest reward told so far, and not at all before there is one. A repeat is told as any
+other.
 """
 
 from __future__ import annotations
@@ -72,7 +73,10 @@ class Reinforce:
         """Keep the child; with the last one of a batch, take one step up the expected reward."""
         known = [value for value in (reward, self.lowest) if value is not None]
         self.lowest = min(known, default=None)
-        self.waiting.append((candidate, (self.lowest or 0.0) if reward is None else reward))
+        reward = self.lowest if reward is None else reward
+        if reward is None:
+            return
+        self.waiting.append((candidate, reward))
         if len(self.waiting) == self.batch:
             self._update()
             self.waiting = []

@@ -36,8 +36,10 @@ class Block:
 
     @property
     def name(self) -> str:
-        """The kind's name."""
-        return self.kind if isinstance(self.kind, str) else self.kind.__qualname__
+        """The kind's name; of a function of one's own with its module's, so that it never is a built-in's."""
+        if isinstance(self.kind, str):
+            return self.kind
+        return f"{self.kind.__module__.rpartition('.')[2]}.{self.kind.__qualname__}"
 
     def __str__(self) -> str:
         set_here = [(f.name, getattr(self, f.name)) for f in fields(self)[1:] if getattr(self, f.name) != f.default]

@@ -53,6 +53,7 @@ def sound(space: Space, seed: int = 0, longest: float = LONGEST_WALK) -> list[Ca
             _asks_its_own(space, candidate)
             _replays(space, candidate)
         if isinstance(candidate.network, Network):
+            _names_its_blocks(space, candidate.network)
             _has_costs(space, candidate)
         examples.append(candidate)
     return examples
@@ -80,7 +81,7 @@ def deadline(seconds: float, what: str) -> Iterator[None]:
 def _replays(space: Space, candidate: Candidate) -> None:
     name = type(space).__name__
     key = getattr(candidate.network, "key", None)
-    if not isinstance(key, str) or not hasattr(candidate.network, "module"):
+    if not isinstance(key, str) or not all(hasattr(candidate.network, n) for n in ("module", "input_size")):
         raise UserError(
             f"{name}.build: found {_shown(candidate.network)}, expected a Network, or something with key, input_size "
             "and module(images)"
@@ -114,6 +115,15 @@ def _asks_its_own(space: Space, candidate: Candidate) -> None:
                 f"{type(space).__name__}.build: found the state {_shown(question.state)} at {choice.name}, expected "
                 "something hashable; make it a tuple of numbers and texts, as in state=(layer, side)"
             ) from None
+
+
+def _names_its_blocks(space: Space, network: Network) -> None:
+    nameless = [block.name for block in network.blocks if "<" in block.name]
+    if nameless:
+        raise UserError(
+            f"{type(space).__name__}.build: found the block function {nameless[0]}, expected one with a name of its "
+            "own, for networks are told apart by it; define it at the top of its file"
+        )
 
 
 def _has_costs(space: Space, candidate: Candidate) -> None:

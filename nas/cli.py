@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Generator, Sequence
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from nas.errors import UserError
@@ -135,6 +138,8 @@ def search(
     wanted = names.reward(reward)
     count = _workers(workers)
     _check_device(device)
+    if count == 0 and address:
+        raise UserError("--address: found it with --workers 0, which trains here; leave out one of them")
     images_here = _load(found_space, data, images, image_size, skip_corrupt)
     sound(found_space.on(images_here.images))
     if dry_run:
@@ -410,9 +415,9 @@ def _conclude(space: Space, folder: Path, why: str, trials: int) -> None:
     console.print(_table(header, best))
     draw([folder], folder / "reward.png")
     console.print(f"picture: {folder / 'reward.png'}", markup=False)
-    here = shlex.quote(str(folder))
+    here, nas = shlex.quote(str(folder)), _command()
     console.print(
-        f"go on:   nas show {here}    nas plot {here}    the same command with --trials {2 * trials}", markup=False
+        f"go on:   {nas} show {here}    {nas} plot {here}    the same command with --trials {2 * trials}", markup=False
     )
     for sentence in _sentences(space, header, done, best):
         console.print(sentence)
@@ -487,10 +492,10 @@ def _dry_run(
         candidate = train.space.sample(rng)
         result = train(Job(number, candidate.answers, number))
         seconds.append(result.seconds)
-        accuracy = result.error or f"{result.accuracy[-1]:.4f}"
+        accuracy = escape(result.error) if result.error else f"{result.accuracy[-1]:.4f}"
         written = _shown(getattr(candidate.network, "written", repr(candidate.network)))
         costs = [f"{cost:,}" if cost else "" for cost in (result.params, result.madds)]
-        table.add_row(str(number), f"{result.seconds:.2f}", accuracy, *costs, written)
+        table.add_row(str(number), f"{result.seconds:.2f}", accuracy, *costs, escape(written))
     console.print(table)
     whole = sum(seconds) / len(seconds) * trials
     console.print(f"{trials} trials: about {_time(whole)} on one worker, {_time(whole / cores())} on {cores()}")
@@ -504,6 +509,13 @@ def _parameters(kind: type[Any], beside: int = 0) -> str:
 
 def _first_line(kind: type[Any]) -> str:
     return (sys.modules[kind.__module__].__doc__ or kind.__doc__ or "").strip().splitlines()[0]
+
+
+def _command() -> str:
+    """What to type for this program: `nas` where the shell finds it."""
+    if shutil.which("nas"):
+        return "nas"
+    return "python -m nas" if sys.argv[0].endswith(".py") else shlex.quote(os.path.relpath(sys.argv[0]))
 
 
 def _shown(written: str) -> str:

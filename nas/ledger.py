@@ -73,8 +73,9 @@ class Ledger:
 
     def begin(self, header: Mapping[str, Any]) -> None:
         """Write the header of a new search."""
-        self.header = {"format": FORMAT, **header}
-        self._write(self.header)
+        begun = {"format": FORMAT, **header}
+        self._write(begun)
+        self.header = begun
         _sync_folder(self.path.parent)
 
     def append(self, trial: Trial) -> None:
@@ -192,13 +193,15 @@ def _as_trial(path: Path, number: int, record: dict[str, Any]) -> Trial:
         ) from None
 
 
-def _compare(folder: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def _compare(folder: Path, found: Mapping[str, Any], expected: Mapping[str, Any], within: str = "") -> None:
     for name, here in expected.items():
         there = found.get(name)
-        if name != "length" and there != here:
+        if isinstance(here, Mapping) and isinstance(there, Mapping):
+            _compare(folder, {**dict.fromkeys(here), **there}, {**dict.fromkeys(there), **here}, f"{name} ")
+        elif name != "length" and there != here:
             raise UserError(
-                f"{folder}: found a search with {name} {_short(there)}, expected {_short(here)} as in this command; "
-                "give the same options to go on with it, or choose another --out"
+                f"{folder}: found a search with {within}{name} {_short(there)}, expected {_short(here)} as in this "
+                "command; give the same options to go on with it, or choose another --out"
             )
 
 

@@ -87,12 +87,18 @@ def parameters(kind: type[Any], beside: int = 0) -> dict[str, inspect.Parameter]
 def converted(kind: type[Any], given: Mapping[str, str], what: str, beside: int = 0) -> dict[str, Any]:
     """Texts as the types that the class's annotations say; raises UserError for an unknown name or another type."""
     known = parameters(kind, beside)
-    hints = get_type_hints(kind if kind is Recipe else kind.__init__)
+    try:
+        hints = get_type_hints(kind if kind is Recipe else kind.__init__)
+    except NameError as error:
+        raise UserError(f"{what}: found an annotation that cannot be read ({error}), expected plain ones") from None
     values = {}
     for name, text in given.items():
         if name not in known:
             raise UserError(f"{what}: found the parameter {name}, expected one of {', '.join(known) or 'none'}")
-        values[name] = _converted(text, hints.get(name, str), f"{what}: {name}")
+        default = known[name].default
+        values[name] = _converted(
+            text, hints.get(name, str if default in (None, known[name].empty) else type(default)), f"{what}: {name}"
+        )
     return values
 
 
@@ -105,6 +111,12 @@ def _converted(text: str, hint: Any, what: str) -> Any:
         if text.lower() in ("true", "yes", "1", "false", "no", "0"):
             return text.lower() in ("true", "yes", "1")
         raise UserError(f"{what}: found {text!r}, expected true or false")
+    if kind not in (int, float, str):
+        raise UserError(
+            f"{what}: found a parameter of type {kind.__name__}, expected one that can be typed; use Python"
+        )
+    if kind is float and text.strip().lower().lstrip("+-") in ("nan", "inf", "infinity"):
+        raise UserError(f"{what}: found {text!r}, expected a finite number")
     try:
         return kind(text)
     except (TypeError, ValueError):
@@ -206,12 +218,24 @@ def _installed(source: str) -> bool:
         return False
 
 
+def _free(path: Path) -> bool:
+    """Whether a module may have this file's name: no other file has it."""
+    loaded = sys.modules.get(path.stem)
+    if loaded is not None:
+        return Path(getattr(loaded, "__file__", None) or "").resolve() == path.resolve()
+    try:
+        spec = importlib.util.find_spec(path.stem)
+    except (ImportError, ValueError):
+        return True
+    return spec is None or Path(spec.origin or "").resolve() == path.resolve()
+
+
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UserError(
             f"{path}: found no such file, expected a Python file; name one that exists, as in mine.py:Small"
         )
-    name = path.stem if path.stem not in sys.modules and not _installed(path.stem) else f"user_{path.stem}"
+    name = path.stem if _free(path) else f"user_{path.stem}"
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.append(folder)

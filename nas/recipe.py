@@ -12,6 +12,19 @@ KNOWN = {
     "init": ("he", "xavier"),
     "class_weights": ("none", "balanced"),
 }
+RANGES: dict[str, tuple[float, float]] = {
+    "epochs": (1, 1_000_000),
+    "batch": (1, 1_000_000),
+    "rate": (1e-12, 1_000),
+    "momentum": (0, 1),
+    "decay": (0, 1_000),
+    "warmup": (0, 1),
+    "step_epochs": (1, 1_000_000),
+    "step_factor": (0, 1),
+    "crop": (0, 1_000),
+    "smoothing": (0, 1),
+    "restarts": (0, 1_000),
+}
 
 
 @dataclass(frozen=True)
@@ -39,9 +52,9 @@ class Recipe:
         for name, known in KNOWN.items():
             if getattr(self, name) not in known:
                 raise UserError(f"recipe: found {name}={getattr(self, name)}, expected one of {', '.join(known)}")
-        for name in ("epochs", "batch", "step_epochs"):
-            if getattr(self, name) < 1:
-                raise UserError(f"recipe: found {name}={getattr(self, name)}, expected at least 1")
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise UserError(f"recipe: found {name}={getattr(self, name)}, expected {low:g} to {high:g}")
 
 
 RECIPES = {

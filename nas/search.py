@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import inspect
 import math
 import time
+import traceback
 import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from nas.errors import UserError
 from nas.ledger import Ledger, Trial
 from nas.network import Network
-from nas.pool import Job, Pool, RayPool, Training
+from nas.pool import Job, Pool, RayPool, Serial, Training
 from nas.recipe import RECIPES, Recipe
 from nas.reward import Result, Reward, accuracy
 from nas.space import Candidate, Child, Limit, Space
@@ -75,7 +77,8 @@ def search(
         ledger.check(header | ({"window": window} if window else {}))
         length = trials if ledger.header is None else ledger.header["length"]
         answering = controller(space, seed, length, **parameters)
-        workers = pool(Training(space, data, recipe, device, THREADS, child_timeout))
+        done = {trial.trial for trial in ledger.trials} >= set(range(trials))  # then no worker is needed
+        workers = (Serial if done else pool)(Training(space, data, recipe, device, THREADS, child_timeout))
         stack.callback(workers.close)
         if ledger.header is None:
             ledger.begin(header | {"window": window or max(8, 2 * workers.workers), "length": length})
@@ -103,18 +106,40 @@ def _header(
         "space": repr(space),
         "choices": {name: [repr(option) for option in choice.options] for name, choice in space.choices.items()},
         "limits": {name: list(limit) for name, limit in space.limits.items()},
-        "controller": getattr(controller, "__name__", repr(controller)),
-        "parameters": dict(parameters),
+        "controller": _named(controller),
+        "parameters": {name: _plain(value) for name, value in _bound(controller, parameters).items()},
         "data": data.name,
         "training": len(data.train),
         "validation": len(data.valid),
         "fingerprint": data.fingerprint,
         "recipe": asdict(recipe),
-        "reward": getattr(reward, "__name__", repr(reward)),
+        "reward": _named(reward),
         "seed": seed,
         "threads": THREADS,
         "child_timeout": child_timeout,
     }
+
+
+def _named(thing: Any) -> str:
+    """The name of a class or function; with its module's where it is the user's, for two files may share a name."""
+    module, name = getattr(thing, "__module__", ""), getattr(thing, "__qualname__", repr(thing))
+    return name if module.partition(".")[0] in ("nas", "controllers") else f"{module}.{name}"
+
+
+def _bound(controller: Callable[..., Controller], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """All parameters beyond space, seed and length, defaults too: they are as much a part of the search."""
+    try:
+        bound = inspect.signature(controller).bind(None, 0, 0, **parameters)
+    except TypeError as error:
+        raise UserError(
+            f"controller {_named(controller)}: found {error}, expected a class made as Mine(space, seed, length, ...)"
+        ) from None
+    bound.apply_defaults()
+    return dict(list(bound.arguments.items())[3:])
+
+
+def _plain(value: object) -> object:
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
 
 
 class Loop:
@@ -224,7 +249,7 @@ class Loop:
         """What the ledger has for this trial, else what the controller answers."""
         recorded = self.recorded.get(trial)
         if recorded is None:
-            return self.controller.ask(trial, list(self.pending.values()))
+            return self._asked(trial)
         candidate = self.space.replay(recorded.answers, trial)
         if candidate.key != recorded.key:
             raise UserError(
@@ -232,6 +257,22 @@ class Loop:
                 "answers; the space's code has changed since: restore it, or choose another --out"
             )
         return candidate
+
+    def _asked(self, trial: int) -> Candidate:
+        try:
+            candidate = self.controller.ask(trial, list(self.pending.values()))
+            if isinstance(candidate, Candidate):
+                return candidate
+            found = repr(candidate)
+        except UserError:
+            raise
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            found = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+        raise UserError(
+            f"{type(self.controller).__name__}.ask: found {found}, expected a candidate, as space.walk(answer, trial) "
+            "gives"
+        )
 
     def _finish(self, trial: int) -> Iterator[Trial]:
         """Wait until this trial's result is there, recording whatever arrives meanwhile."""

@@ -182,6 +182,7 @@ class Pick:
             self.answering = False
             if given not in legal:
                 raise UserError(_not_legal(question, given))
+            given = int(given)  # numpy's integers are not JSON's
         self.questions.append(question)
         self.answers.append(given)
         if len(self.answers) > MOST_QUESTIONS:
@@ -313,7 +314,7 @@ class Space:
             network = self.build(pick)
         except UserError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if pick.answering:
                 raise
             raise UserError(_build_raised(self, pick, error)) from error
@@ -376,7 +377,7 @@ def _other_questions(space: Space, answers: Sequence[int], found: str) -> str:
     )
 
 
-def _build_raised(space: Space, pick: Pick, error: Exception) -> str:
+def _build_raised(space: Space, pick: Pick, error: BaseException) -> str:
     place = traceback.extract_tb(error.__traceback__)[-1]
     asked = ", ".join(
         f"{q.choice.name} {q.choice.options[a]!r}" for q, a in zip(pick.questions, pick.answers, strict=True)

@@ -48,10 +48,10 @@ def test_the_oldest_dies_however_good_it_was() -> None:
     assert living(controller) == [(0.1, (0, 1)), (0.2, (0, 2))]
 
 
-def test_failures_and_repeats_do_not_enter() -> None:
+def test_failures_and_repeats_do_not_enter_but_what_was_trained_after_a_failure_does() -> None:
     controller = Evolution(Widths(), seed=0, length=0, population=9, sample=1)
     told(controller, (SINGLE[0], 0.5), (SINGLE[1], None), (SINGLE[0], 0.5), (SINGLE[1], 0.5), (SINGLE[2], 0.25))
-    assert living(controller) == [(0.5, (0, 0)), (0.25, (0, 2))]
+    assert living(controller) == [(0.5, (0, 0)), (0.5, (0, 1)), (0.25, (0, 2))]
 
 
 def test_answers_are_random_until_the_population_is_full() -> None:

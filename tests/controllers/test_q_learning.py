@@ -158,11 +158,13 @@ def test_a_failed_child_counts_as_the_lowest_reward_told() -> None:
     assert agent.q[("kind", "second")][1] == 0.375  # 0.5 · 0.5 + 0.5 · 0.25
 
 
-def test_a_failed_child_is_worth_no_more_than_what_is_unknown() -> None:
+def test_a_failed_child_counts_as_the_lowest_reward_and_not_at_all_before_there_is_one() -> None:
     agent = learner()
-    agent.tell(0, candidate(0, 0), 0.9)
-    agent.tell(1, candidate(0, 1, 1), None)
-    assert agent.q[("kind", "second")][1] == 0.5
+    agent.tell(0, candidate(0, 1, 0), None)
+    assert agent.memory == []
+    agent.tell(1, candidate(0, 0), -2.0)
+    agent.tell(2, candidate(0, 1, 1), None)
+    assert agent.q[("kind", "second")][1] == -0.75  # 0.5 * 0.5 + 0.5 * -2.0
 
 
 def test_at_the_end_one_answer_in_ten_is_drawn_by_lot() -> None:

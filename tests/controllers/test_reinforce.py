@@ -213,7 +213,13 @@ def test_a_failed_child_counts_as_the_lowest_reward_told() -> None:
     controller = Reinforce(Linked(), seed=0, length=0, batch=9)
     for trial, reward in enumerate([None, 0.75, 0.5, None, -1.0, None]):
         controller.tell(trial, first(trial), reward)
-    assert [reward for _, reward in controller.waiting] == [0.0, 0.75, 0.5, 0.5, -1.0, -1.0]
+    assert [reward for _, reward in controller.waiting] == [
+        0.75,
+        0.5,
+        0.5,
+        -1.0,
+        -1.0,
+    ]  # the first came before any reward
 
 
 def test_a_batch_of_equal_rewards_moves_nothing_by_much() -> None:

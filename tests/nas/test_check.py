@@ -13,7 +13,7 @@ from nas import names
 from nas.blocks import Block
 from nas.check import check, deadline, sound
 from nas.errors import UserError
-from nas.layers import Layers
+from nas.layers import Conv, Layers
 from nas.network import Images, Network
 from nas.space import Choice, Count, Pick, Space
 
@@ -119,8 +119,8 @@ UNSOUND = {
     giving_text: r"Odd.build: found 'network', expected a Network, or something with key",
     raising: r"Odd.build: found KeyError: 8 \(test_check.py, line \d+\), expected a network; it came after width 8",
     with_a_state_that_cannot_be_a_key: r"found the state \['layer', 1\] at width, expected something hashable",
-    with_a_block_that_raises: r"Odd.build: found a network that cannot be built \(block 1 \(careless width=\d\): found "
-    r"ZeroDivisionError: by the block, expected layers\)",
+    with_a_block_that_raises: r"Odd.build: found a network that cannot be built \(block 1 \(test_check.careless width=\d\): "
+    r"found ZeroDivisionError: by the block, expected layers\)",
 }
 
 
@@ -279,3 +279,16 @@ def test_a_deadline_is_without_effect_outside_the_main_thread() -> None:
     thread.start()
     thread.join()
     assert ended == [True]
+
+
+def test_block_functions_without_a_name_of_their_own_are_refused() -> None:
+    class Nameless(Space):
+        width = Choice(4, 8)
+
+        def build(self, pick: Pick) -> Network:
+            return Network(8, (Block(lambda block, channels: (Conv(block.width),), pick(self.width)),))
+
+    with pytest.raises(
+        UserError, match=r"Nameless.build: found the block function test_check\..*<lambda>, expected one"
+    ):
+        sound(Nameless())

@@ -227,7 +227,7 @@ def test_options_reach_the_ledger(nas: Nas) -> None:
     assert header["parameters"] == {"population": 3, "sample": 2}
     assert (header["seed"], header["window"], header["length"], header["child_timeout"]) == (4, 3, 6, 60)
     assert (header["recipe"]["epochs"], header["recipe"]["rate"], header["recipe"]["warmup"]) == (2, 0.05, 0.1)
-    assert (header["reward"], header["data"], header["training"]) == ("half", "digits", 80)
+    assert (header["reward"], header["data"], header["training"]) == ("mine.half", "digits", 80)
     trained = [trial for trial in trials if trial.result]
     assert all(trial.reward == trial.result.accuracy[-1] / 2 for trial in trained if trial.result)
 
@@ -390,7 +390,7 @@ def test_a_gpu_that_is_not_there_is_found_before_anything_is_written(nas: Nas) -
         (["--controller", "evolution"], "runs: found a search with controller 'RandomSearch', expected 'Evolution' …"),
         (["--images", "120"], "runs: found a search with training 80, expected 96 as in this command; …"),
         (["--window", "2"], "runs: found a search with window 8, expected 2 as in this command; …"),
-        (["--epochs", "2"], "runs: found a search with recipe {'epochs': 1, …"),
+        (["--epochs", "2"], "runs: found a search with recipe epochs 1, expected 2 as in this command; …"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -8,7 +8,7 @@ from torch import nn
 
 from nas.blocks import Block
 from nas.errors import UserError
-from nas.layers import Costs, Layers, Relu, Shape
+from nas.layers import Conv, Costs, Layers, Relu, Shape
 from nas.network import Images, Network
 
 IMAGES = Images(8, 3, 10)
@@ -109,3 +109,10 @@ def test_a_torch_module_of_ones_own_has_a_shape_but_no_cost() -> None:
 def test_an_unsound_network_is_an_error_that_names_the_place(network: Network, message: str) -> None:
     with pytest.raises(UserError, match=message):
         network.costs(IMAGES)
+
+
+def test_a_block_function_of_ones_own_never_has_the_key_of_a_built_in() -> None:
+    def conv(block: Block, channels: int) -> Layers:
+        return (Conv(block.width),)
+
+    assert Network(8, (Block(conv, 4),)).key != Network(8, (Block("conv", 4),)).key

@@ -607,8 +607,8 @@ def test_the_length_is_that_of_the_first_start(tmp_path: Path) -> None:
         ({"controller": QLearning}, "controller 'RandomSearch', expected 'QLearning'"),
         ({"window": 3}, "window 8, expected 3"),
         ({"child_timeout": 5.0}, "child_timeout None, expected 5.0"),
-        ({"recipe": RECIPES["metaqnn"]}, "recipe {'epochs': 1"),
-        ({"limits": {"rows": Limit(1)}}, r"limits {}, expected {'rows': \[1, 0, 1\]}"),
+        ({"recipe": RECIPES["metaqnn"]}, "recipe epochs 1, expected 20"),
+        ({"limits": {"rows": Limit(1)}}, r"limits rows None, expected \[1, 0, 1\]"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, Mapping) else "",
 )
@@ -663,3 +663,26 @@ def test_a_search_trains_real_children(tmp_path: Path) -> None:
     assert all(trial.error is None and trial.reward is not None for trial in trials)
     trained = [trial.result for trial in trials if trial.result]
     assert [len(result.accuracy) for result in trained] == [1] * len(trained)
+
+
+class Erring:
+    """A controller whose ask gives something else."""
+
+    def __init__(self, space: Space, seed: int, length: int, answer: Any = None) -> None:
+        self.answer = answer
+
+    def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer  # type: ignore[no-any-return]
+
+    def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"), [(None, "None"), (ValueError("no idea"), r"ValueError: no idea \(test_search.py, line \d+\)")]
+)
+def test_a_controller_that_gives_no_candidate_is_told_so(tmp_path: Path, answer: Any, found: str) -> None:
+    with pytest.raises(UserError, match=f"Erring.ask: found {found}, expected a candidate"):
+        run(tmp_path, Erring(Rows(), 0, 1, answer), trials=1)

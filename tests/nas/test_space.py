@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from nas.blocks import Block
@@ -296,3 +297,9 @@ def test_a_controllers_own_exception_is_not_blamed_on_the_space() -> None:
 
     with pytest.raises(ZeroDivisionError):
         Small().walk(answer)
+
+
+def test_answers_of_numpys_integers_are_recorded_as_pythons() -> None:
+    candidate = space(lambda pick: Network(pick(Choice(8, 16, name="size")), ())).walk(lambda _: np.int64(1))  # type: ignore[arg-type, return-value]
+    assert candidate.answers == (1,)
+    assert type(candidate.answers[0]) is int
