@@ -119,8 +119,8 @@ UNSOUND = {
     giving_text: r"Odd.build: found 'network', expected a Network, or something with key",
     raising: r"Odd.build: found KeyError: 8 \(test_check.py, line \d+\), expected a network; it came after width 8",
     with_a_state_that_cannot_be_a_key: r"found the state \['layer', 1\] at width, expected something hashable",
-    with_a_block_that_raises: r"Odd.build: found a network that cannot be built \(block 1 \(test_check.careless width=\d\): "
-    r"found ZeroDivisionError: by the block, expected layers\)",
+    with_a_block_that_raises: r"Odd.build: found a network that cannot be built "
+    r"\(block 1 \(test_check.careless width=\d\): found ZeroDivisionError: by the block, expected layers\)",
 }
 
 
