@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from nas import data, names
 from nas.blocks import KINDS
@@ -36,6 +37,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     space, script = blocks("python")
     (place / "mine.py").write_text(space)
     (place / "script.py").write_text(script.replace("trials=20", "trials=3").replace("workers=2", "workers=1"))
+    for part in ("train", "test"):
+        for number, name in enumerate(("cat", "dog")):
+            (place / "photos" / part / name).mkdir(parents=True)
+            for image in range(10):
+                Image.new("RGB", (16, 16), (100 * number, 10 * image, 0)).save(
+                    place / f"photos/{part}/{name}/{image}.png"
+                )
     return place
 
 
@@ -54,7 +62,7 @@ def test_a_command_of_readme_runs(command: str, folder: Path) -> None:
     words = shlex.split(re.sub(r"--trials \d+", "--trials 3", command))
     assert words.pop(0) == "nas"
     if words[0] == "search":
-        words += ["--workers", "0"] + ([] if "--images" in words else ["--images", "200"])
+        words += ["--workers", "0"] + ([] if "--images" in words or "folder" in command else ["--images", "200"])
     assert run(folder, "-m", "nas", *words)
 
 
