@@ -1,0 +1,397 @@
+"""Controllers side by side on a table of known results, over many seeds: `python -m benchmarks.compare --help`.
+
+    python -m benchmarks.compare nasbench201 --controllers evolution,reinforce --budget 200 --seeds 200 --out runs/201
+
+Each search is `nas.search.Loop`, as for real children; only its pool looks results up instead of training, and its
+ledger stays in memory. Networks met again are free, so a budget of N is N different networks, failed ones among them.
+The controller sees rewards alone; the network that a search chooses is that of its highest reward, the first of
+several; what is compared is that network's result, which nothing in a search sees.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import multiprocessing
+import os
+import random
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import typer
+from rich.console import Console
+
+from benchmarks.tables import Table, load
+from nas import names
+from nas.errors import UserError
+from nas.ledger import Ledger, Trial
+from nas.pool import Job, Serial, cores
+from nas.reward import Result, accuracy
+from nas.search import Controller, Loop
+from nas.space import Candidate
+
+Floats = npt.NDArray[np.float64]
+
+RANDOM = "random"  # always among the controllers
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+class Contender(NamedTuple):
+    """A controller as typed, and settings of it besides: "name=value"."""
+
+    typed: str
+    settings: tuple[str, ...] = ()
+
+    def made(self) -> tuple[Callable[..., Controller], dict[str, Any]]:
+        """Its class and its parameters; raises UserError if there is none such."""
+        return names.controller(self.typed, self.settings)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What all searches of a comparison share."""
+
+    budget: int  # different networks
+    length: int  # trials that schedules stretch over
+    seconds: float = math.inf  # simulated, of all evaluations together
+    window: int = 1
+    fail: float = 0.0  # share of the networks whose evaluation fails
+    patience: int = 1_000  # repeats in a row that end a search
+
+
+class Search(NamedTuple):
+    """What one search did: its evaluations, in the order in which they ended."""
+
+    controller: str
+    seed: int
+    rewards: Floats  # (evaluations,), NaN where failed
+    results: Floats  # (evaluations,), in the table's unit; the search has not seen them
+    seconds: Floats  # (evaluations,), simulated, each one's own; NaN where the table has none
+    trials: int  # repeats included
+    thinking: float  # seconds in ask and tell
+    wall: float  # seconds in all
+    why: str  # it ended
+
+
+# --- one search ---
+
+
+def search(table: Table, contender: Contender, seed: int, terms: Terms) -> Search:
+    """Search a table once; the same arguments give the same evaluations."""
+    begun = time.perf_counter()
+    kind, parameters = contender.made()
+    timed = Timed(kind(table.space, seed, terms.length, **parameters))
+    loop = Loop(
+        table.space, timed, Serial(Lookup(table, terms.fail)), InMemory(), accuracy,
+        seed=seed, window=terms.window, trials=sys.maxsize, unique=min(terms.budget, len(table)),
+        device_seconds=terms.seconds, patience=terms.patience,
+    )  # fmt: skip
+    trials, why = _all(loop.run())
+    new = [trial for trial in trials if trial.same_as is None]
+    rows = [table.rows[trial.answers] for trial in new]
+    seconds = np.array([row.seconds for row in rows], float)
+    within = int((seconds.cumsum() <= terms.seconds).sum()) if terms.seconds < math.inf else len(new)
+    return Search(
+        contender.typed,
+        seed,
+        np.array([trial.reward for trial in new[:within]], float),
+        np.array([row.result for row in rows[:within]], float),
+        seconds[:within],
+        len(trials),
+        timed.seconds,
+        time.perf_counter() - begun,
+        _why(why, table, terms, len(new), float(seconds.sum())),
+    )
+
+
+class Lookup:
+    """Trains nothing: a job's result is the table's row, or a failure, which depends on the child's seed alone."""
+
+    def __init__(self, table: Table, fail: float = 0.0) -> None:
+        self.rows, self.fail = table.rows, fail
+
+    def __call__(self, job: Job) -> Result:
+        """Look it up."""
+        row = self.rows[job.answers]
+        if self.fail and random.Random(job.seed).random() < self.fail:
+            return Result(seconds=row.seconds or 0.0, error="exception: one of the share of --fail")
+        return Result((row.reward,), seconds=row.seconds or 0.0)
+
+
+class InMemory(Ledger):
+    """A ledger of a search that is not kept: the loop has its trials, and no file is written."""
+
+    def __init__(self) -> None:
+        self.path = Path("in memory")
+        self.header, self.trials = None, []
+
+    def append(self, trial: Trial) -> None:
+        """Keep nothing."""
+
+
+class Timed:
+    """A controller, and the seconds spent in it."""
+
+    def __init__(self, controller: Controller) -> None:
+        self.controller, self.seconds = controller, 0.0
+
+    def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
+        """Ask the controller."""
+        begun = time.perf_counter()
+        candidate = self.controller.ask(trial, pending)
+        self.seconds += time.perf_counter() - begun
+        return candidate
+
+    def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
+        """Tell the controller."""
+        begun = time.perf_counter()
+        self.controller.tell(trial, candidate, reward)
+        self.seconds += time.perf_counter() - begun
+
+
+def _all(coming: Generator[Trial, None, str]) -> tuple[list[Trial], str]:
+    """All trials of a search, and why it ended."""
+    trials = []
+    while True:
+        try:
+            trials.append(next(coming))
+        except StopIteration as end:
+            return trials, str(end.value)
+
+
+def _why(loops: str, table: Table, terms: Terms, evaluated: int, seconds: float) -> str:
+    """Why it ended, in the words of this program; else in the loop's."""
+    if seconds >= terms.seconds:
+        return f"{terms.seconds:,g} simulated seconds are spent"
+    if evaluated >= len(table):
+        return f"all {len(table):,} networks of the table are known"
+    return f"{evaluated:,} networks are evaluated" if evaluated >= terms.budget else loops
+
+
+# --- all of them ---
+
+
+def searches(
+    table: Table, contenders: Sequence[Contender], terms: Terms, seeds: Iterable[int], workers: int
+) -> Iterator[Search]:
+    """Every controller with every seed, in any order; with several workers in processes of one thread each."""
+    tasks = [(contender, seed) for seed in seeds for contender in contenders]
+    if workers == 1:
+        yield from (search(table, *task, terms) for task in tasks)
+        return
+    others = set(multiprocessing.active_children())
+    spawning = multiprocessing.get_context("spawn")
+    workers = min(workers, len(tasks))
+    executor = ProcessPoolExecutor(workers, spawning, _share, (table, terms))
+    try:
+        with _as_workers_need():
+            futures = [executor.submit(_search, *task) for task in tasks[:workers]]  # each begins a process
+        futures += [executor.submit(_search, *task) for task in tasks[workers:]]
+        for future in as_completed(futures):
+            yield future.result()
+    except BaseException as error:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise UserError(
+                "workers: found that one died, expected all to live; give fewer --workers if memory ran out"
+            ) from None
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+_shared: list[tuple[Table, Terms]] = []  # in a worker's process, what its searches share
+
+
+def _share(table: Table, terms: Terms) -> None:
+    _shared.append((table, terms))
+
+
+def _search(contender: Contender, seed: int) -> Search:
+    table, terms = _shared[0]
+    return search(table, contender, seed, terms)
+
+
+@contextlib.contextmanager
+def _as_workers_need() -> Iterator[None]:
+    """Processes begun meanwhile have one thread for sums and never see Ctrl-C; here it takes effect at the end."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    waiting: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: waiting.append(number))
+    mask = signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT}
+    )  # which processes inherit, but a handler they do not
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+        for name in (name for name, value in before.items() if value is None):
+            del os.environ[name]
+    if waiting and callable(handler):
+        handler(signal.SIGINT, None)
+
+
+def contenders(typed: str, settings: Iterable[str] = ()) -> list[Contender]:
+    """The controllers of a list as typed, random search first unless it has another place, each one tried.
+
+    "evolution:population=10,sample=3,optuna:tpe" are two: what has a "=" and no ":" before that goes with the last.
+    settings: "controller:name=value", for each controller of that name.
+    Raises UserError for one that does not exist or that nothing is set of.
+    """
+    listed: list[str] = []
+    for part in filter(None, (part.strip() for part in typed.split(","))):
+        if listed and "=" in part and ":" not in part.partition("=")[0]:
+            listed[-1] += f",{part}"
+        else:
+            listed.append(part)
+    if RANDOM not in listed:
+        listed.insert(0, RANDOM)
+    unused = list(settings)
+    found = []
+    for name in dict.fromkeys(listed):
+        own = [setting for setting in settings if _is_of(setting, name)]
+        unused = [setting for setting in unused if setting not in own]
+        found.append(Contender(name, tuple(_setting(setting)[1] for setting in own)))
+    if unused:
+        raise UserError(
+            f"--set: found {unused[0]!r}, expected controller:name=value with one of {', '.join(listed)} as controller"
+        )
+    for contender in found:
+        contender.made()
+    return found
+
+
+def _setting(typed: str) -> tuple[str, str]:
+    """("reinforce", "rate=0.1") of "reinforce:rate=0.1"."""
+    before, equals, value = typed.partition("=")
+    controller, _, name = before.rpartition(":")
+    return controller, f"{name}{equals}{value}"
+
+
+def _is_of(setting: str, typed: str) -> bool:
+    controller, _ = _setting(setting)
+    return bool(controller) and (typed == controller or typed.startswith(f"{controller}:"))
+
+
+# --- the command line ---
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+console = Console(highlight=False, soft_wrap=True)
+
+
+@app.command()
+def main(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="nasbench201, nasbench-macro or csv:PATH.")],
+    controllers: Annotated[
+        str, typer.Option("--controllers", "-c", help="As for `nas search`, with commas between; random is added.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for comparison.json, .md and .png.")],
+    seeds: Annotated[int, typer.Option(min=1, help="How many searches of each controller.")],
+    budget: Annotated[int | None, typer.Option(min=1, help="Different networks a search; repeats are free.")] = None,
+    simulated_seconds: Annotated[
+        float | None, typer.Option(min=1e-9, help="Of training, a search; what ends later does not count.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="The table's file, where it is not in its place.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="nasbench201: the columns' prefix, c10 unless given.")] = None,
+    window: Annotated[int, typer.Option(min=1, help="Trials under way at once.")] = 1,
+    fail: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the networks that fail.")] = 0.0,
+    first_seed: Annotated[int, typer.Option(min=0, help="The seeds are this one and those after it.")] = 0,
+    against: Annotated[
+        str, typer.Option(help="Controllers, with commas between, that all are tested against besides random.")
+    ] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="CONTROLLER:NAME=VALUE", help="May be repeated.")
+    ] = None,
+    patience: Annotated[int, typer.Option(min=1, help="End a search after so many repeats in a row.")] = 1000,
+    workers: Annotated[int | None, typer.Option(min=1, help="Searches at once; all cores unless given.")] = None,
+) -> None:
+    """Compare controllers on a table of known results; random search is always beside them."""
+    from benchmarks import report
+
+    begun = time.monotonic()
+    found = load(table, file, dataset)
+    rivals = contenders(controllers, settings or [])
+    references = [RANDOM, *(one.typed for one in contenders(against) if one.typed != RANDOM)]
+    _check_references(references, rivals)
+    terms = _terms(found, budget, simulated_seconds, window, fail, patience)
+    report.make_folder(out)
+    numbers = range(first_seed, first_seed + seeds)
+    done = _watch(searches(found, rivals, terms, numbers, workers or cores()), len(rivals) * seeds)
+    facts = report.checklist(_command(), time.monotonic() - begun)
+    figures = report.figures(found, rivals, terms, done, references, facts)
+    report.write(figures, out)
+    console.print(report.markdown(figures, checklist=False), markup=False)
+    console.print(f"written: {out / report.NAME}.json, .md and .png", markup=False)
+
+
+def run() -> None:
+    """The command line; what a user can mend is one message, and exit status 2."""
+    try:
+        app()
+    except UserError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"compare: {error}", markup=False, style="red")
+        sys.exit(2)
+
+
+def _terms(table: Table, budget: int | None, seconds: float | None, window: int, fail: float, patience: int) -> Terms:
+    """Schedules stretch over the networks that the budget has room for, by the table's mean seconds if it has such."""
+    if budget is None and seconds is None:
+        raise UserError("budget: found none, expected --budget, --simulated-seconds or both")
+    length = budget or len(table)
+    if seconds is not None:
+        table.need_seconds()
+        length = min(length, math.ceil(seconds / table.mean_seconds))
+    return Terms(budget or len(table), length, seconds or math.inf, window, fail, patience)
+
+
+def _check_references(references: Sequence[str], rivals: Sequence[Contender]) -> None:
+    typed = [rival.typed for rival in rivals]
+    for name in references:
+        if name not in typed:
+            raise UserError(f"--against: found {name}, expected one of --controllers: {', '.join(typed)}")
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "benchmarks.compare", *sys.argv[1:]])
+
+
+def _watch(coming: Iterator[Search], count: int) -> list[Search]:
+    """All searches, with a live line on a terminal and elsewhere a line now and then."""
+    begun = printed = time.monotonic()
+    err = Console(stderr=True, highlight=False, soft_wrap=True)
+    status = err.status(f"0 of {count} searches") if err.is_terminal else None
+    done: list[Search] = []
+    try:
+        with status or contextlib.nullcontext():
+            for one in coming:
+                done.append(one)
+                now = time.monotonic()
+                left = (now - begun) / len(done) * (count - len(done))
+                line = f"{len(done):,} of {count:,} searches, about {left:,.0f} s left"
+                if status:
+                    status.update(line)
+                elif now - printed > 10:
+                    printed = now
+                    err.print(line)
+    except KeyboardInterrupt:
+        err.print(f"stopped after {len(done):,} of {count:,} searches; nothing is written")
+        raise typer.Exit(130) from None
+    return done
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,81 @@
+"""How sure a comparison is: bootstrap intervals, and the paired test of two controllers over their seeds.
+
+Sources: Efron, "Bootstrap Methods: Another Look at the Jackknife", 1979 (the percentile interval); Wilcoxon,
+"Individual Comparisons by Ranking Methods", 1945 (the signed-rank test, scipy's); Kerby, "The Simple Difference
+Formula", 2014 (the rank-biserial correlation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+RESAMPLES = 10_000
+AT_ONCE = 1_000  # resamples drawn together, so that many seeds need little memory
+
+
+class Paired(NamedTuple):
+    """What pairs of values say of the first of each against the second; differences in the values' unit."""
+
+    pairs: int
+    difference: float  # mean of first - second
+    interval: tuple[float, float] | None  # its bootstrap 95 % interval; None with fewer than two pairs
+    p: float | None  # two-sided Wilcoxon signed-rank test; None with fewer than two pairs
+    effect: float  # rank-biserial correlation: 1 where the first is always higher, -1 where always lower
+
+
+def bootstrap(
+    values: Sequence[float] | Floats, share: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, float] | None:
+    """The percentile bootstrap interval of the mean of values (n,); None for fewer than two of them.
+
+    share: of the resampled means that lie within, the rest in equal parts below and above.
+    """
+    given = np.asarray(values, float)
+    if len(given) < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    means = np.empty(resamples)
+    for first in range(0, resamples, AT_ONCE):
+        drawn = rng.integers(len(given), size=(min(AT_ONCE, resamples - first), len(given)))
+        means[first : first + AT_ONCE] = given[drawn].mean(1)
+    low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)
+
+
+def paired(first: Sequence[float] | Floats, second: Sequence[float] | Floats, seed: int = 0) -> Paired:
+    """Compare two controllers by what each found with the same seeds, (n,) and (n,) with n at least 1."""
+    differences = np.asarray(first, float) - np.asarray(second, float)
+    return Paired(
+        len(differences),
+        float(differences.mean()),
+        bootstrap(differences, seed=seed),
+        wilcoxon(differences) if len(differences) > 1 else None,
+        rank_biserial(differences),
+    )
+
+
+def wilcoxon(differences: Floats) -> float:
+    """The two-sided p of the signed-rank test on differences (n,), zeros left out; 1 where all are zero."""
+    from scipy import stats  # takes a second to import
+
+    unequal = differences[differences != 0]
+    return float(stats.wilcoxon(unequal).pvalue) if len(unequal) else 1.0
+
+
+def rank_biserial(differences: Floats) -> float:
+    """(R+ - R-) / (R+ + R-), the sums of the ranks of |d| where d > 0 and where d < 0; 0 where all are zero.
+
+    Equal |d| share the mean of their ranks.
+    """
+    unequal = differences[differences != 0]
+    if not len(unequal):
+        return 0.0
+    _, place, counts = np.unique(abs(unequal), return_inverse=True, return_counts=True)
+    ranks = (counts.cumsum() - (counts - 1) / 2)[place]
+    return float((np.sign(unequal) * ranks).sum() / ranks.sum())

@@ -1,0 +1,436 @@
+"""Tables of known results: a search on one takes seconds, and its network's test accuracy is known afterwards.
+
+- `nasbench201`: 15,625 cells. Dong & Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture
+  Search", ICLR 2020. Columns `arch`, and with a data set's prefix (c10 unless another is given) `c10_val_12ep`, which
+  the search sees, and `c10_test_200ep`, which it never does; seconds are 12 × `est_train_s_per_epoch` + `est_valid_s`.
+- `nasbench-macro`: 6,561 chains of eight layers. Su et al., "Prioritized Architecture Sampling with Monto-Carlo Tree
+  Search", CVPR 2021. The search sees `test_acc_seed0`; the result is the mean of `test_acc_seed1` and `test_acc_seed2`.
+- `csv:PATH`: two columns, architectures and their scores, higher is better; the score is both reward and result. An
+  architecture is cut at the first of | - , ; / : space _ that cuts all of them into equally many parts, else into its
+  characters; each part is a position with the options that are found there.
+
+A table has one row for each combination of its positions' options. Networks alike under two names are two rows.
+For `nasbench201`, the file may also be the benchmark's own, read by its own package, which unpickles it: a folder or
+.pickle.pbz2 of NATS-Bench (`pip install nats_bench`), a .pth of NAS-Bench-201 (`pip install nas-bench-201`). That was
+tried with nats_bench 1.8 and nas-bench-201 2.1 on made-up archives in their formats, never on the real ones.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import importlib
+import io
+import itertools
+import math
+import os
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nas.errors import UserError
+from nas.network import Images
+from nas.space import Candidate, Choice, Pick, Space, shorten
+from search_spaces.nasbench201 import EDGES, NasBench201
+
+FOLDER = "NAS_TABLES"  # the environment variable that says where the two files lie
+FILES = {"nasbench201": "nasbench201_cifar10.csv.gz", "nasbench-macro": "nasbench_macro_cifar10.csv.gz"}
+SEPARATORS = "|-,;/: _"
+LAYER = Choice("0", "1", "2", name="layer")  # identity, 3 × 3 with expansion 3, 5 × 5 with expansion 6
+PACKAGED = {"c10": "cifar10", "c100": "cifar100", "in16": "ImageNet16-120"}  # what the benchmark's packages call them
+
+
+class Row(NamedTuple):
+    """What is known of one architecture."""
+
+    arch: str  # as the file has it
+    reward: float  # what the search sees: a fraction, where the file has percent
+    result: float  # what it is judged by, in the file's unit
+    seconds: float | None  # simulated, to train and validate it
+
+
+class Known(NamedTuple):
+    """A network that only a table knows: no more than its name."""
+
+    key: str
+    input_size: int = 32
+
+    @property
+    def written(self) -> str:
+        """The network as written."""
+        return self.key
+
+    def module(self, images: Images) -> Any:
+        """Raise UserError: there is nothing to train."""
+        raise UserError(f"{self.key}: found a network of a table, expected one to train; search its space with `nas`")
+
+
+class Positions(Space):
+    """A space whose questions are always the same: one a position of an architecture's name."""
+
+    def __init__(self, positions: Sequence[Choice[str]]) -> None:
+        self.positions = tuple(positions)
+
+    def build(self, pick: Pick) -> Known:
+        """Ask for each position."""
+        return Known("-".join([pick(choice) for choice in self.positions]))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A space and what is known of each of its candidates, by its answers."""
+
+    name: str
+    path: Path
+    sha256: str  # of the file; empty where it is a folder
+    space: Positions
+    rows: Mapping[tuple[int, ...], Row]
+    reward: str  # in words, what the search sees
+    result: str  # in words, what it is judged by
+    seconds: str  # in words, what the simulated seconds are; empty where there are none
+    percent: bool  # whether rewards are the file's percent / 100
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, candidate: Candidate) -> Row:
+        return self.rows[candidate.answers]
+
+    @cached_property
+    def optimum(self) -> float:
+        """The highest result in the table."""
+        return max(row.result for row in self.rows.values())
+
+    @cached_property
+    def best_reward_result(self) -> float:
+        """The result of the row with the highest reward, the lowest of several: what rewards can lead to."""
+        return max(self.rows.values(), key=lambda row: (row.reward, -row.result)).result
+
+    @cached_property
+    def mean_seconds(self) -> float:
+        """The mean simulated seconds of a row. Raises UserError if the table has none."""
+        self.need_seconds()
+        return sum(row.seconds or 0.0 for row in self.rows.values()) / len(self.rows)
+
+    def need_seconds(self) -> None:
+        """Raise UserError if the table has no seconds."""
+        if not self.seconds:
+            raise UserError(
+                f"--simulated-seconds: found no times in {self.name} ({self.path.name}), expected seconds for each "
+                "architecture; give a --budget in evaluations instead"
+            )
+
+
+def load(typed: str, file: Path | None = None, dataset: str | None = None) -> Table:
+    """The table that is typed: nasbench201, nasbench-macro or csv:PATH, from another file if one is given.
+
+    dataset: the prefix of nasbench201's columns, c10 unless given.
+    Raises UserError for whatever is wrong with the name or the file.
+    """
+    kind, _, path = typed.partition(":")
+    if dataset is not None and kind != "nasbench201":
+        raise UserError(f"--dataset: found {dataset!r} with {typed}, expected it with nasbench201 only; leave it out")
+    if kind == "csv" and path and file is None:
+        return _plain(Path(path))
+    if typed not in FILES:
+        raise UserError(
+            f"table: found {typed!r}{' with --file' if file else ''}, expected nasbench201, nasbench-macro or "
+            "csv:PATH; --file goes with the first two"
+        )
+    where = file or default_folder() / FILES[typed]
+    if file is None and not where.is_file():
+        raise UserError(
+            f"{typed}: found no {where.name} in {where.parent}, expected the table there; name yours with --file, or "
+            f"the folder of both tables with the environment variable {FOLDER}"
+        )
+    return _macro(where) if typed == "nasbench-macro" else _nasbench201(where, dataset or "c10")
+
+
+def default_folder() -> Path:
+    """Where the tables are looked for: NAS_TABLES, or shared/data beside the repository."""
+    given = os.environ.get(FOLDER)
+    return Path(given) if given else Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+# --- the three kinds of file ---
+
+
+def _nasbench201(path: Path, dataset: str) -> Table:
+    if path.is_dir() or path.suffix in (".pth", ".pbz2"):
+        return packaged(_open_package(path), path, dataset)
+    lines, digest = _lines(path)
+    val, test, train_s, valid_s = (
+        f"{dataset}_val_12ep", f"{dataset}_test_200ep", "est_train_s_per_epoch", "est_valid_s",
+    )  # fmt: skip
+    others = sorted({name.removesuffix("_val_12ep") for name in lines.names if name.endswith("_val_12ep")} - {dataset})
+    lines.need(["arch", val, test], f"; choose --dataset {' or '.join(others)}" if others else "")
+    timed = {train_s, valid_s} <= set(lines.names)
+    rows: dict[tuple[int, ...], Row] = {}
+    for line in lines:
+        seconds = 12 * line.number(train_s) + line.number(valid_s) if timed else None
+        row = Row(line.text("arch"), line.percent(val) / 100, line.percent(test), seconds)
+        line.add(rows, _cell(row.arch), row)
+    said = "12 × est_train_s_per_epoch + est_valid_s: estimates, not measured" if timed else ""
+    return _cells(path, digest, rows, dataset, (val, test, said))
+
+
+def _cells(
+    path: Path, digest: str, rows: Mapping[tuple[int, ...], Row], dataset: str, words: tuple[str, str, str]
+) -> Table:
+    """The table of NAS-Bench-201's cells, if none is missing; words: what reward, result and seconds are."""
+    space = Positions((NasBench201.operation,) * len(EDGES))
+    _check_complete(path, space, rows)
+    return Table(f"nasbench201 {dataset}", path, digest, space, rows, *words, percent=True)
+
+
+_EDGE = "(" + "|".join(NasBench201.operation.options) + ")"
+_CELL = re.compile(rf"\|{_EDGE}~0\|\+\|{_EDGE}~0\|{_EDGE}~1\|\+\|{_EDGE}~0\|{_EDGE}~1\|{_EDGE}~2\|")
+
+
+def _cell(arch: str) -> tuple[int, ...] | str:
+    """The answers that lead to this architecture, or what was expected instead."""
+    match = _CELL.fullmatch(arch)
+    if match is None:
+        return f"|op~0|+|op~0|op~1|+|op~0|op~1|op~2| with the operations {', '.join(NasBench201.operation.options)}"
+    return tuple(NasBench201.operation.options.index(operation) for operation in match.groups())
+
+
+def _macro(path: Path) -> Table:
+    lines, digest = _lines(path)
+    seeds = [f"test_acc_seed{seed}" for seed in range(3)]
+    lines.need(["arch", *seeds])
+    rows: dict[tuple[int, ...], Row] = {}
+    for line in lines:
+        first, second, third = (line.percent(name) for name in seeds)
+        row = Row(line.text("arch"), first / 100, (second + third) / 2, None)
+        line.add(rows, _chain(row.arch), row)
+    space = Positions((LAYER,) * 8)
+    _check_complete(path, space, rows)
+    result = "mean of test_acc_seed1 and test_acc_seed2"
+    return Table("nasbench-macro", path, digest, space, rows, "test_acc_seed0", result, "", percent=True)
+
+
+def _chain(arch: str) -> tuple[int, ...] | str:
+    if re.fullmatch("[012]{8}", arch):
+        return tuple(map(int, arch))
+    return "eight digits of 0, 1 and 2" + (", its leading zeros kept" if re.fullmatch("[012]{1,7}", arch) else "")
+
+
+def _plain(path: Path) -> Table:
+    lines, digest = _lines(path, headless=True)
+    if len(lines.names) != 2:
+        raise UserError(
+            f"{path}: found {len(lines.names)} columns, expected two, architectures and their scores; "
+            "leave the others out"
+        )
+    arch, score = lines.names
+    entries = list(lines)
+    parts = _cut(path, [line.text(arch) for line in entries])
+    options = [tuple(sorted(set(column))) for column in zip(*parts, strict=True)]
+    values = [line.number(score) for line in entries]
+    percent = max(values) > 1 and min(values) >= 0 and max(values) <= 100
+    rows: dict[tuple[int, ...], Row] = {}
+    for line, cut, value in zip(entries, parts, values, strict=True):
+        answers = tuple(have.index(part) for have, part in zip(options, cut, strict=True))
+        line.add(rows, answers, Row(line.text(arch), value / 100 if percent else value, value, None))
+    space = Positions([Choice(*have, name=f"position {number}") for number, have in enumerate(options, 1)])
+    _check_complete(path, space, rows)
+    return Table(f"csv:{path.name}", path, digest, space, rows, score, f"{score}, the reward itself", "", percent)
+
+
+def _cut(path: Path, archs: Sequence[str]) -> list[list[str]]:
+    """Each architecture as its parts, equally many of each."""
+    for separator in SEPARATORS:
+        parts = [[part for part in arch.split(separator) if part not in ("", "+")] for arch in archs]
+        if len({len(cut) for cut in parts}) == 1 and len(parts[0]) > 1:
+            return parts
+    for arch in archs:
+        if len(arch) != len(archs[0]):
+            raise UserError(
+                f"{path}: found the architectures {archs[0]!r} and {arch!r}, expected equally many positions in each; "
+                f"put one of {' '.join(SEPARATORS.strip())} between them, as in conv-pool-conv"
+            )
+    return [list(arch) for arch in archs]
+
+
+# --- the benchmark's own packages ---
+
+
+def packaged(api: Any, path: Path, dataset: str) -> Table:
+    """The table of NAS-Bench-201's own interface, of either package, with its measured seconds.
+
+    Accuracies are means over the recorded seeds. As in the benchmark, the search sees the accuracy on validation images
+    after 12 epochs, for c10 from the training split alone, and is judged by the test accuracy after 200.
+    """
+    if dataset not in PACKAGED:
+        raise UserError(f"--dataset: found {dataset!r}, expected one of {', '.join(PACKAGED)}")
+    name = PACKAGED[dataset]
+    rows: dict[tuple[int, ...], Row] = {}
+    for index in range(len(api)):
+        arch = api.arch(index)
+        seen = api.get_more_info(index, "cifar10-valid" if dataset == "c10" else name, hp="12", is_random=False)
+        final = api.get_more_info(index, name, hp="200", is_random=False)
+        seconds = seen["train-all-time"] + seen["valid-per-time"]
+        answers = _cell(arch)
+        if isinstance(answers, str):
+            raise UserError(f"{path}: found the architecture {arch!r}, expected {answers}; choose the file's own table")
+        rows[answers] = Row(arch, float(seen["valid-accuracy"]) / 100, float(final["test-accuracy"]), float(seconds))
+    words = "validation accuracy after 12 epochs", "test accuracy after 200 epochs", "as the benchmark measured them"
+    return _cells(path, "" if path.is_dir() else _sha256(path.read_bytes()), rows, dataset, words)
+
+
+def _open_package(path: Path) -> Any:
+    """The package's interface to this file or folder."""
+    package, pip = ("nas_201_api", "nas-bench-201") if path.suffix == ".pth" else ("nats_bench", "nats_bench")
+    if not path.exists():
+        raise UserError(f"{path}: found nothing there, expected a table; give the path of one")
+    try:
+        module = importlib.import_module(package)
+    except ImportError as error:
+        raise UserError(
+            f"{path}: found a file of the package {package}, expected that package ({error}); `pip install {pip}`, or "
+            "give a csv file with the columns arch, c10_val_12ep and c10_test_200ep"
+        ) from None
+    try:
+        if package == "nats_bench":
+            return module.create(str(path), "tss", fast_mode=path.is_dir(), verbose=False)
+        import torch
+
+        return module.NASBench201API(torch.load(path, map_location="cpu", weights_only=False), verbose=False)
+    except Exception as error:
+        raise UserError(
+            f"{path}: found that {package} cannot read it ({type(error).__name__}: {error}), expected its own format"
+        ) from error
+
+
+# --- reading ---
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table's file, for messages that name it."""
+
+    path: Path
+    place: int  # from 1
+    values: Mapping[str, str]
+
+    def text(self, column: str) -> str:
+        """The value of a column; raises UserError if it is empty."""
+        value = self.values[column].strip()
+        if not value:
+            raise self._wrong(column, "nothing", "a value")
+        return value
+
+    def number(self, column: str) -> float:
+        """The value as a finite number."""
+        text = self.text(column)
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise self._wrong(column, repr(text), "a number")
+        return value
+
+    def percent(self, column: str) -> float:
+        """The value as a number of 0 to 100."""
+        value = self.number(column)
+        if not 0 <= value <= 100:
+            raise self._wrong(column, f"{value:g}", "percent, 0 to 100")
+        return value
+
+    def add(self, rows: dict[tuple[int, ...], Row], answers: tuple[int, ...] | str, row: Row) -> None:
+        """Put the row of this line in; `answers` is a text where the architecture is none of this space."""
+        if isinstance(answers, str):
+            raise UserError(
+                f"{self.path}, line {self.place}: found the architecture {row.arch!r}, expected {answers}; "
+                "name the table that this file is of, or csv:PATH for one of another space"
+            )
+        if answers in rows:
+            raise UserError(
+                f"{self.path}, line {self.place}: found the architecture {row.arch!r} for the second time, expected "
+                "each one once; keep one of its lines"
+            )
+        rows[answers] = row
+
+    def _wrong(self, column: str, found: str, expected: str) -> UserError:
+        return UserError(
+            f"{self.path}, line {self.place}: found {found} in column {column}, expected {expected}; mend the line"
+        )
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A table's file as columns and lines."""
+
+    path: Path
+    names: Sequence[str]
+    first: int  # the number of the first line that is no header
+    values: Sequence[Sequence[str]]
+
+    def need(self, names: Sequence[str], mend: str = "") -> None:
+        """Raise UserError if one of these columns is missing."""
+        missing = [name for name in names if name not in self.names]
+        if missing:
+            raise UserError(
+                f"{self.path}: found no column {missing[0]} among {shorten(', '.join(self.names), 120)}, expected "
+                f"{', '.join(names)}{mend or '; name the table that this file is of, or add the column'}"
+            )
+
+    def __iter__(self) -> Iterator[Line]:
+        for place, values in enumerate(self.values, self.first):
+            if len(values) != len(self.names):
+                raise UserError(
+                    f"{self.path}, line {place}: found {len(values)} columns, expected {len(self.names)}; mend the line"
+                )
+            yield Line(self.path, place, dict(zip(self.names, values, strict=True)))
+
+
+def _lines(path: Path, headless: bool = False) -> tuple[Lines, str]:
+    """The lines of a csv file, gzipped or not, and its SHA-256; headless: its first line may be data already."""
+    try:
+        content = path.read_bytes()
+        digest = _sha256(content)
+        text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode("utf-8-sig")
+        values = list(csv.reader(io.StringIO(text)))
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        found = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        raise UserError(f"{path}: found {found}, expected a table as csv, gzipped or not; name such a file") from None
+    while values and not values[-1]:
+        values.pop()
+    if headless and values and _is_number(values[0][-1]):
+        return Lines(path, ["architecture", "score", *map(str, range(3, len(values[0]) + 1))], 1, values), digest
+    if len(values) < 2:
+        raise UserError(f"{path}: found {len(values)} lines, expected one with the columns' names and one a row")
+    return Lines(path, [name.strip() for name in values[0]], 2, values[1:]), digest
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _check_complete(path: Path, space: Positions, rows: Mapping[tuple[int, ...], Row]) -> None:
+    """Raise UserError unless each combination of options has its row."""
+    expected = math.prod(len(choice.options) for choice in space.positions)
+    if len(rows) == expected:
+        return
+    combinations = itertools.product(*(choice.every for choice in space.positions))
+    missing = next(answers for answers in combinations if answers not in rows)
+    named = "-".join(choice.options[answer] for choice, answer in zip(space.positions, missing, strict=True))
+    raise UserError(
+        f"{path}: found {len(rows):,} architectures, expected all {expected:,} combinations of the options of "
+        f"{len(space.positions)} positions; {named} is missing, for example: add what is missing"
+    )

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.compare import Contender, Lookup, Terms, app, contenders, search, searches
+from benchmarks.tables import FILES, Positions, Row, Table, default_folder, load
+from nas.errors import UserError
+from nas.pool import Job
+from nas.space import Choice
+
+RANDOM, EVOLUTION = Contender("random"), Contender("evolution", ("population=5", "sample=3"))
+LETTERS = "abc"
+
+
+def made(positions: int = 4, seconds: float | None = 10.0) -> Table:
+    """3^positions networks; the reward is the mean answer, and each result is the row's number."""
+    space = Positions((Choice(*LETTERS, name="letter"),) * positions)
+    rows = {
+        answers: Row("".join(LETTERS[a] for a in answers), sum(answers) / (2 * positions), float(number), seconds)
+        for number, answers in enumerate(itertools.product(range(3), repeat=positions))
+    }
+    return Table("made", Path("made.csv"), "", space, rows, "mean", "number", "made up" if seconds else "", False)
+
+
+def plain(folder: Path) -> str:
+    """A table of nine networks, as it is typed."""
+    lines = [f"{first}{second},{first + second}" for first in range(3) for second in range(3)]
+    (folder / "table.csv").write_text("\n".join(lines))
+    return f"csv:{folder / 'table.csv'}"
+
+
+def compare(*words: object) -> str:
+    """What the command prints."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+# --- one search ---
+
+
+def test_a_budget_counts_networks_and_not_repeats() -> None:
+    done = search(made(), RANDOM, 0, Terms(budget=60, length=60))
+    assert len(done.rewards) == len(set(done.results)) == 60
+    assert done.trials > 60
+    assert done.why == "60 networks are evaluated"
+
+
+def test_the_same_search_twice_is_the_same() -> None:
+    first, second = (search(made(), EVOLUTION, 3, Terms(budget=40, length=40, fail=0.2)) for _ in range(2))
+    assert np.array_equal(first.rewards, second.rewards, equal_nan=True)
+    assert np.array_equal(first.results, second.results)
+    other = search(made(), EVOLUTION, 4, Terms(budget=40, length=40, fail=0.2))
+    assert not np.array_equal(first.results, other.results)
+
+
+def test_a_search_does_not_depend_on_results() -> None:
+    table = made()
+    reversed_ = {answers: row._replace(result=-row.result) for answers, row in table.rows.items()}
+    other = Table(
+        "other", table.path, "", table.space, reversed_, table.reward, table.result, table.seconds, table.percent
+    )
+    first, second = (search(one, EVOLUTION, 0, Terms(budget=40, length=40)) for one in (table, other))
+    assert np.array_equal(first.results, -second.results)
+
+
+def test_a_budget_above_the_table_ends_when_all_is_known() -> None:
+    done = search(made(2), RANDOM, 0, Terms(budget=50, length=50))
+    assert (len(done.rewards), done.why) == (9, "all 9 networks of the table are known")
+
+
+def test_a_controller_with_nothing_new_ends_by_its_patience() -> None:
+    done = search(made(), Contender("q-learning", ("schedule=short",)), 0, Terms(budget=81, length=1, patience=30))
+    assert "the last 30 trials were all repeats" in done.why
+
+
+@pytest.mark.parametrize("window", [1, 4])
+def test_what_ends_after_the_simulated_seconds_does_not_count(window: int) -> None:
+    done = search(made(), RANDOM, 0, Terms(budget=81, length=10, seconds=105.0, window=window))
+    assert list(done.seconds) == [10.0] * 10
+    assert len(done.rewards) == 10
+    assert done.why == "105 simulated seconds are spent"
+
+
+def test_with_a_window_trials_are_asked_before_the_ones_before_are_told() -> None:
+    terms = Terms(budget=40, length=40)
+    one, many = search(made(), EVOLUTION, 0, terms), search(made(), EVOLUTION, 0, Terms(budget=40, length=40, window=8))
+    assert np.array_equal(one.results[:5], many.results[:5])  # while both are random
+    assert not np.array_equal(one.results, many.results)
+
+
+def test_a_share_of_the_networks_fails_the_same_ones_each_time() -> None:
+    table = made(7)
+    failing = [
+        {
+            answers
+            for number, answers in enumerate(table.rows)
+            if Lookup(table, 0.1)(Job(0, answers, seed + number)).error
+        }
+        for seed in (0, 0, 10_000)
+    ]
+    assert failing[0] == failing[1] != failing[2]
+    assert len(failing[0]) == pytest.approx(0.1 * 3**7, rel=0.2)
+
+
+def test_failures_are_evaluations_that_cost_their_seconds() -> None:
+    done = search(made(), RANDOM, 0, Terms(budget=80, length=80, fail=0.25))
+    assert len(done.rewards) == 80
+    assert 8 <= np.isnan(done.rewards).sum() <= 32
+    assert done.seconds.sum() == 800.0
+
+
+# --- all of them ---
+
+
+def test_processes_make_the_searches_that_one_process_makes() -> None:
+    table, terms = made(), Terms(budget=20, length=20)
+    alone, together = (
+        {
+            (s.controller, s.seed): list(s.results)
+            for s in searches(table, [RANDOM, EVOLUTION], terms, range(2), workers)
+        }
+        for workers in (1, 2)
+    )
+    assert alone == together
+    assert len(alone) == 4
+
+
+def test_a_list_of_controllers_may_have_parameters_with_commas() -> None:
+    found = contenders("evolution:population=10,sample=3,optuna:tpe,random, q-learning")
+    assert [one.typed for one in found] == ["evolution:population=10,sample=3", "optuna:tpe", "random", "q-learning"]
+    assert found[0].made()[1] == {"population": 10, "sample": 3}
+    assert found[1].made()[1] == {"sampler": "tpe"}
+
+
+def test_random_search_is_always_there_and_nothing_is_there_twice() -> None:
+    assert [one.typed for one in contenders("evolution,evolution")] == ["random", "evolution"]
+
+
+def test_a_setting_is_for_the_controllers_of_its_name() -> None:
+    settings = ["evolution:sample=2", "q-learning:rate=0.5"]
+    random, small, usual, learning = contenders("evolution:population=4,evolution,q-learning", settings)
+    assert random.made()[1] == {}
+    assert small.made()[1] == {"population": 4, "sample": 2}
+    assert usual.made()[1] == {"sample": 2}
+    assert learning.made()[1] == {"rate": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("typed", "settings", "message"),
+    [
+        ("evolutoin", [], "controller: found 'evolutoin'; did you mean evolution"),
+        ("evolution:size=3", [], "found the parameter size, expected one of population, sample"),
+        ("evolution", ["reinforce:rate=1"], "--set: found 'reinforce:rate=1', expected controller:name=value with one"),
+        ("evolution", ["sample=1"], "--set: found 'sample=1', expected controller:name=value"),
+    ],
+)
+def test_controllers_and_settings_that_do_not_exist_are_refused(typed: str, settings: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        contenders(typed, settings)
+
+
+# --- the command ---
+
+
+def test_the_command_writes_figures_text_and_picture(tmp_path: Path) -> None:
+    words = ["--controllers", "evolution", "--budget", 6, "--seeds", 3, "--workers", 1]
+    said = compare(plain(tmp_path), *words, "--out", tmp_path / "out")
+    assert "evolution − random" in said
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"comparison.{s}" for s in ("json", "md", "png")}
+    figures = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert list(figures["controllers"]) == ["random", "evolution"]
+    assert figures["terms"]["seeds"] == [0, 1, 2]
+    assert figures["controllers"]["evolution"]["parameters"] == {"population": 25, "sample": 10}
+
+
+def test_the_command_says_what_one_seed_and_a_large_budget_mean(tmp_path: Path) -> None:
+    words = ["--controllers", "random", "--budget", 50, "--seeds", 1, "--workers", 1, "--first-seed", 7]
+    said = compare(plain(tmp_path), *words, "--out", tmp_path)
+    assert "One seed: there are no deviations, intervals and tests." in said
+    assert "The budget of 50 is larger than the table" in said
+    assert "all 9 networks of the table are known (1)" in said
+    assert json.loads((tmp_path / "comparison.json").read_text())["terms"]["seeds"] == [7]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--simulated-seconds", 100], "found no times in csv:table.csv"),
+        ([], "budget: found none, expected --budget, --simulated-seconds or both"),
+        (
+            ["--budget", 5, "--against", "evolution"],
+            "--against: found evolution, expected one of --controllers: random",
+        ),
+        (["--budget", 5, "--out", "/dev/null/x"], "/dev/null/x: found .*, expected a folder that can be written to"),
+    ],
+)
+def test_the_command_refuses_what_cannot_be_compared(tmp_path: Path, words: list[object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        compare(plain(tmp_path), "--controllers", "random", "--seeds", 1, "--out", tmp_path / "out", *words)
+
+
+def test_what_a_user_can_mend_is_one_sentence_and_status_2(tmp_path: Path) -> None:
+    words = ["csv:nothing.csv", "--controllers", "random", "--budget", "5", "--seeds", "1", "--out", "out"]
+    command = [sys.executable, "-m", "benchmarks.compare", *words]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("compare: nothing.csv: found No such file or directory, expected a table")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"), [("nasbench201", 93.5, 93.9), ("nasbench-macro", 92.6, 92.85)], ids=str
+)
+def test_random_search_finds_on_the_shared_tables_what_it_is_known_to(name: str, least: float, most: float) -> None:
+    if not (default_folder() / FILES[name]).is_file():
+        pytest.skip(f"no {FILES[name]} in {default_folder()}: name the folder with NAS_TABLES")
+    table = load(name)
+    found = [search(table, RANDOM, seed, Terms(budget=100, length=100)) for seed in range(50)]
+    chosen = [one.results[np.argmax(one.rewards)] for one in found]
+    assert least < np.mean(chosen) < most  # 93.74 and 92.73 over 500 seeds; the mean of 50 is within 0.1 of it
