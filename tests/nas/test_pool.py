@@ -445,7 +445,10 @@ def test_a_users_folder_may_have_the_toolkits_names_and_its_modules_are_found(tm
 
 def test_ctrl_c_ends_every_process_quietly(tmp_path: Path) -> None:
     mark = uuid.uuid4().hex
-    command = [sys.executable, "-m", "nas", "search", "chain", "--controller", "random", "--workers", "2"]
+    # a process begun in the background of a script ignores Ctrl-C, and hands that on
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import nas.__main__ as nas; "
+    listening += "nas.main()"
+    command = [sys.executable, "-c", listening, "search", "chain", "--controller", "random", "--workers", "2"]
     command += ["--trials", "100000", "--images", "100", "--out", "out"]
     variables = os.environ | {"PYTHONPATH": str(TOOLKIT), "NAS_MARK": mark}
     with (tmp_path / "said").open("w") as said:
