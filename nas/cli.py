@@ -349,6 +349,7 @@ class _Progress:
             self.status.start()
 
     def add(self, trial: Trial) -> None:
+        """Count a finished trial, and print it if it is the best so far or failed."""
         self.done += 1
         self.failed += trial.error is not None and trial.same_as is None
         if trial.reward is not None:
@@ -366,6 +367,7 @@ class _Progress:
             console.print(self.line())
 
     def line(self) -> str:
+        """Trials, best, running mean, children an hour, time left."""
         passed = max(1e-9, time.monotonic() - self.begun)
         rate = (self.done - self.before) / passed
         last = self.rewards[-max(10, self.trials // 10) :]

@@ -12,14 +12,14 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from nas.errors import UserError
+from nas.errors import UserError, where
 from nas.recipe import RECIPES, Recipe
 from nas.reward import REWARDS, Reward
 from nas.space import Space
@@ -188,7 +188,7 @@ def _made(kind: type[Any], name: str, /, **values: Any) -> Any:
         raise
     except Exception as error:
         raise UserError(
-            f"{name}: found {type(error).__name__}: {error} {_where(error)}, expected an instance"
+            f"{name}: found {type(error).__name__}: {error} {where(error)}, expected an instance"
         ) from error
 
 
@@ -196,7 +196,7 @@ def _module(source: str) -> ModuleType:
     """A module of the user's, from a file or by name; the toolkit's own packages never hide a file in this folder."""
     path = Path(source) if source.endswith(".py") else Path(*source.split(".")).with_suffix(".py")
     try:
-        if source.endswith(".py") or (path.is_file() and not _installed(source)):
+        if source.endswith(".py") or (path.is_file() and _spec(source) is None):
             return _from_file(path)
         if str(Path.cwd()) not in sys.path:
             sys.path.append(str(Path.cwd()))
@@ -207,15 +207,16 @@ def _module(source: str) -> ModuleType:
         raise UserError(f"{source}: found no module {error.name}, expected a file.py or a module to import") from None
     except (Exception, SystemExit) as error:
         raise UserError(
-            f"{source}: found {type(error).__name__}: {error} {_where(error)}, expected a module that can be imported"
+            f"{source}: found {type(error).__name__}: {error} {where(error)}, expected a module that can be imported"
         ) from error
 
 
-def _installed(source: str) -> bool:
+def _spec(name: str) -> ModuleSpec | None:
+    """Where an import of this name would lead; None for nowhere."""
     try:
-        return importlib.util.find_spec(source) is not None
+        return importlib.util.find_spec(name)
     except (ImportError, ValueError):
-        return False
+        return None
 
 
 def _free(path: Path) -> bool:
@@ -223,10 +224,7 @@ def _free(path: Path) -> bool:
     loaded = sys.modules.get(path.stem)
     if loaded is not None:
         return Path(getattr(loaded, "__file__", None) or "").resolve() == path.resolve()
-    try:
-        spec = importlib.util.find_spec(path.stem)
-    except (ImportError, ValueError):
-        return True
+    spec = _spec(path.stem)
     return spec is None or Path(spec.origin or "").resolve() == path.resolve()
 
 
@@ -259,8 +257,3 @@ def _unknown(what: str, typed: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(typed, list(known), 1)
     mend = f"; did you mean {near[0]}?" if near else ""
     return f"{what}: found {typed!r}{mend}, expected one of {', '.join(known)}"
-
-
-def _where(error: BaseException) -> str:
-    places = traceback.extract_tb(error.__traceback__)
-    return f"({Path(places[-1].filename).name}, line {places[-1].lineno})" if places else ""

@@ -6,7 +6,6 @@ import heapq
 import inspect
 import math
 import time
-import traceback
 import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nas.errors import UserError
+from nas.errors import UserError, where
 from nas.ledger import Ledger, Trial
 from nas.network import Network
 from nas.pool import Job, Pool, RayPool, Serial, Training
@@ -267,8 +266,7 @@ class Loop:
         except UserError:
             raise
         except Exception as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            found = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+            found = f"{type(error).__name__}: {error} {where(error)}"
         raise UserError(
             f"{type(self.controller).__name__}.ask: found {found}, expected a candidate, as space.walk(answer, trial) "
             "gives"

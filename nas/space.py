@@ -16,12 +16,10 @@ import copy
 import itertools
 import math
 import random
-import traceback
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
-from nas.errors import UserError
+from nas.errors import UserError, where
 from nas.network import Images
 
 T = TypeVar("T")
@@ -378,13 +376,12 @@ def _other_questions(space: Space, answers: Sequence[int], found: str) -> str:
 
 
 def _build_raised(space: Space, pick: Pick, error: BaseException) -> str:
-    place = traceback.extract_tb(error.__traceback__)[-1]
     asked = ", ".join(
         f"{q.choice.name} {q.choice.options[a]!r}" for q, a in zip(pick.questions, pick.answers, strict=True)
     )
     return (
-        f"{type(space).__name__}.build: found {type(error).__name__}: {error} ({Path(place.filename).name}, "
-        f"line {place.lineno}), expected a network; it came after {shorten(asked) or 'no answer'}"
+        f"{type(space).__name__}.build: found {type(error).__name__}: {error} {where(error)}, "
+        f"expected a network; it came after {shorten(asked) or 'no answer'}"
     )
 
 
