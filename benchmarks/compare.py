@@ -10,40 +10,33 @@ several; what is compared is that network's result, which nothing in a search se
 
 from __future__ import annotations
 
-import contextlib
 import math
-import multiprocessing
-import os
 import random
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import typer
 from rich.console import Console
 
+from benchmarks.processes import run, side_by_side, watched
 from benchmarks.tables import Table, load
-from nas import names
+from nas import names, report
 from nas.errors import UserError
 from nas.ledger import Ledger, Trial
 from nas.pool import Job, Serial, cores
+from nas.report import Search
 from nas.reward import Result, accuracy
 from nas.search import Controller, Loop
 from nas.space import Candidate
 
-Floats = npt.NDArray[np.float64]
-
 RANDOM = "random"  # always among the controllers
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 class Contender(NamedTuple):
@@ -67,20 +60,6 @@ class Terms:
     window: int = 1
     fail: float = 0.0  # share of the networks whose evaluation fails
     patience: int = 1_000  # repeats in a row that end a search
-
-
-class Search(NamedTuple):
-    """What one search did: its evaluations, in the order in which they ended."""
-
-    controller: str
-    seed: int
-    rewards: Floats  # (evaluations,), NaN where failed
-    results: Floats  # (evaluations,), in the table's unit; the search has not seen them
-    seconds: Floats  # (evaluations,), simulated, each one's own; NaN where the table has none
-    trials: int  # repeats included
-    thinking: float  # seconds in ask and tell
-    wall: float  # seconds in all
-    why: str  # it ended
 
 
 # --- one search ---
@@ -186,63 +165,11 @@ def searches(
 ) -> Iterator[Search]:
     """Every controller with every seed, in any order; with several workers in processes of one thread each."""
     tasks = [(contender, seed) for seed in seeds for contender in contenders]
-    if workers == 1:
-        yield from (search(table, *task, terms) for task in tasks)
-        return
-    others = set(multiprocessing.active_children())
-    spawning = multiprocessing.get_context("spawn")
-    workers = min(workers, len(tasks))
-    executor = ProcessPoolExecutor(workers, spawning, _share, (table, terms))
-    try:
-        with _as_workers_need():
-            futures = [executor.submit(_search, *task) for task in tasks[:workers]]  # each begins a process
-        futures += [executor.submit(_search, *task) for task in tasks[workers:]]
-        for future in as_completed(futures):
-            yield future.result()
-    except BaseException as error:
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
-        if isinstance(error, BrokenProcessPool):
-            raise UserError(
-                "workers: found that one died, expected all to live; give fewer --workers if memory ran out"
-            ) from None
-        raise
-    finally:
-        executor.shutdown(cancel_futures=True)
+    return side_by_side(partial(_search, table, terms), tasks, workers)
 
 
-_shared: list[tuple[Table, Terms]] = []  # in a worker's process, what its searches share
-
-
-def _share(table: Table, terms: Terms) -> None:
-    _shared.append((table, terms))
-
-
-def _search(contender: Contender, seed: int) -> Search:
-    table, terms = _shared[0]
+def _search(table: Table, terms: Terms, contender: Contender, seed: int) -> Search:
     return search(table, contender, seed, terms)
-
-
-@contextlib.contextmanager
-def _as_workers_need() -> Iterator[None]:
-    """Processes begun meanwhile have one thread for sums and never see Ctrl-C; here it takes effect at the end."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
-    waiting: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _: waiting.append(number))
-    mask = signal.pthread_sigmask(
-        signal.SIG_BLOCK, {signal.SIGINT}
-    )  # which processes inherit, but a handler they do not
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, handler)
-        os.environ.update({name: value for name, value in before.items() if value is not None})
-        for name in (name for name, value in before.items() if value is None):
-            del os.environ[name]
-    if waiting and callable(handler):
-        handler(signal.SIGINT, None)
 
 
 def contenders(typed: str, settings: Iterable[str] = ()) -> list[Contender]:
@@ -320,7 +247,7 @@ def main(
     workers: Annotated[int | None, typer.Option(min=1, help="Searches at once; all cores unless given.")] = None,
 ) -> None:
     """Compare controllers on a table of known results; random search is always beside them."""
-    from benchmarks import report
+    from benchmarks.report import figures
 
     begun = time.monotonic()
     found = load(table, file, dataset)
@@ -330,21 +257,11 @@ def main(
     terms = _terms(found, budget, simulated_seconds, window, fail, patience)
     report.make_folder(out)
     numbers = range(first_seed, first_seed + seeds)
-    done = _watch(searches(found, rivals, terms, numbers, workers or cores()), len(rivals) * seeds)
+    done = watched(
+        searches(found, rivals, terms, numbers, workers or cores()), len(rivals) * seeds, "nothing is written"
+    )
     facts = report.checklist(_command(), time.monotonic() - begun)
-    figures = report.figures(found, rivals, terms, done, references, facts)
-    report.write(figures, out)
-    console.print(report.markdown(figures, checklist=False), markup=False)
-    console.print(f"written: {out / report.NAME}.json, .md and .png", markup=False)
-
-
-def run() -> None:
-    """The command line; what a user can mend is one message, and exit status 2."""
-    try:
-        app()
-    except UserError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"compare: {error}", markup=False, style="red")
-        sys.exit(2)
+    console.print(report.written(figures(found, rivals, terms, done, references, facts), out), markup=False)
 
 
 def _terms(table: Table, budget: int | None, seconds: float | None, window: int, fail: float, patience: int) -> Terms:
@@ -369,29 +286,5 @@ def _command() -> str:
     return shlex.join(["python", "-m", "benchmarks.compare", *sys.argv[1:]])
 
 
-def _watch(coming: Iterator[Search], count: int) -> list[Search]:
-    """All searches, with a live line on a terminal and elsewhere a line now and then."""
-    begun = printed = time.monotonic()
-    err = Console(stderr=True, highlight=False, soft_wrap=True)
-    status = err.status(f"0 of {count} searches") if err.is_terminal else None
-    done: list[Search] = []
-    try:
-        with status or contextlib.nullcontext():
-            for one in coming:
-                done.append(one)
-                now = time.monotonic()
-                left = (now - begun) / len(done) * (count - len(done))
-                line = f"{len(done):,} of {count:,} searches, about {left:,.0f} s left"
-                if status:
-                    status.update(line)
-                elif now - printed > 10:
-                    printed = now
-                    err.print(line)
-    except KeyboardInterrupt:
-        err.print(f"stopped after {len(done):,} of {count:,} searches; nothing is written")
-        raise typer.Exit(130) from None
-    return done
-
-
 if __name__ == "__main__":
-    run()
+    run(app, "compare")

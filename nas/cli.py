@@ -7,8 +7,8 @@ import os
 import shlex
 import shutil
 import sys
-import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,10 +19,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from nas.errors import UserError
+from nas.progress import Counting, Progress, duration, shown
 
 if TYPE_CHECKING:
     from nas.data import Data
     from nas.ledger import Trial
+    from nas.preset import Preset
     from nas.recipe import Recipe
     from nas.space import Space
 
@@ -64,8 +66,14 @@ DataName = Annotated[
 def search(
     space: SpaceName = "chain",
     controller: Annotated[
-        str, typer.Option("--controller", "-c", help="A built-in (see `nas controllers`) or file.py:Class.")
-    ] = "reinforce",
+        str | None,
+        typer.Option(
+            "--controller",
+            "-c",
+            show_default="reinforce",
+            help="A built-in (see `nas controllers`) or file.py:Class.",
+        ),
+    ] = None,
     data: DataName = "digits",
     trials: Annotated[
         int, typer.Option("--trials", "-n", min=1, help="How many trials in all, repeats included.")
@@ -101,14 +109,35 @@ def search(
         int | None, typer.Option(min=1, help="A stratified part of the training images, for quick searches.")
     ] = None,
     recipe: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="How children are trained: quick, zoph2017 or metaqnn; NAME:rate=0.02,flip=true sets fields."
+            show_default="quick",
+            help="How children are trained: quick, zoph2017, metaqnn or nasbench201; "
+            "NAME:rate=0.02,flip=true sets fields.",
         ),
-    ] = "quick",
+    ] = None,
     reward: Annotated[
-        str, typer.Option(help="accuracy, cubed, negative-loss, balanced-accuracy, macro-f1, or module:function.")
-    ] = "accuracy",
+        str | None,
+        typer.Option(
+            show_default="accuracy",
+            help="accuracy, cubed, negative-loss, balanced-accuracy, macro-f1, or module:function.",
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Controller with its parameters, recipe, reward and limits as in a paper: zoph2017, metaqnn or "
+            "nasbench201-reinforce (see `nas presets`). Options given beside it replace its parts."
+        ),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHOICE=START[+STEP/EVERY]",
+            help="A choice's options up to START only, and STEP further every EVERY trials, as in depth=6+2/1600; the "
+            "smallest is always allowed. May be repeated.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     child_timeout: Annotated[float | None, typer.Option(min=0, help="Seconds that a child may train.")] = None,
     settings: Annotated[
@@ -133,30 +162,36 @@ def search(
     from nas.check import sound
 
     found_space = names.space(space)
-    kind, parameters = names.controller(controller, settings or [])
-    chosen = names.recipe(recipe, epochs)
-    wanted = names.reward(reward)
+    kind, plan = _planned(preset, controller, settings or [], recipe, reward)
+    chosen = names.recipe(plan.recipe, epochs)
+    wanted = names.reward(plan.reward)
+    own_limits = names.limits(limit or [])
     count = _workers(workers)
     _check_device(device)
     if count == 0 and address:
         raise UserError("--address: found it with --workers 0, which trains here; leave out one of them")
     images_here = _load(found_space, data, images, image_size, skip_corrupt)
-    sound(found_space.on(images_here.images))
+    folder = out or Path("runs") / _folder_name(space, plan.controller, data, seed)
+    limits = plan.limits_of(found_space, _length(folder, min(trials, unique or trials))) | own_limits
+    here = found_space.on(images_here.images, limits)
+    sound(here)
+    if preset:
+        console.print(f"preset {preset}: {replace(plan, limits=limits).options()}", markup=False)
     if dry_run:
-        _dry_run(found_space, images_here, chosen, trials, device, child_timeout)
+        _dry_run(here, images_here, chosen, trials, device, child_timeout)
         return
-    folder = out or Path("runs") / _folder_name(space, controller, data, seed)
-    _introduce(found_space, images_here, chosen, trials, folder)
+    _introduce(here, images_here, chosen, trials, folder)
     from nas.search import search as begin
 
     trials_coming = begin(
         found_space, kind, images_here, folder,
-        trials=trials, parameters=parameters, recipe=chosen, reward=wanted, seed=seed, window=window,
-        child_timeout=child_timeout, device=device, pool=_pool(count, gpus_per_worker, address), patience=patience,
-        unique=unique or math.inf, seconds=3600 * (hours or math.inf), device_seconds=3600 * (device_hours or math.inf),
+        trials=trials, parameters=plan.parameters, recipe=chosen, reward=wanted, seed=seed, window=window,
+        limits=limits, child_timeout=child_timeout, device=device, pool=_pool(count, gpus_per_worker, address),
+        patience=patience, unique=unique or math.inf,
+        seconds=3600 * (hours or math.inf), device_seconds=3600 * (device_hours or math.inf),
     )  # fmt: skip
-    why = _watch(trials_coming, trials, folder)
-    _conclude(found_space.on(images_here.images), folder, why, trials)
+    why = _watch(trials_coming, trials, folder, here)
+    _conclude(here, folder, why, trials)
 
 
 @app.command()
@@ -164,8 +199,8 @@ def show(
     folder: Annotated[Path, typer.Argument(help="Of a search.")],
     most: Annotated[int, typer.Option("--most", "-k", min=1, help="How many networks.")] = 5,
 ) -> None:
-    """The best networks of a search, block by block."""
-    from nas import ledger, summary
+    """The best networks of a search, block by block, and its health."""
+    from nas import ledger, names, summary
 
     header, trials = ledger.read(folder)
     _headline(header, trials)
@@ -175,6 +210,8 @@ def show(
             f"{folder}: found no trial with a reward, expected one at least; search on, or look at its errors"
         )
     console.print(_table(header, best))
+    for sentence in _health(header, trials, names.searched(header)):
+        console.print(sentence, markup=False)
     for trial in best:
         console.print(f"\ntrial {trial.trial}, network {trial.key}", style="bold")
         for line in summary.described(trial.network):
@@ -185,15 +222,45 @@ def show(
 def plot(
     folders: Annotated[list[Path], typer.Argument(help="Of one search, or of several to be compared.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The picture; reward.png in the (first) folder unless set.")
+        Path | None,
+        typer.Option("--out", "-o", help="The picture; reward.png or health.png in the (first) folder unless set."),
     ] = None,
+    what: Annotated[
+        str,
+        typer.Option(show_default="both of one search, rewards of several", help="rewards or health."),
+    ] = "",
 ) -> None:
-    """Draw reward curves: every trial, running mean, best so far; seeds of one search become a band."""
+    """Draw rewards (every trial, running mean, best so far) and health; seeds of one search become a band."""
     from nas.plot import plot as draw
 
-    picture = out or folders[0] / "reward.png"
-    draw(folders, picture)
+    picture = out or folders[0] / ("health.png" if what == "health" else "reward.png")
+    draw(folders, picture, what)
     console.print(f"picture: {picture}", markup=False)
+
+
+@app.command()
+def compare(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Of searches that differ in controller and seed only, random among them.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for comparison.json, .md and .png.")] = Path(
+        "runs/comparison"
+    ),
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Cut all searches to their first so many different networks.")
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="A controller, as it is called here, to test all against besides random; may be repeated."),
+    ] = None,
+) -> None:
+    """Compare controllers by ledgers of equal budgets: means, intervals, curves, paired tests against random search."""
+    from nas import report
+    from nas.compare import compare as compared
+
+    searches = [folder for folder in folders if folder.resolve() != out.resolve()]  # where runs/* has the last one's
+    figures = compared(searches, budget, against or [], f"{_command()} {shlex.join(sys.argv[1:])}")
+    console.print(report.written(figures, out), markup=False)
 
 
 @app.command()
@@ -219,6 +286,16 @@ def controllers() -> None:
 
 
 @app.command()
+def presets() -> None:
+    """The presets: what each stands for, the paper it follows, and where it departs from it."""
+    from nas.preset import PRESETS
+
+    for name, preset in PRESETS.items():
+        console.print(f"[bold]{name}[/]  {preset.options()}")
+        console.print("  " + preset.about.replace("\n", "\n  ") + "\n", markup=False)
+
+
+@app.command()
 def check(
     space: SpaceName,
     data: DataName = "digits",
@@ -234,10 +311,43 @@ def check(
     console.print(f"{found!r} is sound: {report.size} networks, {least} to {most} questions each", markup=False)
     for candidate in report.examples[:3]:
         console.print(
-            f"  for example {_shown(getattr(candidate.network, 'written', repr(candidate.network)))}", markup=False
+            f"  for example {shown(getattr(candidate.network, 'written', repr(candidate.network)))}", markup=False
         )
     for advice in report.advice:
         console.print(f"  note: {advice}", markup=False)
+
+
+def _planned(
+    preset: str | None, controller: str | None, settings: list[str], recipe: str | None, reward: str | None
+) -> tuple[type[Any], Preset]:
+    """The controller's class, and the preset with what options replace of it; without one, the defaults."""
+    from nas import names
+
+    base = names.preset(preset)
+    kind, parameters = names.controller(controller or base.controller, settings)
+    if kind is names.controller(base.controller)[0]:
+        parameters = {**base.parameters, **parameters}
+    elif preset:
+        console.print(
+            f"preset {preset}: the controller is {controller}, so its parameters of {base.controller} are left out",
+            markup=False,
+        )
+    plan = replace(
+        base,
+        controller=controller or base.controller,
+        parameters=parameters,
+        recipe=recipe or base.recipe,
+        reward=reward or base.reward,
+    )
+    return kind, plan
+
+
+def _length(folder: Path, trials: int) -> int:
+    """The trials that schedules stretch over: those that the search in this folder began with, else these."""
+    from nas.ledger import FILE, read
+
+    begun = (folder / FILE).is_file() and (folder / FILE).stat().st_size
+    return int(read(folder)[0]["length"]) if begun else trials
 
 
 def _workers(typed: str) -> int | None:
@@ -262,7 +372,7 @@ def _load(space: Space, typed: str, images: int | None, image_size: int | None, 
     largest = None
     if typed.startswith("folder:") and image_size is None:
         largest = max(candidate.network.input_size for candidate in sound(space.on(native(typed))))
-    with _Counting("decoding") as counting:
+    with Counting(console, "decoding") as counting:
         return load(
             typed, images=images, largest=largest, image_size=image_size, skip_corrupt=skip_corrupt, progress=counting
         )
@@ -289,13 +399,16 @@ def _introduce(space: Space, data: Data, recipe: Recipe, trials: int, folder: Pa
     from nas.data import summary
 
     console.print(summary(data), markup=False)
-    seconds = _guess(space.on(data.images), data, recipe)
-    console.print(f"space: {space!r}, {space.on(data.images).count()} networks; ledger: {folder}", markup=False)
+    seconds = _guess(space, data, recipe, trials)
+    limits = "".join(f", limit {name}={limit}" for name, limit in space.limits.items())
+    console.print(f"space: {space!r}, {space.count()} networks{limits}; ledger: {folder}", markup=False)
     if seconds:
-        console.print(f"about {_time(seconds)} a child on a CPU core, {_time(seconds * trials)} for {trials} of them\n")
+        console.print(
+            f"about {duration(seconds)} a child on a CPU core, {duration(seconds * trials)} for {trials} of them\n"
+        )
 
 
-def _guess(space: Space, data: Data, recipe: Recipe) -> float | None:
+def _guess(space: Space, data: Data, recipe: Recipe, trials: int, children: int = 50) -> float | None:
     """Seconds a child from multiply-adds: 3 passes at 40 G a second and core, and 1 ms a block and step."""
     import random
 
@@ -303,8 +416,8 @@ def _guess(space: Space, data: Data, recipe: Recipe) -> float | None:
 
     rng = random.Random(0)
     seconds = []
-    for _ in range(50):
-        network = space.sample(rng).network
+    for number in range(children):
+        network = space.sample(rng, number * trials // children).network
         if not isinstance(network, Network) or not (costs := network.costs(data.images)):
             return None
         steps = len(data.train) // recipe.batch
@@ -312,9 +425,12 @@ def _guess(space: Space, data: Data, recipe: Recipe) -> float | None:
     return sum(seconds) / len(seconds)
 
 
-def _watch(coming: Generator[Trial, None, str], trials: int, folder: Path) -> str:
+def _watch(coming: Generator[Trial, None, str], trials: int, folder: Path, space: Space) -> str:
     """Show trials as they finish; why the search ended."""
-    progress = _Progress(folder, trials)
+    from nas.ledger import FILE, read
+
+    begun = (folder / FILE).is_file() and (folder / FILE).stat().st_size
+    progress = Progress(console, read(folder)[1] if begun else [], trials, space)
     try:
         while True:
             try:
@@ -328,77 +444,6 @@ def _watch(coming: Generator[Trial, None, str], trials: int, folder: Path) -> st
         raise typer.Exit(130) from None
     finally:
         progress.close()
-
-
-class _Progress:
-    """A live line on a terminal; elsewhere a line now and then. Each new best is printed for good."""
-
-    def __init__(self, folder: Path, trials: int) -> None:
-        from nas.ledger import FILE, read
-
-        old = read(folder)[1] if (folder / FILE).is_file() and (folder / FILE).stat().st_size else []
-        self.rewards = [trial.reward for trial in old if trial.reward is not None]
-        self.done, self.failed, self.trials, self.before = len(old), 0, trials, len(old)
-        self.best = max(self.rewards, default=float("-inf"))
-        self.begun = time.monotonic()
-        self.printed = -10.0
-        if old:
-            console.print(f"going on after {len(old)} trials\n")
-        self.status = console.status("starting workers ...") if console.is_terminal else None
-        if self.status:
-            self.status.start()
-
-    def add(self, trial: Trial) -> None:
-        """Count a finished trial, and print it if it is the best so far or failed."""
-        self.done += 1
-        self.failed += trial.error is not None and trial.same_as is None
-        if trial.reward is not None:
-            self.rewards.append(trial.reward)
-        if trial.reward is not None and trial.reward > self.best:
-            self.best = trial.reward
-            text = f"trial {trial.trial:>4}  best so far {trial.reward:.4f}  {_shown(trial.network)}"
-            console.print(text[: console.width] if console.is_terminal else text, markup=False, style="bold green")
-        if trial.error and trial.same_as is None:
-            console.print(f"trial {trial.trial:>4}  failed: {trial.error}", markup=False, style="yellow")
-        if self.status:
-            self.status.update(self.line())
-        elif time.monotonic() - self.printed > 10:
-            self.printed = time.monotonic()
-            console.print(self.line())
-
-    def line(self) -> str:
-        """Trials, best, running mean, children an hour, time left."""
-        passed = max(1e-9, time.monotonic() - self.begun)
-        rate = (self.done - self.before) / passed
-        last = self.rewards[-max(10, self.trials // 10) :]
-        mean = sum(last) / len(last) if last else float("nan")
-        failed = f", {self.failed} failed" if self.failed else ""
-        return (
-            f"{self.done} of {self.trials} trials{failed}, best {self.best:.4f}, running mean {mean:.4f}, "
-            f"{3600 * rate:,.0f} an hour, {_time((self.trials - self.done) / rate)} left"
-        )
-
-    def close(self) -> None:
-        if self.status:
-            self.status.stop()
-
-
-class _Counting:
-    """A live count of images decoded, shown only where there is something to decode."""
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-        self.status = console.status(what)
-
-    def __enter__(self) -> _Counting:
-        return self
-
-    def __call__(self, done: int, total: int) -> None:
-        self.status.update(f"{self.what} {done:,} of {total:,}")
-        self.status.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.status.stop()
 
 
 def _conclude(space: Space, folder: Path, why: str, trials: int) -> None:
@@ -415,18 +460,19 @@ def _conclude(space: Space, folder: Path, why: str, trials: int) -> None:
         mend = "its errors are in the ledger" if done else "give it more time"
         raise UserError(f"{folder}: found no child that trained, expected one at least; {mend}")
     console.print(_table(header, best))
-    draw([folder], folder / "reward.png")
+    draw([folder], folder / "reward.png", space=space)
     console.print(f"picture: {folder / 'reward.png'}", markup=False)
     here, nas = shlex.quote(str(folder)), _command()
     console.print(
         f"go on:   {nas} show {here}    {nas} plot {here}    the same command with --trials {2 * trials}", markup=False
     )
-    for sentence in _sentences(space, header, done, best):
-        console.print(sentence)
+    drawn = summary.random_rewards(space, done)
+    for sentence in _sentences(header, done, best, drawn) + _health(header, done, space, drawn):
+        console.print(sentence, markup=False)
 
 
-def _sentences(space: Space, header: dict[str, Any], done: Sequence[Trial], best: Sequence[Trial]) -> list[str]:
-    """How sure the five best are, and what random sampling would have found."""
+def _sentences(header: dict[str, Any], done: Sequence[Trial], best: Sequence[Trial], drawn: Any) -> list[str]:
+    """How sure the five best are, and what random sampling would have found; drawn: rewards of random networks."""
     from nas import summary
 
     images = header["validation"]
@@ -436,8 +482,8 @@ def _sentences(space: Space, header: dict[str, Any], done: Sequence[Trial], best
         f"the {len(best)} best: validation accuracy {min(accuracies):.4f} to {max(accuracies):.4f}, 95 % interval "
         f"{low:.4f} to {high:.4f} on {images:,} images; test images were not touched"
     ]
-    expected = summary.expected_of_random(space, done)
-    if expected is not None:
+    if drawn is not None:
+        expected = summary.expected_largest(drawn, len(summary.best(done, len(done))))
         sentences.append(
             f"random sampling would be expected to have found a reward of about {expected:.3f} in as many trials "
             f"(estimated from these); this search found {best[0].reward:.4f}"
@@ -445,12 +491,23 @@ def _sentences(space: Space, header: dict[str, Any], done: Sequence[Trial], best
     return sentences
 
 
+def _health(header: dict[str, Any], done: Sequence[Trial], space: Space | None = None, drawn: Any = None) -> list[str]:
+    """How the search does at its end, and what is wrong with it; drawn: rewards of random networks, None: unknown."""
+    from nas.health import LAST, health, verdict
+
+    wrong = verdict(done, header["length"], space)
+    return [
+        f"health, of the last {min(LAST, len(done))} trials: {health(done, drawn)}",
+        *([wrong.sentence] if wrong else []),
+    ]
+
+
 def _headline(header: dict[str, Any], trials: Sequence[Trial]) -> None:
     failed = sum(trial.error is not None and trial.same_as is None for trial in trials)
     repeats = sum(trial.same_as is not None for trial in trials)
     console.print(
         f"{header['space']}, {header['controller']}, {header['data']}, seed {header['seed']}: {len(trials)} trials, "
-        f"{repeats} repeats, {failed} failed, {_time(max((trial.at for trial in trials), default=0.0))}",
+        f"{repeats} repeats, {failed} failed, {duration(max((trial.at for trial in trials), default=0.0))}",
         markup=False,
     )
 
@@ -486,21 +543,21 @@ def _dry_run(
     from nas.pool import Job, Training, cores
     from nas.search import THREADS
 
-    train = Training(space.on(data.images), data, recipe, device, THREADS, limit)
+    train = Training(space, data, recipe, device, THREADS, limit)
     rng = random.Random(0)
     table = Table("child", "seconds", "accuracy", "parameters", "multiply-adds", "network", box=None)
     seconds = []
     for number in range(children):
-        candidate = train.space.sample(rng)
+        candidate = space.sample(rng, number * trials // children)
         result = train(Job(number, candidate.answers, number))
         seconds.append(result.seconds)
         accuracy = escape(result.error) if result.error else f"{result.accuracy[-1]:.4f}"
-        written = _shown(getattr(candidate.network, "written", repr(candidate.network)))
+        written = shown(getattr(candidate.network, "written", repr(candidate.network)))
         costs = [f"{cost:,}" if cost else "" for cost in (result.params, result.madds)]
         table.add_row(str(number), f"{result.seconds:.2f}", accuracy, *costs, escape(written))
     console.print(table)
     whole = sum(seconds) / len(seconds) * trials
-    console.print(f"{trials} trials: about {_time(whole)} on one worker, {_time(whole / cores())} on {cores()}")
+    console.print(f"{trials} trials: about {duration(whole)} on one worker, {duration(whole / cores())} on {cores()}")
 
 
 def _parameters(kind: type[Any], beside: int = 0) -> str:
@@ -518,19 +575,3 @@ def _command() -> str:
     if shutil.which("nas"):
         return "nas"
     return "python -m nas" if sys.argv[0].endswith(".py") else shlex.quote(os.path.relpath(sys.argv[0]))
-
-
-def _shown(written: str) -> str:
-    """A network in one line."""
-    from nas.space import shorten
-    from nas.summary import described
-
-    return shorten("; ".join(described(written)))
-
-
-def _time(seconds: float) -> str:
-    if not math.isfinite(seconds):
-        return "?"
-    if seconds < 100:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -3,7 +3,8 @@
 The format, version 1. `ledger.jsonl` is UTF-8 text. Each line is one JSON object whose last field, "sum", is the CRC-32
 of the line as it would stand without that field, in eight hexadecimal digits. The first line is the header: "format"
 and what the search is a function of. Each further line is a trial, in the order in which they finished: "trial",
-"answers", "key", "network", "reward", "error", "same_as", "at" and, for a child that was trained, its result.
+"answers", "key", "network", "reward", "error", "same_as", "at", then "figures" if the controller says any of itself
+(names and numbers, of the moment when it was asked), and the result if a child was trained.
 A line that the end of the file cuts off is a write that a crash interrupted: it is dropped.
 """
 
@@ -39,6 +40,7 @@ class Trial:
     error: str | None = None
     same_as: int | None = None  # the trial whose network this is
     at: float = 0.0  # seconds after the search began, its interruptions left out
+    figures: Mapping[str, float] | None = None  # what the controller said of itself when it was asked
 
 
 class Ledger:
@@ -175,6 +177,8 @@ def _as_line(trial: Trial) -> dict[str, Any]:
     """Flat, in the order of the format; the confusion counts serve rewards and are not kept."""
     line = asdict(trial)
     result = line.pop("result")
+    if line["figures"] is None:
+        del line["figures"]
     return line | ({} if result is None else {name: result[name] for name in _RESULT})
 
 

@@ -1,4 +1,4 @@
-"""From what is typed to the thing: `chain`, `metaqnn:depth=18`, `mine.py:Small`, `package.module:reward`.
+"""From what is typed to the thing: `chain`, `metaqnn:depth=18`, `mine.py:Small`, `package.module:reward`, `depth=6`.
 
 A built-in is found by its file in `search_spaces/` or `controllers/`: a new file there is a new name. Anything else is
 a Python file or module of the user's, a colon, and a name in it.
@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
@@ -20,9 +21,14 @@ from types import ModuleType, NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from nas.errors import UserError, where
+from nas.preset import PRESETS, Preset
 from nas.recipe import RECIPES, Recipe
 from nas.reward import REWARDS, Reward
-from nas.space import Space
+from nas.space import Limit, Space
+
+DIGITS = r"\d{1,15}"
+NUMBER = rf"{DIGITS}(?:\.{DIGITS})?"
+LIMIT = re.compile(rf"(?P<choice>.+)=(?P<start>-?{NUMBER})(?:\+(?P<step>{NUMBER})/(?P<every>{DIGITS}))?")
 
 
 def spaces() -> dict[str, type[Space]]:
@@ -41,6 +47,23 @@ def space(typed: str) -> Space:
     parameters = converted(kind, given, f"space {name}")
     made: Space = _made(kind, name, **parameters)
     return made
+
+
+def searched(header: Mapping[str, Any]) -> Space | None:
+    """The space of a search by its ledger's header, on its data; None if it is no built-in, or its data are gone."""
+    name, _, given = header["space"].removesuffix(")").partition("(")
+    typed = next((typed for typed, kind in spaces().items() if kind.__name__ == name), None)
+    if typed is None:
+        return None
+    from nas.data import native
+
+    limits = {choice: Limit(*limit) for choice, limit in header.get("limits", {}).items()}
+    try:
+        found = space(f"{typed}:{given.replace(', ', ',')}").on(native(header["data"]), limits)
+    except UserError:
+        return None
+    choices = {name: [repr(option) for option in choice.options] for name, choice in found.choices.items()}
+    return found if choices == header["choices"] else None
 
 
 def controller(typed: str, settings: Iterable[str] = ()) -> tuple[type[Any], dict[str, Any]]:
@@ -72,6 +95,34 @@ def recipe(typed: str, epochs: int | None = None) -> Recipe:
     given = _pairs(Recipe, [part for part in rest.split(",") if part], f"recipe {name}")
     changes = converted(Recipe, given, f"recipe {name}") | ({} if epochs is None else {"epochs": epochs})
     return replace(RECIPES[name], **changes)
+
+
+def preset(typed: str | None) -> Preset:
+    """A built-in preset; without a name, the defaults of a search."""
+    if typed is None:
+        return Preset()
+    if typed not in PRESETS:
+        raise UserError(_unknown("preset", typed, PRESETS))
+    return PRESETS[typed]
+
+
+def limits(typed: Iterable[str]) -> dict[str, Limit]:
+    """Limits by the name of their choice: "depth=6+2/1600" grows by 2 every 1,600 trials, "depth=6" stays."""
+    return dict(_limit(text) for text in typed)
+
+
+def _limit(typed: str) -> tuple[str, Limit]:
+    found = LIMIT.fullmatch(typed)
+    if found is None or (found["every"] and not int(found["every"])):
+        raise UserError(
+            f"--limit: found {typed!r}, expected CHOICE=START or CHOICE=START+STEP/EVERY with EVERY in trials, at "
+            "least 1, as in depth=6 or depth=6+2/1600"
+        )
+    return found["choice"], Limit(_number(found["start"]), _number(found["step"] or "0"), int(found["every"] or 1))
+
+
+def _number(text: str) -> int | float:
+    return float(text) if "." in text else int(text)
 
 
 def parameters(kind: type[Any], beside: int = 0) -> dict[str, inspect.Parameter]:

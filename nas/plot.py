@@ -1,4 +1,4 @@
-"""Pictures of ledgers: rewards over the trials, of one search, or of several with their seeds as a band.
+"""Pictures of ledgers: rewards and health over the trials, of one search, or of several with their seeds as a band.
 
 First what is drawn, as functions of plain numbers and headers, then how. Matplotlib is imported where it is needed, and
 only its objects are used: no pyplot, no window, no state that another thread could meet.
@@ -7,9 +7,11 @@ only its objects are used: no pyplot, no window, no state that another thread co
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from nas import health
 from nas.errors import UserError
 from nas.ledger import FILE, Trial, read
-from nas.space import shorten
+from nas.names import searched
+from nas.space import Space, shorten
+from nas.summary import random_rewards
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,30 +44,43 @@ FORMATS: dict[str, dict[str, None]] = {
 
 # Okabe & Ito 2008: told apart by the colour-blind too. Without their yellow, which is faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+GREY = "#666666"
 MARKERS = ("", "o", "s", "^", "D")  # for the first seven groups, the next seven, ...
 
 FEW = 5  # seeds of which quantiles say more than the extremes
+
+TRIED = 20  # trials that a space found by a header must build as recorded, to be taken for the search's
+
+# What health is called in pictures; in between stand the controller's own figures by their names.
+REPEATS = f"repeats among the last {health.LAST}"
+SPREAD = f"spread of the last {health.LAST} rewards"
+ADVANTAGE = "advantage over random sampling"
+WITHOUT = f"trial\n({ADVANTAGE}: known of built-in spaces only, from twenty networks on)"
+OF_HEALTH = {REPEATS: COLOURS[2], SPREAD: COLOURS[4], ADVANTAGE: COLOURS[5]}  # none is a colour of rewards
 
 # Fields of a header that say no more than another one where that differs too.
 FOLLOWS = {"choices": "space", "training": "data", "validation": "data", "fingerprint": "data"}
 
 
-def plot(folders: Sequence[Path], out: Path) -> None:
-    """Draw the reward curves of these searches to `out`: PNG, SVG or PDF by its suffix, whole or not at all.
+def plot(folders: Sequence[Path], out: Path, what: str = "", space: Space | None = None) -> None:
+    """Draw these searches to `out`: PNG, SVG or PDF by its suffix, whole or not at all.
 
-    One search: its trials, their running mean, the best so far. Several: those that differ in the seed alone are one
-    group with one colour, drawn as its mean with a band.
+    Rewards of one search: its trials, their running mean, the best so far. Of several: those that differ in the seed
+    alone are one group with one colour, drawn as its mean with a band. Health: repeats, what the controller says of
+    itself, the spread of rewards, the advantage over random sampling, and in words what is wrong.
+    what: "rewards" or "health"; empty for both of one search, and for the rewards of several.
+    space: the searches' own, on their data; unless given, a built-in one is found by the ledger's header.
     Raises UserError if a search has no reward, if rewards are of several kinds, or if `out` cannot be written.
     """
     suffix = _suffix(out)
+    if what not in ("", "rewards", "health"):
+        raise UserError(f"--what: found {what!r}, expected rewards or health; leave it out for the usual picture")
     searches: list[Search] = [(folder, *read(folder)) for folder in _once(folders)]
     _check(searches)
-    figure, axes = _page()
     if len(searches) == 1:
-        _, header, trials = searches[0]
-        entries = _draw_one(axes, header, trials)
+        figure, entries = _picture_of_one(searches[0], what, space)
     else:
-        entries = _draw_groups(axes, grouped(searches))
+        figure, entries = _picture_of_groups(grouped(searches), what, space)
     _legend(figure, entries)
     _save(figure, out, suffix)
 
@@ -164,6 +182,54 @@ def title(headers: Sequence[Header]) -> str:
     return shorten(" · ".join(_said(path, headers[0][path[0]]) for path in shared), 90)
 
 
+def numbered(ordered: Sequence[Trial], values: Floats) -> Floats:
+    """One value a finished trial as one value a trial number; NaN at those that are not finished."""
+    placed = np.full(ordered[-1].trial + 1, np.nan)
+    placed[[trial.trial for trial in ordered]] = values
+    return placed
+
+
+def curves_of_health(trials: Sequence[Trial], drawn: Floats | None) -> dict[str, Floats]:
+    """By what each is called, one value a trial number; drawn: rewards of random networks, None where unknown."""
+    ordered = health.in_order(trials)
+    curves = {REPEATS: health.repeats(ordered), **health.figures(ordered), SPREAD: health.spread(ordered)}
+    if drawn is not None:
+        curves[ADVANTAGE] = health.advantage(ordered, drawn)
+    return {name: numbered(ordered, values) for name, values in curves.items()}
+
+
+def panels_of(curves: Iterable[Mapping[str, Floats]]) -> list[str]:
+    """What all these curves show, each once: repeats, what controllers say of themselves, spread, advantage."""
+    found = list(dict.fromkeys(name for one in curves for name in one))
+    ends = [name for name in (SPREAD, ADVANTAGE) if name in found]
+    return [name for name in found if name not in ends] + ends
+
+
+def verdicts(
+    called: Sequence[str], groups: Sequence[Sequence[Search]], spaces: Mapping[Path, Space | None]
+) -> list[str]:
+    """Of each group what is wrong with how many of its searches: "Reinforce: 2 of 5 collapsed to a few networks"."""
+    said = []
+    for name, group in zip(called, groups, strict=True):
+        found = [health.verdict(trials, header["length"], spaces[folder]) for folder, header, trials in group]
+        shorts = [one.short for one in found if one]
+        for short in dict.fromkeys(shorts):
+            count = f"{shorts.count(short)} of {len(group)} " if len(group) > 1 else ""
+            said.append(f"{name}: {count}{short}" if name else f"{count}{short}")
+    return said
+
+
+def _known(header: Header, trials: Sequence[Trial], space: Space | None) -> Space | None:
+    """The space if it is given, else the built-in one by the header, if it gives the networks of these trials."""
+    if space is not None:
+        return space
+    found = searched(header)
+    with contextlib.suppress(UserError):
+        if found and all(found.replay(trial.answers, trial.trial).key == trial.key for trial in trials[:TRIED]):
+            return found
+    return None
+
+
 def _leaves(header: Header, within: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     """{("parameters", "rate"): 0.01} of {"parameters": {"rate": 0.01}}."""
     leaves: dict[tuple[str, ...], Any] = {}
@@ -205,12 +271,45 @@ def _check(searches: Sequence[Search]) -> None:
 # --- how it is drawn ---
 
 
+def _picture_of_one(search: Search, what: str, space: Space | None) -> tuple[Figure, Entries]:
+    """The panels of one search: rewards, shares, spread and advantage."""
+    _, header, trials = search
+    known = _known(header, trials, space)
+    curves = {} if what == "rewards" else curves_of_health(trials, _drawn(known, trials))
+    below = [1.6] + [1.2] * (ADVANTAGE in curves) + [1.2] if curves else []
+    figure, panels = _page(below if what == "health" else [3.6 if curves else 5, *below])
+    panels[0].set_title(_plain(title([header])))
+    entries = [] if what == "health" else _draw_one(panels[0], header, trials)
+    if curves:
+        entries += _draw_health(panels[-len(below) :], curves)
+        found = health.verdict(trials, header["length"], known)
+        _say(figure, [found.sentence] if found else [])
+    return figure, entries
+
+
+def _picture_of_groups(groups: Sequence[Sequence[Search]], what: str, space: Space | None) -> tuple[Figure, Entries]:
+    """The panels of several searches: their rewards, or one for each measure of health."""
+    everyone = [search for group in groups for search in group]
+    names = labels([group[0][1] for group in groups]) if len(groups) > 1 else [""]
+    if what != "health":
+        figure, panels = _page([5])
+        entries = _draw_groups(panels[0], groups, names)
+    else:
+        spaces = {folder: _known(header, trials, space) for folder, header, trials in everyone}
+        curves = {folder: curves_of_health(trials, _drawn(spaces[folder], trials)) for folder, _, trials in everyone}
+        measures = panels_of(curves.values())
+        figure, panels = _page([1.7] * len(measures))
+        entries = _draw_measures(dict(zip(measures, panels, strict=True)), groups, names, curves)
+        _say(figure, verdicts(names, groups, spaces))
+    panels[0].set_title(_plain(title([header for _, header, _ in everyone])))
+    return figure, entries
+
+
 def _draw_one(axes: Axes, header: Header, trials: Sequence[Trial]) -> Entries:
     """Every trial, the running mean, the best so far."""
     mean, best, pale = COLOURS[0], COLOURS[1], "#8FB8D4"
     rewards = by_number(trials)
     window = window_of(len(rewards))
-    axes.set_title(_plain(title([header])))
     axes.set_ylabel(_plain(f"reward ({header['reward']})"))
     trained = {t.trial: t.reward for t in trials if t.reward is not None and t.same_as is None}
     repeats = {t.trial: t.reward for t in trials if t.reward is not None and t.same_as is not None}
@@ -236,12 +335,25 @@ def _dots(axes: Axes, what: str, points: Mapping[int, float | None], **style: An
     return [(f"{what} ({len(points):,})", dots)]
 
 
-def _draw_groups(axes: Axes, groups: Sequence[Sequence[Search]]) -> Entries:
+def _draw_health(panels: Sequence[Axes], curves: Mapping[str, Floats]) -> Entries:
+    """On the first panel shares of one, then the spread, then the advantage if it is known."""
+    entries: Entries = []
+    own = itertools.cycle((COLOURS[3], COLOURS[6], GREY))  # of the controller's figures
+    for name, values in curves.items():
+        axes = {SPREAD: panels[1], ADVANTAGE: panels[-1]}.get(name, panels[0])
+        (line,) = axes.plot(values, color=OF_HEALTH.get(name) or next(own), linewidth=1.8, marker=_mark(values))
+        entries.append((name, line))
+    for axes, label, high in zip(panels, ("share", "spread", "advantage"), (1, 0, 0), strict=False):
+        axes.set_ylabel(label)
+        _reach(axes, high)
+    if ADVANTAGE not in curves:
+        panels[-1].set_xlabel(WITHOUT)
+    return entries
+
+
+def _draw_groups(axes: Axes, groups: Sequence[Sequence[Search]], names: Sequence[str]) -> Entries:
     """Each group's mean over its seeds, as far as all of them go, with a band where there are several."""
-    headers = [group[0][1] for group in groups]
-    axes.set_title(_plain(title([header for group in groups for _, header, _ in group])))
-    axes.set_ylabel(_plain(f"reward ({headers[0]['reward']})"))
-    names = labels(headers) if len(groups) > 1 else [""]
+    axes.set_ylabel(_plain(f"reward ({groups[0][0][1]['reward']})"))
     rewards = [aligned(group) for group in groups]
     window = window_of(max(len(seeds[0]) for seeds in rewards))  # one for all, so that the curves compare
     entries: Entries = []
@@ -250,9 +362,61 @@ def _draw_groups(axes: Axes, groups: Sequence[Sequence[Search]]) -> Entries:
         bests = np.array([best_so_far(one) for one in seeds])
         handle = _curve(axes, means, number, linestyle="-", linewidth=2)
         _curve(axes, bests, number, linestyle="--", linewidth=1.5, drawstyle="steps-post")
-        count = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
-        entries.append((f"{name} ({count})" if name else count, handle))
+        entries.append((_counted(name, len(seeds)), handle))
     return entries + _styles(window, [len(seeds) for seeds in rewards])
+
+
+def _draw_measures(
+    panels: Mapping[str, Axes],
+    groups: Sequence[Sequence[Search]],
+    names: Sequence[str],
+    curves: Mapping[Path, Mapping[str, Floats]],
+) -> Entries:
+    """On each panel its measure of the groups that have it, as their mean with a band; curves: of each search."""
+    entries: dict[str, Any] = {}
+    for measure, axes in panels.items():
+        axes.set_ylabel("\n".join(textwrap.wrap(_plain(measure), 18)), fontsize=9)
+        for number, (name, group) in enumerate(zip(names, groups, strict=True)):
+            seeds = [curves[folder][measure] for folder, _, _ in group if measure in curves[folder]]
+            if len(seeds) == len(group):
+                shortest = min(map(len, seeds))
+                handle = _curve(axes, np.array([one[:shortest] for one in seeds]), number, linestyle="-", linewidth=2)
+                entries.setdefault(_counted(name, len(group)), handle)
+        _reach(axes, 0 if measure in (SPREAD, ADVANTAGE) else 1)
+    if not all(ADVANTAGE in one for one in curves.values()):
+        list(panels.values())[-1].set_xlabel(WITHOUT)
+    return [*entries.items(), *_bands([len(group) for group in groups])]
+
+
+def _counted(name: str, seeds: int) -> str:
+    count = f"{seeds} seed{'s' * (seeds > 1)}"
+    return f"{name} ({count})" if name else count
+
+
+def _drawn(known: Space | None, trials: Sequence[Trial]) -> Floats | None:
+    """Rewards of random networks; None where the space is not known, or too little was trained."""
+    return random_rewards(known, trials) if known else None
+
+
+def _reach(axes: Axes, high: float) -> None:
+    """Make the axis reach zero, with a line there, and this value at least."""
+    bottom, top = axes.get_ylim()
+    room = 0.04 * (max(top, high) - min(bottom, 0))
+    axes.set_ylim(min(bottom, -room), max(top, high + room))
+    axes.axhline(0, color="#999999", linewidth=0.8, zorder=1)
+
+
+def _mark(values: Floats) -> str:
+    return "o" if np.isfinite(values).sum() == 1 else ""  # no line joins one point
+
+
+def _say(figure: Figure, sentences: Sequence[str]) -> None:
+    """What is wrong, above the picture."""
+    if sentences:
+        text = "\n".join(
+            line for sentence in sentences for line in textwrap.wrap(_plain(sentence[0].upper() + sentence[1:]), 120)
+        )
+        figure.suptitle(text, x=0.01, ha="left", fontsize=9.5, color="#B22222")
 
 
 def _curve(axes: Axes, curves: Floats, number: int, **style: Any) -> tuple[Any, ...]:
@@ -273,14 +437,19 @@ def _curve(axes: Axes, curves: Floats, number: int, **style: Any) -> tuple[Any, 
 def _styles(window: int, counts: Sequence[int]) -> Entries:
     """What solid, dashed and the band stand for, in a picture of groups with so many seeds."""
     from matplotlib.lines import Line2D
+
+    entries: Entries = [
+        (f"mean of the last {window} trials", Line2D([], [], color=GREY, linewidth=2)),
+        ("best so far", Line2D([], [], color=GREY, linewidth=1.5, linestyle="--")),
+    ]
+    return entries + _bands(counts)
+
+
+def _bands(counts: Sequence[int]) -> Entries:
+    """What the band stands for."""
     from matplotlib.patches import Patch
 
-    grey = "#666666"
-    entries: Entries = [
-        (f"mean of the last {window} trials", Line2D([], [], color=grey, linewidth=2)),
-        ("best so far", Line2D([], [], color=grey, linewidth=1.5, linestyle="--")),
-    ]
-    return entries + [(text, Patch(color=grey, alpha=0.25, linewidth=0)) for text in band_captions(counts)]
+    return [(text, Patch(color=GREY, alpha=0.25, linewidth=0)) for text in band_captions(counts)]
 
 
 def _plain(text: str) -> str:
@@ -288,22 +457,24 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _page() -> tuple[Figure, Axes]:
-    """An empty picture, 9 × 5 inches."""
+def _page(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
+    """An empty picture, 9 inches wide, with panels of these heights one above the other, on one axis of trials."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(9, 5), dpi=200, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(9, sum(heights)), dpi=200, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#E6E6E6", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.margins(x=0.015)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-    axes.set_xlabel("trial")
-    return figure, axes
+    panels = list(figure.subplots(len(heights), sharex=True, height_ratios=heights, squeeze=False)[:, 0])
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#E6E6E6", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.margins(x=0.015)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+    figure.align_ylabels()
+    panels[-1].set_xlabel("trial")
+    return figure, panels
 
 
 def _legend(figure: Figure, entries: Entries) -> None:
@@ -312,7 +483,7 @@ def _legend(figure: Figure, entries: Entries) -> None:
     one_row = sum(len(text) + 9 for text, _ in entries) <= 125
     columns = len(entries) if one_row else max(1, 125 // (longest + 9))
     rows = math.ceil(len(entries) / columns)
-    figure.set_size_inches(9, 5 + 0.2 * max(0, rows - 2))
+    figure.set_figheight(figure.get_figheight() + 0.2 * max(0, rows - 2))
     figure.legend(
         [handle for _, handle in entries],
         [_plain(text) for text, _ in entries],

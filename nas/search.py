@@ -5,11 +5,13 @@ from __future__ import annotations
 import heapq
 import inspect
 import math
+import re
 import time
 import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,9 +30,15 @@ THREADS = 1  # of the CPU, a child; other numbers give other sums, so it is part
 
 BLOCK = 3e5  # what a block costs beside its multiply-adds, in multiply-adds an image; sets only who is told when
 
+NAME = re.compile(r"[\w -]{1,20}")  # of a figure
+
 
 class Controller(Protocol):
-    """What answers: made as `Reinforce(space, seed, length, **parameters)`, a function of its seed and its tells."""
+    """What answers: made as `Reinforce(space, seed, length, **parameters)`, a function of its seed and its tells.
+
+    It may have a third method, `figures(self, trial: int) -> Mapping[str, float]`: what it says of itself after the ask
+    of that trial, as in {"entropy": 0.71}; like ask it changes nothing. The ledger keeps it.
+    """
 
     def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
         """A candidate for this trial, drawn from (seed, trial); changes nothing. pending: asked and not yet told."""
@@ -66,7 +74,8 @@ def search(
     limits: by choice, how its options grow with the trials.  child_timeout: seconds.
     pool: `Serial`, or `RayPool`, with arguments of its own as in partial(RayPool, workers=4).
     It ends after `trials`, repeats included, `unique` networks, `seconds`, interruptions left out,
-    `device_seconds` of training or `patience` repeats in a row, whichever comes first.
+    `device_seconds` of training or `patience` repeats in a row, whichever comes first. What a controller stretches over
+    the search stretches over the fewer of `trials` and `unique`, as they are at its first start.
     Raises UserError if `out` holds another search, or for whatever else a user can mend.
     """
     parameters = dict(parameters or {})
@@ -74,7 +83,7 @@ def search(
     header = _header(space, controller, data, parameters, recipe, reward, seed, child_timeout)
     with Ledger(Path(out)) as ledger, ExitStack() as stack:
         ledger.check(header | ({"window": window} if window else {}))
-        length = trials if ledger.header is None else ledger.header["length"]
+        length = int(min(trials, unique)) if ledger.header is None else ledger.header["length"]
         answering = controller(space, seed, length, **parameters)
         done = {trial.trial for trial in ledger.trials} >= set(range(trials))  # then no worker is needed
         workers = (Serial if done else pool)(Training(space, data, recipe, device, THREADS, child_timeout))
@@ -174,6 +183,7 @@ class Loop:
         self.recorded = {trial.trial: trial for trial in ledger.trials}
         self.finished: dict[int, Trial] = {}  # by number; also those that are not told yet
         self.pending: dict[int, Candidate] = {}  # asked and not told
+        self.figures: dict[int, Mapping[str, float] | None] = {}  # what the controller said of itself at its asks
         self.told: dict[str, int] = {}  # the key of each network told -> the trial that trained it
         self.under_way: dict[str, tuple[float, int]] = {}  # key -> virtual end, trial
         self.same: dict[int, int] = {}  # repeats of networks under way -> the trial that trains it
@@ -248,7 +258,9 @@ class Loop:
         """What the ledger has for this trial, else what the controller answers."""
         recorded = self.recorded.get(trial)
         if recorded is None:
-            return self._asked(trial)
+            candidate = self._asked(trial)
+            self.figures[trial] = figures_of(self.controller, trial)
+            return candidate
         candidate = self.space.replay(recorded.answers, trial)
         if candidate.key != recorded.key:
             raise UserError(
@@ -321,7 +333,8 @@ class Loop:
     ) -> Trial:
         candidate = self.pending[number]
         written = getattr(candidate.network, "written", repr(candidate.network))
-        return Trial(number, candidate.answers, candidate.key, written, reward, result, error, same_as)
+        figures = self.figures.pop(number, None)
+        return Trial(number, candidate.answers, candidate.key, written, reward, result, error, same_as, figures=figures)
 
     def _record(self, trial: Trial) -> Iterator[Trial]:
         if trial.trial in self.recorded:
@@ -337,6 +350,36 @@ class Loop:
         if isinstance(network, Network) and (costs := network.costs(self.space.images)):
             return self.epochs * (BLOCK * len(network.blocks) + costs.madds)
         return 1.0
+
+
+def figures_of(controller: Controller, trial: int) -> dict[str, float] | None:
+    """What a controller says of itself after this trial's ask, to four digits; None if it has no method `figures`.
+
+    Raises UserError if it gives anything but short names with finite numbers.
+    """
+    figures = getattr(controller, "figures", None)
+    if not callable(figures):
+        return None
+    try:
+        said = figures(trial)
+        if _are_figures(said):
+            return {name: round(float(value), 4) for name, value in said.items()}
+        found = repr(said)
+    except UserError:
+        raise
+    except Exception as error:
+        found = f"{type(error).__name__}: {error} {where(error)}"
+    raise UserError(
+        f"{type(controller).__name__}.figures: found {found}, expected names of up to 20 letters with finite numbers, "
+        "as in {'entropy': 0.71}; mend it, or leave the method out"
+    )
+
+
+def _are_figures(said: object) -> bool:
+    return isinstance(said, Mapping) and all(
+        isinstance(name, str) and NAME.fullmatch(name) and isinstance(value, Real) and math.isfinite(value)
+        for name, value in said.items()
+    )
 
 
 def child_seed(seed: int, key: str) -> int:

@@ -115,6 +115,9 @@ class Limit(NamedTuple):
         """The largest option offered at this trial."""
         return self.start + self.step * (trial // self.every)
 
+    def __str__(self) -> str:
+        return f"{self.start}+{self.step}/{self.every}" if self.step else f"{self.start}"
+
 
 class Count(NamedTuple):
     """How many candidates a space has."""

@@ -38,8 +38,7 @@ def described(written: str) -> list[str]:
 
 def best(trials: Sequence[Trial], most: int = 5) -> list[Trial]:
     """The networks with the highest rewards, each once, the earlier first where rewards are equal."""
-    trained = [trial for trial in trials if trial.reward is not None and trial.same_as is None]
-    return sorted(trained, key=lambda trial: (-(trial.reward or 0.0), trial.trial))[:most]
+    return sorted(_trained(trials), key=lambda trial: (-(trial.reward or 0.0), trial.trial))[:most]
 
 
 def interval(accuracy: float, images: int) -> tuple[float, float]:
@@ -53,12 +52,20 @@ def interval(accuracy: float, images: int) -> tuple[float, float]:
 def expected_of_random(space: Space, trials: Sequence[Trial], seed: int = 0) -> float | None:
     """The best reward that as many random networks would be expected to have, estimated from this search's own trials.
 
-    A ridge regression on how often each option was answered, of log odds where rewards are fractions, predicts the
-    rewards of random networks. What it leaves unexplained out of sample is drawn from the trained networks predicted
-    nearest, for good networks vary less than bad ones. Of these rewards it is the expected largest of as many as were
-    trained. None with fewer than twenty networks trained.
+    None with fewer than twenty networks trained.
     """
-    trained = [trial for trial in trials if trial.reward is not None and trial.same_as is None]
+    drawn = random_rewards(space, trials, seed)
+    return None if drawn is None else expected_largest(drawn, len(_trained(trials)))
+
+
+def random_rewards(space: Space, trials: Sequence[Trial], seed: int = 0) -> Floats | None:
+    """Rewards of random networks, (2000,), estimated from this search's own trials.
+
+    A ridge regression on how often each option was answered, of log odds where rewards are fractions, predicts them.
+    What it leaves unexplained out of sample is drawn from the trained networks predicted nearest, for good networks
+    vary less than bad ones. None with fewer than twenty networks trained.
+    """
+    trained = _trained(trials)
     if len(trained) < NEAREST:
         return None
     columns = {
@@ -74,8 +81,7 @@ def expected_of_random(space: Space, trials: Sequence[Trial], seed: int = 0) -> 
     nearest = np.argsort(abs(predicted[:, None] - held_out), axis=1)[:, :NEAREST]
     like = nearest[np.arange(WALKS), np.random.default_rng(seed).integers(NEAREST, size=WALKS)]
     moved = np.clip(predicted, held_out.min(), held_out.max()) - held_out[like]
-    drawn = 1 / (1 + np.exp(-_log_odds(rewards)[like] - moved)) if fractions else rewards[like] + moved
-    return expected_largest(drawn, len(trained))
+    return 1 / (1 + np.exp(-_log_odds(rewards)[like] - moved)) if fractions else rewards[like] + moved
 
 
 def expected_largest(values: Floats, draws: int) -> float:
@@ -85,6 +91,11 @@ def expected_largest(values: Floats, draws: int) -> float:
     """
     steps = (np.arange(len(values) + 1) / len(values)) ** draws
     return float((np.sort(values) * np.diff(steps)).sum())
+
+
+def _trained(trials: Sequence[Trial]) -> list[Trial]:
+    """Those that have a reward of their own."""
+    return [trial for trial in trials if trial.reward is not None and trial.same_as is None]
 
 
 def _features(candidates: Sequence[Candidate], columns: dict[tuple[str, int], int]) -> Floats:

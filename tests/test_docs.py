@@ -15,6 +15,7 @@ from PIL import Image
 from nas import data, names
 from nas.blocks import KINDS
 from nas.cli import app
+from nas.preset import PRESETS
 from nas.recipe import RECIPES
 from nas.reward import REWARDS
 
@@ -80,15 +81,19 @@ def test_readme_lists_every_file_of_the_core() -> None:
     assert files == {name for name in files if name in README}
 
 
-@pytest.mark.parametrize("known", [data.names(), tuple(REWARDS), tuple(KINDS)], ids=["data", "rewards", "blocks"])
+@pytest.mark.parametrize(
+    "known",
+    [data.names(), tuple(REWARDS), tuple(KINDS), tuple(PRESETS)],
+    ids=["data", "rewards", "blocks", "presets"],
+)
 def test_readme_names_every_built_in(known: tuple[str, ...]) -> None:
     assert set(known) == {name for name in known if f"`{name}`" in README}
 
 
-def test_help_names_every_recipe() -> None:
+def test_help_names_every_recipe_and_every_preset() -> None:
     command = next(c for c in app.registered_commands if c.callback and c.callback.__name__ == "search")
     text = " ".join(str(hint) for hint in (command.callback.__annotations__ if command.callback else {}).values())
-    assert set(RECIPES) == {name for name in RECIPES if name in text}
+    assert {*RECIPES, *PRESETS} == {name for name in (*RECIPES, *PRESETS) if name in text}
 
 
 def test_every_space_and_controller_says_where_it_comes_from() -> None:

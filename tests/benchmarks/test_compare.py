@@ -180,7 +180,7 @@ def test_the_command_writes_figures_text_and_picture(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {f"comparison.{s}" for s in ("json", "md", "png")}
     figures = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert list(figures["controllers"]) == ["random", "evolution"]
-    assert figures["terms"]["seeds"] == [0, 1, 2]
+    assert figures["controllers"]["evolution"]["seeds"] == [0, 1, 2]
     assert figures["controllers"]["evolution"]["parameters"] == {"population": 25, "sample": 10}
 
 
@@ -190,7 +190,7 @@ def test_the_command_says_what_one_seed_and_a_large_budget_mean(tmp_path: Path) 
     assert "One seed: there are no deviations, intervals and tests." in said
     assert "The budget of 50 is larger than the table" in said
     assert "all 9 networks of the table are known (1)" in said
-    assert json.loads((tmp_path / "comparison.json").read_text())["terms"]["seeds"] == [7]
+    assert json.loads((tmp_path / "comparison.json").read_text())["controllers"]["random"]["seeds"] == [7]
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,16 @@
 from __future__ import annotations
 
 import itertools
-import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
-from benchmarks.compare import Contender, Search, Terms
-from benchmarks.report import checklist, chosen, figures, incumbents, incumbents_at, markdown, write
+from benchmarks.compare import Contender, Terms
+from benchmarks.report import figures
 from benchmarks.tables import Positions, Row, Table
-from nas.errors import UserError
+from nas.report import Search, checklist, markdown
 from nas.space import Choice
 
 NAN = float("nan")
@@ -45,34 +42,6 @@ def reported(searches: Sequence[Search], terms: Terms, seconds: float | None = E
     return figures(table(seconds), rivals, terms, searches, [against], facts)
 
 
-# --- which network is chosen, and when ---
-
-
-def test_the_first_of_the_highest_rewards_is_chosen() -> None:
-    assert list(chosen(np.array([NAN, 0.2, 0.1, 0.2, NAN, 0.3]))) == [-1, 1, 1, 1, 1, 5]
-
-
-def test_a_curve_shows_the_result_of_the_chosen_and_not_the_highest_result() -> None:
-    search = one([0.1, 0.3, 0.2], [5.0, 1.0, 9.0])
-    assert list(incumbents(search)) == [5.0, 1.0, 1.0]
-    assert list(incumbents(search, 5)) == [5.0, 1.0, 1.0, 1.0, 1.0]
-    assert list(incumbents(search, 1)) == [5.0]
-
-
-def test_where_all_have_failed_nothing_is_chosen() -> None:
-    assert np.isnan(incumbents(one([NAN, NAN], [1.0, 2.0]))).all()
-    assert np.isnan(incumbents(one([], []), 3)).all()
-
-
-def test_an_evaluation_counts_from_the_second_in_which_it_ends() -> None:
-    search = one([0.1, 0.3], [5.0, 1.0])
-    found = incumbents_at(search, np.array([9.0, 10.0, 19.0, 20.0, 99.0]))
-    assert np.array_equal(found, [NAN, 5.0, 5.0, 1.0, 1.0], equal_nan=True)
-
-
-# --- figures ---
-
-
 def test_means_regrets_and_tests_are_those_of_the_chosen_networks() -> None:
     better = [one([0.1, 0.5], [1.0, 4.0], "evolution", seed) for seed in range(3)]
     random = [one([0.1, 0.5], [1.0, value], "random", seed) for seed, value in enumerate((1.0, 2.0, 3.0))]
@@ -92,21 +61,6 @@ def test_means_regrets_and_tests_are_those_of_the_chosen_networks() -> None:
     (test,) = end["paired"]
     assert (test["controller"], test["against"], test["difference"]) == ("evolution", "random", 2.0)
     assert (test["effect"], test["p"], test["pairs"]) == (1.0, 0.25, 3)  # 2 / 2^3
-
-
-def test_searches_are_paired_by_their_seeds_in_whatever_order_they_came() -> None:
-    random = [one([0.5], [float(seed)], "random", seed) for seed in (2, 0, 1)]
-    better = [one([0.5], [seed + 1.0], "evolution", seed) for seed in (1, 2, 0)]
-    (end,) = reported([*random, *better], Terms(1, 1))["after"]
-    assert end["controllers"]["random"]["results"] == [0.0, 1.0, 2.0]
-    assert end["paired"][0]["interval"] == (1.0, 1.0)
-
-
-def test_results_are_given_on_the_way_to_a_budget_too() -> None:
-    rewards = [number / 1000 for number in range(120)]
-    found = reported([one(rewards, rewards, seed=seed) for seed in range(2)], Terms(120, 120))
-    assert [moment["after"] for moment in found["after"]] == ["50 evaluations", "100 evaluations", "120 evaluations"]
-    assert [moment["controllers"]["random"]["mean"] for moment in found["after"]] == [0.049, 0.099, 0.119]
 
 
 def test_a_budget_of_seconds_compares_evaluations_that_all_have_reached() -> None:
@@ -135,36 +89,8 @@ def test_a_search_that_found_nothing_is_left_out_and_counted() -> None:
     assert "| random | – | – | – | – | – |" in markdown(found)
 
 
-def test_a_curve_has_its_mean_and_band_at_each_evaluation() -> None:
-    found = reported([one([0.1, 0.2], [1.0, 2.0]), one([0.1, 0.2], [3.0, 6.0], seed=1)], Terms(2, 2))
-    assert found["curves"]["evaluations"] == {
-        "at": [1, 2],
-        "controllers": {"random": {"mean": [2.0, 4.0], "low": [1.0, 2.0], "high": [3.0, 6.0]}},
-    }
-    assert found["curves"]["seconds"]["controllers"]["random"]["mean"][0] is None  # nothing has ended yet
-    assert found["curves"]["seconds"]["controllers"]["random"]["mean"][-1] == 4.0
-
-
 def test_a_table_without_seconds_has_no_curve_over_them() -> None:
     assert reported([one([0.1], [1.0])], Terms(1, 1), seconds=None)["curves"]["seconds"] is None
-
-
-def test_the_costs_of_searching_are_reported() -> None:
-    of = reported([one([0.1, NAN], [1.0, 2.0]), one([0.1, 0.2], [1.0, 2.0], seed=1)], Terms(2, 2))["controllers"]
-    assert of["random"] | {"ms_a_trial": None} == {
-        "parameters": {},
-        "repeats": 0.5,  # two networks in four trials
-        "failed": 0.25,
-        "evaluations": 2.0,
-        "simulated_seconds": 20.0,
-        "ms_a_trial": None,
-        "wall_seconds": 1.0,
-        "ended": {"done": 2},
-    }
-    assert math.isclose(of["random"]["ms_a_trial"], 0.5)  # 2 ms for four trials
-
-
-# --- text and files ---
 
 
 def test_the_report_has_all_that_a_repetition_needs() -> None:
@@ -175,37 +101,3 @@ def test_the_report_has_all_that_a_repetition_needs() -> None:
         assert fact in text
     assert "somewhere" not in text  # the folder is this machine's
     assert "The table's optimum is 4.0000, its highest reward is worth 3.0000." in text
-
-
-def test_the_terminal_shows_no_checklist() -> None:
-    found = reported([one([0.1], [1.0])], Terms(1, 1))
-    assert "To repeat it" in markdown(found)
-    assert "To repeat it" not in markdown(found, checklist=False)
-
-
-def test_small_p_values_keep_their_digits() -> None:
-    random = [one([0.5], [float(seed)], "random", seed) for seed in range(15)]
-    better = [one([0.5], [2.0 * seed + 1], "evolution", seed) for seed in range(15)]
-    assert "| +1.00 | 6.1e-05 | 15 |" in markdown(reported([*random, *better], Terms(1, 1)))  # 2 / 2^15
-
-
-def test_a_command_cannot_break_the_table() -> None:
-    found = reported([one([0.1], [1.0])], Terms(1, 1))
-    assert r"| `compare 'a\|b'` |" in markdown(found | {"checklist": checklist("compare 'a|b'", 1.0)})
-
-
-@pytest.mark.parametrize("seconds", [EACH, None])
-@pytest.mark.parametrize("rewards", [[0.1, 0.5, 0.3], [NAN, NAN, NAN], [0.1]])
-def test_three_files_are_written(tmp_path: Path, rewards: list[float], seconds: float | None) -> None:
-    found = reported([one(rewards, rewards, seed=s) for s in range(2)], Terms(len(rewards), 3), seconds)
-    write(found, tmp_path / "new" / "folder")
-    picture, text, numbers = (tmp_path / "new" / "folder" / f"comparison.{s}" for s in ("png", "md", "json"))
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    assert text.read_text() == markdown(found)
-    assert json.loads(numbers.read_text())["table"]["name"] == "made"
-
-
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="file: found File exists, expected a folder that can be written to; choose"):
-        write(reported([one([0.1], [1.0])], Terms(1, 1)), tmp_path / "file")

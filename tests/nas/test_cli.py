@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from PIL import Image
 
 from nas import cli
 from nas.ledger import FILE, read
+from nas.preset import PRESETS
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,6 +95,21 @@ def half(result):
 
 def broken(result):
     return result.colour
+"""
+
+STUCK = """
+class Stuck:
+    def __init__(self, space, seed, length):
+        self.space = space
+
+    def ask(self, trial, pending):
+        return self.space.walk(lambda question: question.legal[0], trial)
+
+    def tell(self, trial, candidate, reward):
+        pass
+
+    def figures(self, trial):
+        return {"entropy": 0}
 """
 
 
@@ -211,7 +228,12 @@ def test_a_search_cut_off_goes_on_to_what_it_would_have_been(nas: Nas) -> None:
 
 def test_with_enough_networks_it_says_what_random_sampling_would_have_found(nas: Nas) -> None:
     done = nas("search", "chain", *RANDOM[2:], "--trials", "25", "--recipe", "quick:batch=80")
-    shows(done, "random sampling would be expected to have found a reward of", "this search found 0.")
+    shows(
+        done,
+        "random sampling would be expected to have found a reward of",
+        "this search found 0.",
+        "health, of the last 25 trials: repeats 0 %, spread 0.…, advantage over random sampling …0.",
+    )
 
 
 def test_options_reach_the_ledger(nas: Nas) -> None:
@@ -248,6 +270,73 @@ def test_budgets_end_a_search(nas: Nas, options: tuple[str, ...], why: str) -> N
     assert f"it ended because {why}" in done.out
 
 
+def spelled_out(done: Done) -> list[str]:
+    """The options that a search by preset says it stands for."""
+    found = re.search(r"^preset \S+: (--.*)$", done.out, re.MULTILINE)
+    assert found, done.out
+    return shlex.split(found[1])
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_search_by_preset_goes_on_with_the_same_options_spelled_out(nas: Nas, name: str) -> None:
+    done = nas(*SEARCH, "--epochs", "1", "--preset", name, "--out", "runs")
+    shows(done, "6 trials")
+    content = Path("runs", FILE).read_bytes()
+    shows(nas(*SEARCH, "--epochs", "1", *spelled_out(done), "--out", "runs"), "going on after 6 trials")
+    assert Path("runs", FILE).read_bytes() == content
+
+
+def test_options_replace_parts_of_a_preset(nas: Nas) -> None:
+    part = ("--set", "rate=0.1", "--recipe", "quick", "--epochs", "2", "--reward", "mine.py:half", "--limit", "depth=1")
+    shows(nas(*SEARCH, "--preset", "metaqnn", *part, "--out", "runs"))
+    header, trials = read(Path("runs"))
+    assert (header["controller"], header["reward"], header["limits"]) == (
+        "QLearning",
+        "mine.half",
+        {"depth": [1, 0, 1]},
+    )
+    assert (header["parameters"]["rate"], header["parameters"]["schedule"]) == (0.1, "metaqnn")
+    assert (header["recipe"]["epochs"], header["recipe"]["optimizer"]) == (2, "sgd")
+    assert all(trial.answers[1] == 0 for trial in trials)
+
+
+def test_another_controller_leaves_out_the_presets_parameters(nas: Nas) -> None:
+    done = nas(*SEARCH, "--preset", "metaqnn", "--epochs", "1", "--controller", "evolution:sample=2", "--out", "runs")
+    said = "preset metaqnn: the controller is evolution:sample=2, so its parameters of q-learning are left out"
+    shows(done, said, "preset metaqnn: --controller evolution:sample=2 --set sample=2 --recipe metaqnn")
+    header, _ = read(Path("runs"))
+    assert (header["controller"], header["parameters"]["sample"]) == ("Evolution", 2)
+    assert header["recipe"]["restarts"] == 5
+
+
+def test_parameters_typed_with_a_presets_own_controller_replace_its_parameters(nas: Nas) -> None:
+    words = ("--preset", "metaqnn", "--controller", "q-learning:rate=0.5", "--epochs", "1", "--out", "runs")
+    assert "left out" not in nas(*SEARCH, *words).out
+    header, _ = read(Path("runs"))
+    assert (header["parameters"]["rate"], header["parameters"]["schedule"]) == (0.5, "metaqnn")
+
+
+def test_a_limit_that_grows_is_shown_and_kept(nas: Nas) -> None:
+    done = nas(*RANDOM, "--limit", "depth=1+1/2", "--out", "runs")
+    shows(done, "Small(), 6 networks, limit depth=1+1/2; ledger: runs")
+    depths = {trial.trial: 1 + trial.answers[1] for trial in read(Path("runs"))[1]}
+    assert all(depths[trial] <= 1 + trial // 2 for trial in range(6))
+    assert max(depths.values()) > 1
+
+
+def test_a_dry_run_keeps_limits(nas: Nas) -> None:
+    done = nas(*RANDOM, "--limit", "depth=1", "--dry-run")
+    shows(done, "conv width=")
+    assert not re.search(r"[23] x conv", done.out)
+
+
+def test_a_presets_limit_is_that_of_the_searchs_first_length(nas: Nas) -> None:
+    words = (*SEARCH, "--preset", "zoph2017", "--epochs", "1", "--out", "runs")
+    shows(nas(*words, "--trials", "16"), "limit depth=6+2/2;")
+    shows(nas(*words, "--trials", "24"), "going on after 16 trials", ": 24 trials, ")
+    assert read(Path("runs"))[0]["limits"] == {"depth": [6, 2, 2]}
+
+
 def test_a_search_whose_children_all_fail_says_so(nas: Nas) -> None:
     done = nas("search", "mine.py:Fails", *RANDOM[2:])
     assert done.status == 2
@@ -281,6 +370,16 @@ def test_show_writes_networks_down_block_by_block(nas: Nas) -> None:
     best = max(read(FOLDER)[1], key=lambda trial: (trial.reward or 0, -trial.trial))
     shows(done, f"trial {best.trial}, network {best.key}", "  8 x 8 pixels\n", "conv width=")
     assert done.out.count("\ntrial ") == 1
+    shows(done, "health, of the last 6 trials: repeats ")
+
+
+def test_a_search_that_has_collapsed_says_so_while_it_runs_at_its_end_and_when_shown(nas: Nas) -> None:
+    Path("stuck.py").write_text(STUCK)
+    sentence = "the controller has collapsed to 1 network since about trial 0: 100 % of the last …, entropy 0.00; try"
+    done = nas(*RANDOM, "--controller", "stuck.py:Stuck", "--trials", "100", "--out", "stuck")
+    shows(done, sentence, f"health, of the last 100 trials: entropy 0.00, repeats 99 %, spread 0.000\n{sentence}")
+    assert done.out.count("the controller has collapsed") == 2
+    shows(nas("show", "stuck"), f"{sentence}")
 
 
 def test_plot_draws_several_searches_in_one_picture(nas: Nas) -> None:
@@ -289,6 +388,8 @@ def test_plot_draws_several_searches_in_one_picture(nas: Nas) -> None:
     other = str(FOLDER).replace("seed0", "seed1")
     shows(nas("plot", str(FOLDER), other, "--out", "both.png"), "picture: both.png")
     assert Path("both.png").stat().st_size > 1000
+    shows(nas("plot", str(FOLDER), other, "--what", "health"), f"picture: {FOLDER}/health.png")
+    assert (FOLDER / "health.png").stat().st_size > 1000
 
 
 def test_spaces_are_listed_with_their_sizes(nas: Nas) -> None:
@@ -302,6 +403,16 @@ def test_controllers_are_listed_with_their_sources(nas: Nas) -> None:
         "random  no parameters",
         "reinforce  rate=",
         "Departs from the paper:",
+    )
+
+
+def test_presets_are_listed_with_what_they_stand_for(nas: Nas) -> None:
+    shows(
+        nas("presets"),
+        "zoph2017  --controller reinforce --set rate=0.0006 … --reward cubed --limit depth=6+2/1600\n",
+        "metaqnn  --controller q-learning --set rate=0.01 … --recipe metaqnn",
+        "nasbench201-reinforce  --controller reinforce",
+        "Departs from it",
     )
 
 
@@ -332,7 +443,11 @@ def is_refused(done: Done, message: str) -> None:
         ([*SEARCH, "-c", "optuna:anneal"], "sampler: found 'anneal', expected one of random, tpe, …"),
         ([*SEARCH, "--data", "cifar"], "data: found 'cifar', expected one of digits, cifar10, …"),
         ([*SEARCH, "--device", "tpu"], "--device: found 'tpu', expected auto, cpu or cuda"),
-        ([*SEARCH, "--recipe", "fast"], "recipe: found 'fast', expected one of quick, zoph2017, metaqnn"),
+        ([*SEARCH, "--recipe", "fast"], "recipe: found 'fast', expected one of quick, zoph2017, metaqnn, …"),
+        ([*SEARCH, "--preset", "zoph"], "preset: found 'zoph'…, expected one of zoph2017, metaqnn, …"),
+        ([*SEARCH, "--limit", "depth"], "--limit: found 'depth', expected CHOICE=START or …, as in depth=6 or …"),
+        ([*SEARCH, "--limit", "height=3"], "limit on height: found no such choice, expected one of width, depth"),
+        (["search", "chain", "--limit", "block=3"], "limit on block: found the option 'conv', expected a choice of …"),
         ([*SEARCH, "--recipe", "quick:speed=2"], "recipe quick: found the parameter speed, expected one of epochs, …"),
         ([*SEARCH, "--recipe", "quick:schedule=x"], "recipe: found schedule=x, expected one of cosine, constant, step"),
         ([*SEARCH, "--reward", "acc"], "reward: found 'acc', expected one of accuracy, …"),
@@ -353,6 +468,7 @@ def is_refused(done: Done, message: str) -> None:
         (["search", "mine.py:Local"], "Local.build: found a pick of a nameless choice Choice(2, 4), expected a …"),
         (["check", "mine.py:ZeroSize"], "ZeroSize.build: found a network that cannot be built (…), expected none; …"),
         (["show", "nowhere"], "nowhere: found no ledger.jsonl, expected the folder of a search; …"),
+        (["plot", "nowhere", "--what", "all"], "--what: found 'all', expected rewards or health; leave it out for …"),
         (["plot", "nowhere"], "nowhere: found no ledger.jsonl, expected the folder of a search; …"),
     ],
     ids=lambda value: " ".join(value).removeprefix(" ".join(SEARCH)).strip() if isinstance(value, list) else "",
@@ -439,6 +555,17 @@ def test_a_folder_with_one_class_is_refused(nas: Nas) -> None:
 # --- help ---
 
 
+def test_compare_says_it_all_again_when_its_own_folder_is_among_those_given(nas: Nas) -> None:
+    for controller in ("random", "evolution"):
+        nas(*SEARCH[:-4], "--trials", "50", "--unique", "3", "--controller", controller, "--out", f"runs/{controller}")
+    folders = ["runs/comparison", "runs/evolution", "runs/random"]
+    Path("runs/comparison").mkdir()
+    first = nas("compare", *folders)
+    shows(first, "# Small · digits: random, evolution", "## After 3 evaluations", "| evolution − random |")
+    assert nas("compare", *folders) == first
+    assert sorted(path.suffix for path in Path("runs/comparison").iterdir()) == [".json", ".md", ".png"]
+
+
 def commands() -> dict[str, click.Command]:
     group = typer.main.get_command(cli.app)
     assert hasattr(group, "commands")
@@ -447,7 +574,7 @@ def commands() -> dict[str, click.Command]:
 
 
 def test_the_commands_are_these() -> None:
-    assert list(commands()) == ["search", "show", "plot", "spaces", "controllers", "check"]
+    assert list(commands()) == ["search", "show", "plot", "compare", "spaces", "controllers", "presets", "check"]
 
 
 @pytest.mark.parametrize("name", commands())

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,14 @@ def test_the_lines_are_json_in_the_order_of_the_format(tmp_path: Path) -> None:
     assert list(header) == ["format", "space", "seed", "window", "length", "sum"]
     assert list(repeat) == ["trial", "answers", "key", "network", "reward", "error", "same_as", "at", "sum"]
     assert list(trained) == [*list(repeat)[:-1], "accuracy", "loss", "params", "madds", "seconds", "sum"]
+
+
+def test_what_a_controller_said_of_itself_is_kept_before_the_result(tmp_path: Path) -> None:
+    said = replace(TRIALS[0], figures={"entropy": 0.71})
+    line = json.loads(written(tmp_path, [said]).read_text("utf-8").splitlines()[1])
+    assert list(line)[7:10] == ["at", "figures", "accuracy"]
+    assert line["figures"] == {"entropy": 0.71}
+    assert read(tmp_path)[1] == [said]
 
 
 def test_the_checksum_stays_what_it_was_in_old_ledgers() -> None:

@@ -13,11 +13,14 @@ from controllers.evolution import Evolution
 from controllers.optuna_search import OptunaSearch
 from controllers.reinforce import Reinforce
 from nas import names
+from nas.data import native
 from nas.errors import UserError
 from nas.recipe import RECIPES, Recipe
 from nas.reward import Result, accuracy
+from nas.space import Limit, Space
 from search_spaces.chain import Chain
 from search_spaces.metaqnn import MetaQnn
+from search_spaces.mobile import Mobile
 from search_spaces.zoph import Zoph
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +97,29 @@ def test_a_built_in_space_is_found_by_its_name() -> None:
     assert isinstance(names.space("chain"), Chain)
 
 
+def written(space: Space, data: str = "digits") -> dict[str, Any]:
+    """Of a ledger's header, what its space is found by."""
+    choices = {name: [repr(option) for option in choice.options] for name, choice in space.choices.items()}
+    limits = {name: list(limit) for name, limit in space.limits.items()}
+    return {"space": repr(space), "choices": choices, "limits": limits, "data": data}
+
+
+def test_the_built_in_space_of_a_search_is_found_again_on_its_data() -> None:
+    space = Mobile().on(native("cifar100"), {"depth": Limit(2, 1, 50)})
+    for searched in (space, MetaQnn(depth=4).on(space.images)):
+        found = names.searched(written(searched, "cifar100"))
+        assert found is not None
+        assert (repr(found), found.images, found.limits) == (repr(searched), searched.images, searched.limits)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"space": "Mine()"}, {"space": "Chain(size=3)"}, {"data": "folder:gone"}, {"choices": {"depth": ["2"]}}]
+)
+def test_a_space_that_is_no_built_in_or_has_changed_or_lost_its_data_is_not_found(fields: dict[str, Any]) -> None:
+    assert names.searched(written(Chain())) is not None
+    assert names.searched(written(Chain()) | fields) is None
+
+
 def test_parameters_follow_a_colon() -> None:
     space = names.space("zoph:depth=9,strides=true")
     assert isinstance(space, Zoph)
@@ -131,6 +157,43 @@ def test_a_recipe_with_fields_set() -> None:
     assert names.recipe("quick") == RECIPES["quick"]
     changed = names.recipe("quick:rate=0.02,flip=yes,class_weights=balanced", epochs=3)
     assert changed == Recipe(epochs=3, rate=0.02, warmup=0.1, flip=True, class_weights="balanced")
+
+
+@pytest.mark.parametrize(
+    ("typed", "limit"),
+    [
+        ("depth=6+2/1600", {"depth": Limit(6, 2, 1600)}),
+        ("depth=6", {"depth": Limit(6)}),
+        ("share=-0.5+0.25/10", {"share": Limit(-0.5, 0.25, 10)}),
+        ("a=b=6", {"a=b": Limit(6)}),  # choices may have any name
+    ],
+)
+def test_a_limit_begins_somewhere_and_may_grow(typed: str, limit: dict[str, Limit]) -> None:
+    assert names.limits([typed]) == limit
+    assert names.limits(f"{name}={written}" for name, written in limit.items()) == limit
+
+
+def test_of_two_limits_on_one_choice_the_last_counts() -> None:
+    assert names.limits(["depth=6", "width=3", "depth=8"]) == {"depth": Limit(8), "width": Limit(3)}
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["depth", "depth=", "=6", "depth=six", "depth=6+2", "depth=6+2/0", "depth=6-2/5", "depth=nan", "depth=6+2/.5"],
+)
+def test_what_is_no_limit_is_refused_with_an_example(typed: str) -> None:
+    message = (
+        f"--limit: found '{typed}', expected CHOICE=START or CHOICE=START+STEP/EVERY with EVERY in trials, at least"
+    )
+    with pytest.raises(UserError) as raised:
+        names.limits([typed])
+    assert str(raised.value).startswith(message)
+
+
+def test_a_preset_by_name() -> None:
+    assert names.preset("metaqnn").controller == "q-learning"
+    with pytest.raises(UserError, match=r"preset: found 'metaqn'; did you mean metaqnn\?, expected one of zoph2017, "):
+        names.preset("metaqn")
 
 
 def test_a_reward_by_name() -> None:
@@ -208,7 +271,7 @@ ERRORS = [
     ),
     (
         lambda: names.recipe("fast"),
-        "recipe: found 'fast', expected one of quick, zoph2017, metaqnn",
+        "recipe: found 'fast', expected one of quick, zoph2017, metaqnn, nasbench201",
     ),
     (
         lambda: names.reward("acuracy"),

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +12,31 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nas.blocks import Block
+from nas.data import native
 from nas.errors import UserError
 from nas.ledger import Ledger, Trial
+from nas.network import Network
 from nas.plot import (
+    ADVANTAGE,
+    SPREAD,
     aligned,
     band,
     band_captions,
     best_so_far,
     by_number,
+    curves_of_health,
     grouped,
     labels,
+    panels_of,
     plot,
     running_mean,
     title,
     window_of,
 )
 from nas.reward import Result
+from nas.space import Choice, Pick, Space
+from search_spaces.chain import Chain
 
 NAN = float("nan")
 
@@ -206,8 +217,8 @@ def test_the_title_says_what_all_searches_share() -> None:
 # --- pictures ---
 
 
-def test_one_search_becomes_a_picture_of_900_by_500_at_twice_the_density(tmp_path: Path) -> None:
-    plot([search(tmp_path / "a")], tmp_path / "reward.png")
+def test_rewards_of_one_search_become_a_picture_of_900_by_500_at_twice_the_density(tmp_path: Path) -> None:
+    plot([search(tmp_path / "a")], tmp_path / "reward.png", "rewards")
     with Image.open(tmp_path / "reward.png") as picture:
         assert (picture.format, picture.size) == ("PNG", (1800, 1000))
 
@@ -278,7 +289,112 @@ def test_importing_the_module_does_not_import_matplotlib_and_drawing_does_not_im
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
+# --- health ---
+
+LABELS = ("reward (accuracy)", "share", "spread", "advantage")
+
+
+def said(folders: list[Path], what: str = "", space: Space | None = None) -> list[str]:
+    """All that a picture says in words; matplotlib names in comments what it draws as outlines."""
+    plot(folders, folders[0] / "a.svg", what, space)
+    return re.findall("<!-- (.*) -->", (folders[0] / "a.svg").read_text())
+
+
+def collapsed(trials: int = 100) -> list[Trial]:
+    return [trained(0, 0.5), *(repeat(number, 0, 0.5) for number in range(1, trials))]
+
+
+class Widths(Space):
+    """Of the network that each trial here trains: the answers are its number alone."""
+
+    width = Choice(*range(60))
+
+    def build(self, pick: Pick) -> Network:
+        return Network(8, (Block("identity", pick(self.width)),))
+
+
+def test_one_search_is_drawn_with_its_health_below(tmp_path: Path) -> None:
+    words = said([search(tmp_path / "a")])
+    assert {"share", "spread", "reward (accuracy)", "repeats among the last 100", "best so far"} <= set(words)
+    assert "(advantage over random sampling: known of built-in spaces only, from twenty networks on)" in words
+
+
+@pytest.mark.parametrize(
+    ("what", "shown"), [("", LABELS), ("rewards", LABELS[:1]), ("health", LABELS[1:])], ids=["", "rewards", "health"]
+)
+def test_what_chooses_the_panels(tmp_path: Path, what: str, shown: tuple[str, ...]) -> None:
+    words = said([search(tmp_path / "a")], what, Widths())
+    assert [label for label in LABELS if label in words] == list(shown)
+
+
+def test_several_searches_are_drawn_with_their_rewards_unless_health_is_asked_for(tmp_path: Path) -> None:
+    folders = [search(tmp_path / str(seed), seed=seed) for seed in range(2)]
+    assert "best so far" in said(folders)
+    words = said(folders, "health")
+    assert "best so far" not in words
+    assert "lowest to highest seed" in words
+
+
+def test_health_has_one_curve_a_group_that_knows_the_measure(tmp_path: Path) -> None:
+    telling = [replace(one, figures={"entropy": 0.5}) for one in realistic(60, 0)]
+    folders = [search(tmp_path / "a", telling), search(tmp_path / "b", controller="RandomSearch")]
+    words = said(folders, "health")
+    assert {"entropy", "Reinforce (1 seed)", "RandomSearch (1 seed)"} <= set(words)
+
+
+def test_what_is_wrong_is_said_in_a_sentence(tmp_path: Path) -> None:
+    assert any(
+        line.startswith("The controller has collapsed to 1 network")
+        for line in said([search(tmp_path / "a", collapsed())])
+    )
+    assert not any(line.startswith("The controller") for line in said([search(tmp_path / "b")]))
+
+
+def test_of_several_searches_it_is_said_how_many_have_it(tmp_path: Path) -> None:
+    folders = [search(tmp_path / str(seed), collapsed(), seed=seed) for seed in range(2)]
+    folders.append(search(tmp_path / "2", seed=2))
+    assert "2 of 3 collapsed to a few networks" in said(folders, "health")
+    other = search(tmp_path / "other", collapsed(), controller="Evolution")
+    words = said([*folders, other], "health")
+    assert {"Reinforce: 2 of 3 collapsed to a few networks", "Evolution: collapsed to a few networks"} <= set(words)
+
+
+def test_curves_of_health_stand_at_the_numbers_of_their_trials() -> None:
+    curves = curves_of_health([trained(3, 0.5), repeat(1, 3, 0.5), failed(0)], None)
+    np.testing.assert_array_equal(curves["repeats among the last 100"], [0, 0.5, NAN, 1 / 3])
+
+
+def test_panels_have_what_controllers_say_between_repeats_and_spread() -> None:
+    one, other = ["repeats", "entropy", SPREAD, ADVANTAGE], ["repeats", "epsilon", SPREAD]
+    nothing = np.zeros(0)
+    curves = [dict.fromkeys(names, nothing) for names in (other, one)]
+    assert panels_of(curves) == ["repeats", "epsilon", "entropy", SPREAD, ADVANTAGE]
+
+
+def test_a_search_of_one_trial_has_a_picture(tmp_path: Path) -> None:
+    for what in ("", "health"):
+        plot([search(tmp_path / f"run {what}", [trained(0, 0.5)])], tmp_path / "a.png", what)
+
+
+def test_the_advantage_is_drawn_where_a_built_in_space_builds_what_was_recorded(tmp_path: Path) -> None:
+    space = Chain().on(native("digits"))
+    candidates = [space.sample(random.Random(number)) for number in range(25)]
+    trials = [
+        replace(trained(number, number / 25), answers=candidate.answers, key=candidate.key)
+        for number, candidate in enumerate(candidates)
+    ]
+    choices = {name: [repr(option) for option in choice.options] for name, choice in space.choices.items()}
+    assert "advantage" in said([search(tmp_path / "a", trials, choices=choices)])
+    other = [replace(one, key="of other code") for one in trials]
+    assert "advantage" not in said([search(tmp_path / "b", other, choices=choices)])
+
+
 # --- what a user can mend ---
+
+
+def test_a_picture_of_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--what: found 'reward', expected rewards or health; leave it out"):
+        plot([search(tmp_path / "a")], tmp_path / "a.png", "reward")
 
 
 @pytest.mark.parametrize("name", ["reward.jpeg", "reward"])

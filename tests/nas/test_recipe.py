@@ -10,7 +10,7 @@ from nas.recipe import RECIPES, Recipe
 
 
 def test_the_recipes_have_names_to_type() -> None:
-    assert list(RECIPES) == ["quick", "zoph2017", "metaqnn"]
+    assert list(RECIPES) == ["quick", "zoph2017", "metaqnn", "nasbench201"]
 
 
 def test_zoph2017_is_section_4_1() -> None:
@@ -30,6 +30,13 @@ def test_metaqnn_is_section_5_1() -> None:
     )
     assert (recipe.schedule, recipe.step_epochs, recipe.step_factor, recipe.restarts) == ("step", 5, 0.2, 5)
     assert (recipe.crop, recipe.flip) == (0, False)
+
+
+def test_nasbench201_is_table_1_at_12_epochs() -> None:
+    recipe = RECIPES["nasbench201"]
+    assert (recipe.epochs, recipe.batch, recipe.optimizer, recipe.momentum) == (12, 256, "sgd", 0.9)
+    assert (recipe.rate, recipe.schedule, recipe.warmup, recipe.decay) == (0.1, "cosine", 0, 5e-4)
+    assert (recipe.crop, recipe.flip) == (4, True)
 
 
 def test_quick_is_one_epoch() -> None:

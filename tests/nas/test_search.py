@@ -598,6 +598,8 @@ def test_the_length_is_that_of_the_first_start(tmp_path: Path) -> None:
     whole_search(tmp_path, controller=Long, trials=15)
     assert lengths == [12, 12]
     assert len(in_order(tmp_path)) == 15
+    whole_search(tmp_path / "unique", controller=Long, unique=5)
+    assert lengths == [12, 12, 5]  # the fewer of trials and unique
 
 
 @pytest.mark.parametrize(
@@ -686,3 +688,82 @@ class Erring:
 def test_a_controller_that_gives_no_candidate_is_told_so(tmp_path: Path, answer: Any, found: str) -> None:
     with pytest.raises(UserError, match=f"Erring.ask: found {found}, expected a candidate"):
         run(tmp_path, Erring(Rows(), 0, 1, answer), trials=1)
+
+
+# --- what a controller says of itself ---
+
+
+class Telling(RandomSearch):
+    """Random search that says at which trial it is, and how often it was told."""
+
+    def __init__(self, space: Space, seed: int, length: int) -> None:
+        super().__init__(space, seed, length)
+        self.told = 0
+
+    def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
+        self.told += 1
+
+    def figures(self, trial: int) -> Mapping[str, float]:
+        return {"third": trial / 3, "told": self.told}
+
+
+def test_the_ledger_has_what_the_controller_said_of_itself_when_it_was_asked(tmp_path: Path) -> None:
+    trials = searched(tmp_path, lambda space: Telling(space, 0, 40))
+    assert [trial.figures for trial in trials[:4]] == [
+        {"third": 0, "told": 0}, {"third": 0.3333, "told": 0}, {"third": 0.6667, "told": 0}, {"third": 1, "told": 0},
+    ]  # fmt: skip
+    assert any(trial.same_as is not None for trial in trials)
+    assert all(trial.figures for trial in trials)
+
+
+def test_what_a_controller_says_depends_on_no_worker_and_no_interruption(tmp_path: Path) -> None:
+    def make(space: Space) -> Telling:
+        return Telling(space, 0, 40)
+
+    whole = searched(tmp_path / "whole", make)
+    assert searched(tmp_path / "disordered", make, Disordered(3, 1)) == whole
+    for finished in (0, 1, 7, 39):
+        cut(tmp_path / "disordered", tmp_path / f"after {finished}", range(finished))
+        assert searched(tmp_path / f"after {finished}", make) == whole
+
+
+def test_recorded_trials_keep_what_was_said_at_them(tmp_path: Path) -> None:
+    class Mute(Telling):
+        def figures(self, trial: int) -> Mapping[str, float]:
+            return {}
+
+    searched(tmp_path, lambda space: Telling(space, 0, 40), trials=10)
+    before = in_order(tmp_path)
+    trials = searched(tmp_path, lambda space: Mute(space, 0, 40), trials=11)
+    assert trials[:10] == before
+    assert trials[10].figures == {}
+
+
+def test_a_controller_need_not_say_anything_of_itself(tmp_path: Path) -> None:
+    searched(tmp_path, lambda space: RandomSearch(space, 0, 40), trials=2)
+    assert b"figures" not in (tmp_path / FILE).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (None, "None"),
+        (0.5, "0.5"),
+        ({"entropy": "high"}, "{'entropy': 'high'}"),
+        ({"entropy": float("nan")}, "{'entropy': nan}"),
+        ({"": 0.5}, "{'': 0.5}"),
+        ({"a name of more than twenty letters": 0.5}, "{'a name of more than twenty letters': 0.5}"),
+        ({3: 0.5}, "{3: 0.5}"),
+        (ValueError("no idea"), r"ValueError: no idea \(test_search.py, line \d+\)"),
+    ],
+)
+def test_figures_that_are_no_numbers_by_short_names_are_refused(tmp_path: Path, said: Any, found: str) -> None:
+    class Babbling(RandomSearch):
+        def figures(self, trial: int) -> Any:
+            if isinstance(said, Exception):
+                raise said
+            return said
+
+    with pytest.raises(UserError, match=f"Babbling.figures: found {found}, expected names of up to 20 letters with "):
+        run(tmp_path, Babbling(Rows().on(IMAGES), 0, 1), trials=1)
+    assert read(tmp_path)[1] == []

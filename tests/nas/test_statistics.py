@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.statistics import bootstrap, paired, rank_biserial, wilcoxon
+from nas.statistics import bootstrap, paired, rank_biserial, wilcoxon
 
 
 def test_the_interval_of_equal_values_is_that_value() -> None:

@@ -1,0 +1,103 @@
+"""What a search shows while it is under way."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from nas.ledger import Trial
+from nas.progress import Counting, Progress, duration, shown
+from nas.reward import Result
+
+
+def console(terminal: bool = False) -> Console:
+    return Console(file=io.StringIO(), width=300, force_terminal=terminal, highlight=False)
+
+
+def written(where: Console) -> str:
+    assert isinstance(where.file, io.StringIO)
+    return where.file.getvalue()
+
+
+def trial(number: int, reward: float | None, key: str = "", again: bool = False, error: str | None = None) -> Trial:
+    return Trial(
+        number, (), key or str(number), "network 1: 8 concat gap: conv width=4", reward, None if again else Result(),
+        error, 0 if again else None, figures={"entropy": 0.41},
+    )  # fmt: skip
+
+
+def test_the_line_says_how_far_how_good_and_how_healthy() -> None:
+    progress = Progress(console(), [], 40)
+    for number in range(9):
+        progress.add(trial(number, 0.5))
+    progress.add(trial(9, 0.5, again=True))
+    assert progress.line().startswith(
+        "10 of 40 trials, best 0.5000, running mean 0.5000, entropy 0.41, repeats 10 %, spread 0.000, "
+    )
+    assert progress.line().endswith(" left")
+
+
+def test_new_bests_and_failures_are_printed_for_good() -> None:
+    here = console()
+    progress = Progress(here, [], 4)
+    for one in (trial(0, 0.5), trial(1, 0.25), trial(2, None, error="diverged: at once"), trial(3, 0.75)):
+        progress.add(one)
+    lines = [line for line in written(here).splitlines() if line.startswith("trial")]
+    assert lines == [
+        "trial    0  best so far 0.5000  8 x 8 pixels; conv width=4",
+        "trial    2  failed: diverged: at once",
+        "trial    3  best so far 0.7500  8 x 8 pixels; conv width=4",
+    ]
+    assert "4 of 4 trials, 1 failed, " in progress.line()
+
+
+def test_a_search_that_goes_on_counts_what_was_there() -> None:
+    here = console()
+    progress = Progress(here, [trial(0, 0.5), trial(1, 0.25)], 4)
+    progress.add(trial(2, 0.375))
+    assert written(here).startswith("going on after 2 trials\n")
+    assert "best so far" not in written(here)
+    assert progress.line().startswith("3 of 4 trials, best 0.5000, running mean 0.3750, ")
+
+
+def test_a_collapse_is_told_of_once_while_the_search_goes_on() -> None:
+    here = console()
+    progress = Progress(here, [], 1_000)
+    for number in range(400):
+        progress.add(trial(number, 0.5, key="a", again=number > 0))
+    assert written(here).count("the controller has collapsed to 1 network since about trial 0: 100 % of the last") == 1
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_can_be_closed_on_a_terminal_and_elsewhere(terminal: bool) -> None:
+    here = console(terminal)
+    progress = Progress(here, [], 4)
+    progress.add(trial(0, 0.5))
+    progress.close()
+    assert "best so far 0.5000" in written(here)
+
+
+def test_nothing_is_counted_where_there_is_nothing_to_decode() -> None:
+    here = console(terminal=True)
+    with Counting(here, "decoding"):
+        pass
+    assert written(here) == ""
+
+
+def test_images_are_counted_as_they_are_decoded() -> None:
+    here = console(terminal=True)
+    with Counting(here, "decoding") as counting:
+        counting(1_000, 2_000)
+    assert "decoding 1,000 of 2,000" in written(here)
+
+
+def test_a_network_is_shown_in_one_line() -> None:
+    assert shown("network 1: 8 concat gap: conv width=4; conv width=4") == "8 x 8 pixels; 2 x conv width=4"
+
+
+def test_durations_are_for_people() -> None:
+    assert [duration(seconds) for seconds in (1.25, 42, 600, 7_200, float("inf"))] == [
+        "1.2 s", "42 s", "10 min", "2.0 h", "?",
+    ]  # fmt: skip
