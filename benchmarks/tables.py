@@ -77,8 +77,11 @@ class Positions(Space):
         self.positions = tuple(positions)
 
     def build(self, pick: Pick) -> Known:
-        """Ask for each position."""
-        return Known("-".join([pick(choice) for choice in self.positions]))
+        """Ask for each position; a tabular agent knows which it is and the answer before, as MetaQNN's does."""
+        parts: list[str] = []
+        for place, choice in enumerate(self.positions):
+            parts.append(pick(choice, state=(place, *parts[-1:])))
+        return Known("-".join(parts))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ The value of a network is linear in what was answered to which question (a quest
 with weaker terms for each pair of answers. With no reward before the end and a discount of 1, the values of two answers
 in one state differ by their weights, so drawing weights from the posterior and answering each question with the highest
 is one greedy walk of a sampled value function. `pool` such walks, each with weights of its own, are the agent's policy;
-of their new networks, one draw of the posterior with pairs picks the one to train. Rewards enter as normal scores of
-their ranks, so that no scale needs to be known.
+of their new networks, one draw of the posterior with pairs picks the one to train. The weights are drawn after random
+`parts` of what was told, from all of it to an eighth, so that walks lead to other places than the best so far. Rewards
+enter as normal scores of their ranks, so that no scale needs to be known, and none counts less than `lowest`: once many
+good networks are told, that a bad one ranks below them all says little of its answers.
 Departs from the papers: least squares are solved once for whole networks, not question by question backwards; weights
 are spread by `spread` beyond the posterior, for a pool that has something to choose from.
 A failed child ranks below all others. A repeat tells it nothing.
@@ -30,6 +32,7 @@ from nas.errors import UserError
 from nas.space import Candidate, Question, Space
 
 Floats = npt.NDArray[np.float64]
+SMALLEST = 8  # the smallest random part of what was told is of one in so many
 DRAWS = 100  # of a random network, where all that the agent would ask for is known
 Term = tuple[str, int, int | None, int]  # a question (choice, occurrence or anchor, link) and an answer
 
@@ -46,57 +49,86 @@ class PosteriorSampling:
         pool: int = 100,
         noise: float = 0.1,
         pairs: float = 0.6,
+        lowest: float = -0.5,
         spread: float = 1.0,
+        parts: int = 10,
         remember: int = 300,
     ) -> None:
-        if not (first >= 2 and pool >= 1 and noise > 0 and 0 <= pairs <= 1 and spread >= 0 and remember >= first):
+        for name, value, least in (("first", first, 2), ("pool", pool, 1), ("spread", spread, 0), ("parts", parts, 0)):
+            if value < least:
+                raise UserError(f"posterior-sampling: found {name}={value}, expected at least {least}")
+        if not (noise > 0 and 0 <= pairs <= 1 and remember >= first):
             raise UserError(
-                f"posterior-sampling: found first={first}, pool={pool}, noise={noise}, pairs={pairs}, spread={spread}, "
-                f"remember={remember}, expected first >= 2, pool >= 1, noise > 0, pairs in 0..1, spread >= 0, "
-                "remember >= first"
+                f"posterior-sampling: found noise={noise}, pairs={pairs}, first={first}, remember={remember}, expected "
+                "noise > 0, pairs in 0..1, remember >= first"
             )
-        self.space, self.seed, self.first, self.pool = space, seed, first, pool
-        self.noise, self.pairs, self.spread, self.remember = noise, pairs, spread, remember
-        self.terms: dict[Term, int] = {}  # each that was ever told -> its column
-        self.told: dict[str, tuple[list[int], float]] = {}  # key -> columns and reward
+        self.space, self.seed, self.first = space, seed, first
+        self.pool, self.spread, self.parts = pool, spread, parts
+        self.critic = Critic(noise, pairs, lowest, remember)
 
     def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
         """The best by one sampled value function of the networks that many others lead to."""
         rng = random.Random(f"{self.seed} {trial}")
-        if len(self.told) < self.first:
+        if len(self.critic.told) < self.first:
             return self.space.sample(rng, trial)
         draw = np.random.default_rng([self.seed, trial])
-        rows, scores = self._memory()
-        x = self._matrix(rows)
-        known = {candidate.key for candidate in pending} | self.told.keys()
+        x, scores = self.critic.memory()
+        known = {candidate.key for candidate in pending} | self.critic.told.keys()
         found: dict[str, Candidate] = {}
         for weights in self._weights(x, scores, draw):
             candidate = self.space.walk(partial(self._greedy, weights, rng), trial)
             if candidate.key not in known:
                 found.setdefault(candidate.key, candidate)
         if not found:
-            return self._unknown(known, rng, trial)
-        candidates = list(found.values())
-        new = self._matrix([self._columns(candidate) for candidate in candidates])
-        return candidates[int(np.argmax(sampled(x, scores, new, self.pairs, self.noise, draw)))]
+            return unknown(self.space, known, rng, trial)
+        return self.critic.pick(list(found.values()), x, scores, draw)
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
+        """Remember a new network."""
+        self.critic.tell(candidate, reward)
+
+    def _weights(self, x: Floats, scores: Floats, draw: np.random.Generator) -> Floats:
+        """(pool, terms): weights of the additive values, drawn after random parts of the memory and spread beyond.
+
+        Without parts, all after the whole memory.
+        """
+        drawn = []
+        for count in np.bincount(np.arange(self.pool) % (self.parts or 1)):
+            share = SMALLEST ** -draw.uniform() if self.parts else 1.0
+            part = draw.permutation(len(x))[: max(2, int(len(x) * share))]
+            weights = additive(x[part], scores[part], self.critic.noise, count, draw)
+            drawn.append(weights + self.spread * weights.std() * draw.standard_normal(weights.shape))
+        return np.concatenate(drawn)
+
+    def _greedy(self, weights: Floats, rng: random.Random, question: Question) -> int:
+        """The legal answer of the highest weight; what was never told has one from the prior."""
+        columns = [self.critic.terms.get(term(question, answer)) for answer in question.legal]
+        values = [rng.gauss(0, 1) if column is None else weights[column] for column in columns]
+        return question.legal[values.index(max(values))]
+
+
+class Critic:
+    """What is known of networks' values from those told: a normal posterior over answers and pairs of them.
+
+    noise: variance of a score that answers do not explain.  pairs: their share of the rest.
+    lowest: what a score counts at least.  remember: how many networks are learnt from, so that a draw costs the same at
+    any trial.
+    """
+
+    def __init__(self, noise: float = 0.1, pairs: float = 0.6, lowest: float = -0.5, remember: int = 300) -> None:
+        self.noise, self.pairs, self.lowest, self.remember = noise, pairs, lowest, remember
+        self.terms: dict[Term, int] = {}  # each that was ever told -> its column
+        self.told: dict[str, tuple[list[int], float]] = {}  # key -> columns and reward, -∞ for a failure
+
+    def tell(self, candidate: Candidate, reward: float | None) -> None:
         """Remember a new network."""
         if candidate.key not in self.told:
             for question, answer in candidate.decisions:
                 self.terms.setdefault(term(question, answer), len(self.terms))
             self.told[candidate.key] = (self._columns(candidate), -math.inf if reward is None else reward)
 
-    def _unknown(self, known: Container[str], rng: random.Random, trial: int) -> Candidate:
-        """A random network that is not known, if it is met soon."""
-        for _ in range(DRAWS):
-            candidate = self.space.sample(rng, trial)
-            if candidate.key not in known:
-                break
-        return candidate
-
-    def _memory(self) -> tuple[list[list[int]], Floats]:
-        """Columns and scores of the networks learnt from: all, or the better half of them and the latest."""
+    def memory(self) -> tuple[Floats, Floats]:
+        """(networks, terms) and scores (networks,) learnt from: all, or the better half of them and the latest."""
         told = list(self.told.values())
         scores = normal_scores([reward for _, reward in told])
         chosen = list(range(len(told)))
@@ -105,22 +137,12 @@ class PosteriorSampling:
             latest = list(range(len(told) - half, len(told)))
             best = np.argsort(-scores[:-half], kind="stable")[: self.remember - half].tolist()
             chosen = sorted(best) + latest
-        return [told[i][0] for i in chosen], scores[chosen]
+        return self._matrix([told[i][0] for i in chosen]), np.maximum(scores[chosen], self.lowest)
 
-    def _weights(self, x: Floats, scores: Floats, draw: np.random.Generator) -> Floats:
-        """(pool, terms): weights of the additive values, drawn from their posterior and spread beyond it."""
-        prior = draw.standard_normal((self.pool, x.shape[1]))
-        error = draw.standard_normal((self.pool, len(x))) * math.sqrt(self.noise)
-        left = np.linalg.solve(x @ x.T + self.noise * np.eye(len(x)), (scores - prior @ x.T - error).T)
-        drawn: Floats = prior + left.T @ x
-        drawn += self.spread * drawn.std() * draw.standard_normal(drawn.shape)
-        return drawn
-
-    def _greedy(self, weights: Floats, rng: random.Random, question: Question) -> int:
-        """The legal answer of the highest weight; what was never told has one from the prior."""
-        columns = [self.terms.get(term(question, answer)) for answer in question.legal]
-        values = [rng.gauss(0, 1) if column is None else weights[column] for column in columns]
-        return question.legal[values.index(max(values))]
+    def pick(self, candidates: Sequence[Candidate], x: Floats, scores: Floats, draw: np.random.Generator) -> Candidate:
+        """The candidate of the highest value in one draw of the posterior after this memory."""
+        new = self._matrix([self._columns(candidate) for candidate in candidates])
+        return candidates[int(np.argmax(sampled(x, scores, new, self.pairs, self.noise, draw)))]
 
     def _columns(self, candidate: Candidate) -> list[int]:
         columns = (self.terms.get(term(question, answer)) for question, answer in candidate.decisions)
@@ -140,6 +162,15 @@ def term(question: Question, answer: int) -> Term:
     return question.choice.name, place, question.link, answer
 
 
+def unknown(space: Space, known: Container[str], rng: random.Random, trial: int) -> Candidate:
+    """A random network that is not known, if it is met soon."""
+    for _ in range(DRAWS):
+        candidate = space.sample(rng, trial)
+        if candidate.key not in known:
+            break
+    return candidate
+
+
 def normal_scores(rewards: Sequence[float]) -> Floats:
     """The rewards as standard normal quantiles of their mean ranks (van der Waerden): three are -0.97, 0, 0.97.
 
@@ -149,6 +180,17 @@ def normal_scores(rewards: Sequence[float]) -> Floats:
     shares = (np.cumsum(counts) - counts / 2) / len(rewards)
     quantile = NormalDist().inv_cdf
     return np.array([quantile(share) for share in shares])[which]
+
+
+def additive(x: Floats, scores: Floats, noise: float, count: int, draw: np.random.Generator) -> Floats:
+    """`count` draws (count, terms) of the weights of single answers after `x` (n, terms) with `scores` (n,).
+
+    Matheron's rule: a draw of the prior, moved by what it and drawn noise miss of the scores.
+    """
+    prior = draw.standard_normal((count, x.shape[1]))
+    missed = scores - prior @ x.T - math.sqrt(noise) * draw.standard_normal((count, len(x)))
+    drawn: Floats = prior + np.linalg.solve(x @ x.T + noise * np.eye(len(x)), missed.T).T @ x
+    return drawn
 
 
 def sampled(x: Floats, scores: Floats, new: Floats, pairs: float, noise: float, draw: np.random.Generator) -> Floats:

@@ -2,10 +2,10 @@
 
 Source: Baker, Gupta, Naik & Raskar, "Designing Neural Network Architectures using Reinforcement Learning", ICLR 2017.
 Departs from the paper: the table grows as states are met, in any space; ε falls with the trials, repeats included, and
-not with the unique networks; defaults are for hundreds of trials instead of thousands, and a network's own reward is
-mixed into the target of each of its steps (`trace`, after Peng & Williams, "Incremental Multi-Step Q-Learning", 1996),
-because the maximum over values seen once or twice is mostly luck. The paper's are `rate=0.01, trace=0,
-schedule="metaqnn"`.
+not with the unique networks; defaults are for hundreds of trials instead of thousands: a rate of 0.1, exploration over
+after four tenths of the search, and a network's own reward mixed into the target of each of its steps (`trace`, after
+Peng & Williams, "Incremental Multi-Step Q-Learning", 1996), because the maximum over values seen once or twice is
+mostly luck. The paper's are `rate=0.01, trace=0, schedule="metaqnn"`.
 A failed child counts as the lowest reward told so far, and not at all before there is one. A repeat is told and
 replayed as any other.
 """
@@ -16,12 +16,14 @@ from collections.abc import Hashable, Sequence
 from nas.errors import UserError
 from nas.space import Candidate, Question, Space
 
-QTable = dict[Hashable, dict[int, float]]
+Row = dict[int, float]  # {legal answer: value}
+QTable = dict[Hashable, Row]
+Steps = list[tuple[Row, int]]  # the rows of a network's questions and the answers, in the order asked
 
 # (ε, for how many trials); only the proportions count, they are stretched over the search's length
 SCHEDULES = {
     "metaqnn": ((1.0, 1500), *((e, 100) for e in (0.9, 0.8, 0.7)), *((e, 150) for e in (0.6, 0.5, 0.4, 0.3, 0.2, 0.1))),
-    "short": ((1.0, 25), *((e, 5) for e in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)), (0.1, 35)),
+    "short": ((1.0, 10), *((e, 4) for e in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)), (0.1, 58)),
 }
 
 
@@ -33,7 +35,7 @@ class QLearning:
         space: Space,
         seed: int,
         length: int,
-        rate: float = 0.03,
+        rate: float = 0.1,
         discount: float = 1.0,
         trace: float = 0.9,
         initial: float = 0.5,
@@ -51,13 +53,13 @@ class QLearning:
         self.rate, self.discount, self.trace, self.initial = rate, discount, trace, initial
         self.replays, self.schedule = replays, schedule
         self.q: QTable = {}
-        self.memory: list[tuple[list[tuple[Hashable, int]], float]] = []
+        self.memory: list[tuple[Steps, float]] = []
         self.lowest: float | None = None
 
     def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
         """Each answer greedy, or with probability ε uniform."""
         rng = random.Random(f"{self.seed} {trial}")
-        chance = epsilon(self.schedule, trial / max(1, self.length))
+        chance = self._epsilon(trial)
 
         def answer(question: Question) -> int:
             if rng.random() < chance:
@@ -74,16 +76,26 @@ class QLearning:
         reward = self.lowest if reward is None else reward
         if reward is None:
             return
-        steps = [(state_of(question), given) for question, given in candidate.decisions]
-        for question, _ in candidate.decisions:
-            row = self.q.setdefault(state_of(question), {})
-            for given in question.legal:
-                row.setdefault(given, self.initial)
+        steps = [(self._row(question), given) for question, given in candidate.decisions]
         self.memory.append((steps, reward))
-        update(self.q, steps, reward, self.rate, self.discount, self.trace)
+        update(steps, reward, self.rate, self.discount, self.trace)
         rng = random.Random(f"replay {self.seed} {len(self.memory)}")
         for steps_then, reward_then in rng.choices(self.memory, k=self.replays):
-            update(self.q, steps_then, reward_then, self.rate, self.discount, self.trace)
+            update(steps_then, reward_then, self.rate, self.discount, self.trace)
+
+    def figures(self, trial: int) -> dict[str, float]:
+        """How likely an answer is to be random at this trial."""
+        return {"epsilon": self._epsilon(trial)}
+
+    def _epsilon(self, trial: int) -> float:
+        return epsilon(self.schedule, trial / max(1, self.length))
+
+    def _row(self, question: Question) -> Row:
+        """The table's row for this question, with a value for each of its legal answers."""
+        row = self.q.setdefault(state_of(question), {})
+        for given in question.legal:
+            row.setdefault(given, self.initial)
+        return row
 
 
 def epsilon(schedule: str, progress: float) -> float:
@@ -104,12 +116,7 @@ def state_of(question: Question) -> Hashable:
 
 
 def update(
-    q: QTable,
-    steps: Sequence[tuple[Hashable, int]],
-    reward: float,
-    rate: float = 0.01,
-    discount: float = 1.0,
-    trace: float = 0.0,
+    steps: Sequence[tuple[Row, int]], reward: float, rate: float = 0.01, discount: float = 1.0, trace: float = 0.0
 ) -> None:
     """Move the values of one network's steps toward its reward, in place, the last step first.
 
@@ -117,11 +124,9 @@ def update(
         Q(s, u) <- (1 - rate) Q(s, u) + rate · G
         G <- discount · [(1 - trace) max_u' Q(s', u') + trace · G], for the step before
 
-    q: state -> {legal answer: value};  steps: (state, answer) in the order asked.
-    Raises KeyError for a state or an answer that q has no row or value for.
+    Raises KeyError for an answer that its row has no value for.
     """
     target = reward
-    for state, answer in reversed(steps):  # backwards, so that one pass takes the reward to the first question
-        row = q[state]
+    for row, answer in reversed(steps):  # backwards, so that one pass takes the reward to the first question
         row[answer] = (1 - rate) * row[answer] + rate * target
         target = discount * ((1 - trace) * max(row.values()) + trace * target)

@@ -16,10 +16,12 @@ import math
 import random
 from collections.abc import Sequence
 from functools import cached_property
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from controllers.posterior_sampling import Critic, unknown
 from nas.errors import UserError
 from nas.space import Candidate, Question, Space
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    Floats = NDArray[np.float32]
+
+BASELINES = ("ranks", "average")
 SPREAD = 0.08  # weights begin uniform within ± this (Zoph & Le, section 4.1)
 
 
@@ -42,37 +47,48 @@ class Reinforce:
         batch: int = 8,
         hidden: int = 35,
         layers: int = 2,
+        baseline: str = "ranks",
         decay: float = 0.9,
+        best: int = 10,
+        explore: float = 0.1,
+        screen: int = 32,
     ) -> None:
-        for name, count in (("batch", batch), ("hidden", hidden), ("layers", layers)):
-            if count < 1:
-                raise UserError(f"reinforce: found {name}={count}, expected at least 1")
-        if not rate > 0 or not 0 <= decay <= 1:
-            raise UserError(f"reinforce: found rate={rate} and decay={decay}, expected above 0 and 0 to 1")
+        _check(
+            rate=rate, batch=batch, hidden=hidden, layers=layers, baseline=baseline, decay=decay, best=best,
+            explore=explore, screen=screen,
+        )  # fmt: skip
         self.space, self.seed = space, seed
-        self.rate, self.batch, self.decay = rate, batch, decay
+        self.rate, self.batch, self.baseline, self.decay = rate, batch, baseline, decay
+        self.best, self.explore, self.screen = best, explore, screen
         self.policy = Policy(space, seed, hidden, layers)
-        self.baseline: float | None = None
+        self.critic = Critic()
+        self.average: float | None = None  # of rewards, moving
         self.lowest: float | None = None
+        self.entropy = 1.0
         self.waiting: list[tuple[Candidate, float]] = []  # told since the last update
+        self.elite: list[tuple[Candidate, float]] = []  # the best told, the best first
 
     def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
-        """Draw each answer from the policy."""
+        """Draw from the policy: one candidate, or as many as are screened, of whose new ones the critic picks one."""
         rng = random.Random(f"{self.seed} {trial}")
-        thought = Thought(self.policy)
-
-        def answer(question: Question) -> int:
-            chances = thought.chances(question)
-            given = rng.choices(question.legal, chances)[0]
-            thought.answered(question, given)
-            return given
-
-        return self.space.walk(answer, trial)
+        start = beginning(self.policy)
+        if self.screen == 1 or len(self.critic.told) < self.batch:
+            return self._drawn(start, rng, trial)
+        known = {candidate.key for candidate in pending} | self.critic.told.keys()
+        drawn = [self._drawn(start, rng, trial) for _ in range(self.screen)]
+        new = list({candidate.key: candidate for candidate in drawn if candidate.key not in known}.values())
+        if not new:
+            return unknown(self.space, known, rng, trial)
+        return self.critic.pick(new, *self.critic.memory(), np.random.default_rng([self.seed, trial]))
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
-        """Keep the child; with the last one of a batch, take one step up the expected reward."""
+        """Keep the child; with the last one of a batch, move the policy."""
+        if self.screen > 1 or self.baseline == "ranks":
+            self.critic.tell(candidate, reward)
         known = [value for value in (reward, self.lowest) if value is not None]
         self.lowest = min(known, default=None)
+        if reward is not None:
+            self._keep(candidate, reward)
         reward = self.lowest if reward is None else reward
         if reward is None:
             return
@@ -81,13 +97,49 @@ class Reinforce:
             self._update()
             self.waiting = []
 
+    def figures(self, trial: int) -> dict[str, float]:
+        """The policy's entropy in its last batch, as a share of that of uniform answers: 1 random, 0 collapsed."""
+        return {"entropy": self.entropy}
+
+    def _drawn(self, start: Moment, rng: random.Random, trial: int) -> Candidate:
+        """A walk of the policy, which answers by lot with the probability `explore`."""
+        thought = Thought(self.policy, start)
+
+        def answer(question: Question) -> int:
+            chances = thought.chances(question)
+            by_lot = self.explore and rng.random() < self.explore
+            given = rng.choice(question.legal) if by_lot else rng.choices(question.legal, chances)[0]
+            thought.answered(question, given)
+            return given
+
+        return self.space.walk(answer, trial)
+
+    def _keep(self, candidate: Candidate, reward: float) -> None:
+        """Put it among the best, if it is new and one of them."""
+        if all(candidate.key != other.key for other, _ in self.elite):
+            self.elite = sorted([*self.elite, (candidate, reward)], key=lambda kept: -kept[1])[: self.best]
+
     def _update(self) -> None:
-        candidates = [candidate for candidate, _ in self.waiting]
         rewards = [reward for _, reward in self.waiting]
-        if self.baseline is None:
-            self.baseline = float(np.mean(rewards))
-        gains, self.baseline = advantages(rewards, self.baseline, self.decay)
-        self.policy.step(candidates, gains, self.rate)
+        candidates = [candidate for candidate, _ in self.waiting + self.elite]
+        self.entropy = self.policy.step(candidates, self._gains(rewards) + [1.0] * len(self.elite), self.rate)
+
+    def _gains(self, rewards: Sequence[float]) -> list[float]:
+        if self.baseline == "ranks":
+            return standing(rewards, [reward for _, reward in self.critic.told.values()][-self.critic.remember :])
+        if self.average is None:
+            self.average = float(np.mean(rewards))
+        gains, self.average = advantages(rewards, self.average, self.decay)
+        return gains
+
+
+def standing(rewards: Sequence[float], others: Sequence[float]) -> list[float]:
+    """The normal quantile of each reward's rank among others: of (how many are lower + half of the equal) / all."""
+    sorted_others = np.sort(np.asarray(others))
+    lower, upto = (np.searchsorted(sorted_others, rewards, side) for side in ("left", "right"))
+    shares = (lower + upto) / (2 * len(sorted_others))
+    room = 0.5 / len(sorted_others)
+    return [NormalDist().inv_cdf(min(max(share, room), 1 - room)) for share in shares.tolist()]
 
 
 def advantages(rewards: Sequence[float], baseline: float, decay: float) -> tuple[list[float], float]:
@@ -100,6 +152,20 @@ def advantages(rewards: Sequence[float], baseline: float, decay: float) -> tuple
         gains.append(reward - baseline)
         baseline = decay * baseline + (1 - decay) * reward
     return gains, baseline
+
+
+def _check(**given: Any) -> None:
+    """Raise UserError for a parameter out of range."""
+    for name in ("batch", "hidden", "layers", "screen"):
+        if given[name] < 1:
+            raise UserError(f"reinforce: found {name}={given[name]}, expected at least 1")
+    if not given["rate"] > 0 or given["best"] < 0:
+        raise UserError(f"reinforce: found rate={given['rate']} and best={given['best']}, expected > 0 and >= 0")
+    for name in ("decay", "explore"):
+        if not 0 <= given[name] <= 1:
+            raise UserError(f"reinforce: found {name}={given[name]}, expected 0 to 1")
+    if given["baseline"] not in BASELINES:
+        raise UserError(f"reinforce: found baseline={given['baseline']}, expected one of {', '.join(BASELINES)}")
 
 
 class Policy:
@@ -119,7 +185,7 @@ class Policy:
         self.options, self.anchor = ends[-1] if ends else 1, len(choices)  # a softmax over none is no number
         self.hidden, self.layers = hidden, layers
         rng = np.random.default_rng([seed, 1])
-        self.weights: dict[str, NDArray[np.float32]] = {
+        self.weights: dict[str, Floats] = {
             name: rng.uniform(-SPREAD, SPREAD, shape).astype(np.float32) for name, shape in self._shapes().items()
         }
         self._adam: Any = None
@@ -135,6 +201,10 @@ class Policy:
 
     def log_probability(self, candidates: Sequence[Candidate]) -> Tensor:
         """log P of each candidate's answers under the present weights, float (B,), in one teacher-forced pass."""
+        return self._scored(candidates)[0]
+
+    def _scored(self, candidates: Sequence[Candidate]) -> tuple[Tensor, float]:
+        """The same, and the mean entropy of the answers as a share of that of uniform ones."""
         import torch
         from torch.nn import functional as F
 
@@ -145,25 +215,36 @@ class Policy:
         log_p = scores.masked_fill(~legal, -torch.inf).log_softmax(-1)
         answered = log_p.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
         total: Tensor = torch.where(targets >= 0, answered, 0.0).sum(1)
+        asked = log_p.detach()[targets >= 0]  # (questions, options)
+        entropies = torch.special.entr(asked.exp()).sum(1) / legal[targets >= 0].sum(1).log()
         if len(batch.links):
             row, current, previous, given = torch.from_numpy(batch.links).unbind(1)
             mixed = outputs[row, previous] @ w["previous"].T + outputs[row, current] @ w["current"].T
-            total = total.index_add(0, row, F.logsigmoid((2 * given - 1) * (torch.tanh(mixed) @ w["vector"])))
-        return total
+            score = torch.tanh(mixed) @ w["vector"]
+            total = total.index_add(0, row, F.logsigmoid((2 * given - 1) * score))
+            yes = score.detach().sigmoid()
+            both = torch.special.entr(yes) + torch.special.entr(1 - yes)
+            entropies = torch.cat([entropies, both / math.log(2)])
+        return total, float(entropies.mean()) if len(entropies) else 0.0
 
-    def step(self, candidates: Sequence[Candidate], gains: Sequence[float], rate: float) -> None:
-        """One step of Adam up the mean over the candidates of gain · log P (Zoph & Le 2017, section 3.2)."""
+    def step(self, candidates: Sequence[Candidate], gains: Sequence[float], rate: float) -> float:
+        """One step of Adam up the mean over the candidates of gain · log P (Zoph & Le 2017, section 3.2).
+
+        Gives the mean entropy of the answers before it, as a share of that of uniform ones.
+        """
         import torch
 
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # two are many times slower on matrices this small
-        loss = -(torch.tensor(gains) * self.log_probability(candidates)).mean()
+        log_p, entropy = self._scored(candidates)
+        loss = -(torch.tensor(gains) * log_p).mean()
         if self._adam is None:
             self._adam = torch.optim.Adam(self._parameters.values(), rate)
         self._adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._adam.step()
         torch.set_num_threads(threads)
+        return entropy
 
     @cached_property
     def _parameters(self) -> dict[str, Any]:
@@ -183,48 +264,84 @@ class Policy:
         return lstm
 
 
-class Thought:
-    """The policy's way through one network's open questions, in numpy: a step costs microseconds."""
+class Moment:
+    """The LSTM's state after some steps, and the moments that were reached from it."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, h: Floats, c: Floats) -> None:
+        self.h, self.c = h, c  # (layers, hidden)
+        self.after: dict[tuple[int, int], Moment] = {}  # by the answer before, and what the next step is for
+        self.chances: dict[tuple[int, ...], list[float]] = {}  # by what is legal
+
+
+class Thought:
+    """The policy's way through one network's open questions, in numpy: a step costs microseconds.
+
+    start: of another way of the same policy, so that what both have in common is worked out once.
+    """
+
+    def __init__(self, policy: Policy, start: Moment | None = None) -> None:
         self.policy = policy
-        self.h = np.zeros((policy.layers, policy.hidden), np.float32)
-        self.c = np.zeros((policy.layers, policy.hidden), np.float32)
+        self.moment = start or beginning(policy)
         self.token = policy.options  # before any answer
-        self.anchors: list[NDArray[np.float32]] = []  # the output at each
+        self.anchors: list[Floats] = []  # the output at each
 
     def chances(self, question: Question) -> list[float]:
         """The probability of each answer in question.legal."""
-        w = self.policy.weights
         while len(self.anchors) < question.anchors:
             self.anchors.append(self._step(self.policy.anchor))
         if question.link is not None:
-            mixed = w["previous"] @ self.anchors[question.link] + w["current"] @ self.anchors[question.anchors - 1]
-            yes = 1 / (1 + math.exp(-float(w["vector"] @ np.tanh(mixed))))
-            return [1 - yes, yes]
+            return self._link(self.anchors[question.link], self.anchors[question.anchors - 1])
         output = self._step(self.policy.what[question.choice.name])
-        rows = [self.policy.first[question.choice.name] + given for given in question.legal]
-        scores = (w["out"][rows] @ output + w["out_bias"][rows]).astype(np.float64)
-        raised = np.exp(scores - scores.max())
-        return list(raised / raised.sum())
+        if question.legal not in self.moment.chances:
+            self.moment.chances[question.legal] = self._softmax(output, question)
+        return self.moment.chances[question.legal]
 
     def answered(self, question: Question, answer: int) -> None:
         """Remember the answer as the next step's input; links are not fed back."""
         if question.link is None:
             self.token = self.policy.first[question.choice.name] + answer
 
-    def _step(self, what: int) -> NDArray[np.float32]:
-        """One step of the LSTM (torch's order of gates: input, forget, cell, output)."""
-        w, hidden = self.policy.weights, self.policy.hidden
-        x: NDArray[np.float32] = w["answers"][self.token] + w["whats"][what]
-        for layer in range(self.policy.layers):
-            gates = w[f"weight_ih_l{layer}"] @ x + w[f"weight_hh_l{layer}"] @ self.h[layer]
-            gates += w[f"bias_ih_l{layer}"] + w[f"bias_hh_l{layer}"]
-            opened = 1 / (1 + np.exp(-gates))
-            self.c[layer] *= opened[hidden : 2 * hidden]
-            self.c[layer] += opened[:hidden] * np.tanh(gates[2 * hidden : 3 * hidden])
-            x = self.h[layer] = opened[3 * hidden :] * np.tanh(self.c[layer])
-        return x
+    def _softmax(self, output: Floats, question: Question) -> list[float]:
+        w = self.policy.weights
+        rows = [self.policy.first[question.choice.name] + given for given in question.legal]
+        scores = (w["out"][rows] @ output + w["out_bias"][rows]).astype(np.float64)
+        raised = np.exp(scores - scores.max())
+        return list(raised / raised.sum())
+
+    def _link(self, previous: Floats, current: Floats) -> list[float]:
+        w = self.policy.weights
+        mixed = w["previous"] @ previous + w["current"] @ current
+        yes = 1 / (1 + math.exp(-float(w["vector"] @ np.tanh(mixed))))
+        return [1 - yes, yes]
+
+    def _step(self, what: int) -> Floats:
+        way = self.token, what
+        if way not in self.moment.after:
+            self.moment.after[way] = step(self.policy, self.moment, *way)
+        self.moment = self.moment.after[way]
+        output: Floats = self.moment.h[-1]
+        return output
+
+
+def beginning(policy: Policy) -> Moment:
+    """Before any question."""
+    nothing = np.zeros((policy.layers, policy.hidden), policy.weights["out"].dtype)
+    return Moment(nothing, nothing)
+
+
+def step(policy: Policy, moment: Moment, token: int, what: int) -> Moment:
+    """One step of the LSTM (torch's order of gates: input, forget, cell, output)."""
+    w, hidden = policy.weights, policy.hidden
+    x: Floats = w["answers"][token] + w["whats"][what]
+    h, c = moment.h.copy(), moment.c.copy()
+    for layer in range(policy.layers):
+        gates = w[f"weight_ih_l{layer}"] @ x + w[f"weight_hh_l{layer}"] @ h[layer]
+        gates += w[f"bias_ih_l{layer}"] + w[f"bias_hh_l{layer}"]
+        opened = 1 / (1 + np.exp(-gates))
+        c[layer] *= opened[hidden : 2 * hidden]
+        c[layer] += opened[:hidden] * np.tanh(gates[2 * hidden : 3 * hidden])
+        x = h[layer] = opened[3 * hidden :] * np.tanh(c[layer])
+    return Moment(h, c)
 
 
 class _Batch(NamedTuple):

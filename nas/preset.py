@@ -39,10 +39,15 @@ class Preset:
         return f"--controller {self.controller}{parameters} --recipe {self.recipe} --reward {self.reward}{limits}"
 
 
+# REINFORCE with nothing added to it, for `reinforce`.
+PLAIN: Mapping[str, bool | int | float | str] = {
+    "baseline": "average", "decay": 0.9, "best": 0, "explore": 0.0, "screen": 1,
+}  # fmt: skip
+
 PRESETS = {
     "zoph2017": Preset(
         controller="reinforce",
-        parameters={"rate": 0.0006, "batch": 8, "hidden": 35, "layers": 2, "decay": 0.9},
+        parameters={"rate": 0.0006, "batch": 8, "hidden": 35, "layers": 2, **PLAIN},
         recipe="zoph2017",
         reward="cubed",
         limits={"depth": Limit(6, 2, 1600)},
@@ -73,7 +78,7 @@ trials, repeats included.""",
     ),
     "nasbench201-reinforce": Preset(
         controller="reinforce",
-        parameters={"rate": 0.001, "batch": 1, "hidden": 35, "layers": 2, "decay": 0.9},
+        parameters={"rate": 0.001, "batch": 1, "hidden": 35, "layers": 2, **PLAIN},
         recipe="nasbench201",
         reward="accuracy",
         about="""\

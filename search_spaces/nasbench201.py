@@ -32,8 +32,10 @@ class NasBench201(Space):
         self.cells = cells
 
     def build(self, pick: Pick) -> Network:
-        """Ask for the operation of each edge."""
-        operations = tuple(pick(self.operation) for _ in EDGES)
+        """Ask for the operation of each edge; a tabular agent knows which it is and the operation before."""
+        operations: tuple[str, ...] = ()
+        for place in range(len(EDGES)):
+            operations += (pick(self.operation, state=(place, *operations[-1:])),)
         first, second, third = (
             (Block(cell, width, extra=operations),) * self.cells
             for width in (self.channels, 2 * self.channels, 4 * self.channels)

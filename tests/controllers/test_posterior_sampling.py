@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from controllers.posterior_sampling import PosteriorSampling, normal_scores, sampled
+from controllers.posterior_sampling import Critic, PosteriorSampling, additive, normal_scores, sampled
 from nas.blocks import Block
 from nas.errors import UserError
 from nas.network import Network
@@ -74,15 +74,39 @@ def test_a_network_told_is_not_asked_again_while_others_are_left() -> None:
     assert len(set(keys[10:])) == 50
 
 
-def test_it_learns_from_a_bounded_number_of_networks() -> None:
-    agent = PosteriorSampling(Four(), 0, 60, remember=20)
-    for trial, candidate in enumerate(list(Four().candidates())[:50]):
-        agent.tell(trial, candidate, planted(candidate))
-    rows, scores = agent._memory()
-    assert len(rows) == len(scores) == 20
-    assert scores.max() == normal_scores([planted(c) for c in list(Four().candidates())[:50]]).max()
+def test_the_critic_learns_from_a_bounded_number_of_networks_the_best_among_them() -> None:
+    critic, networks = Critic(remember=20), list(Four().candidates())[:50]
+    for candidate in networks:
+        critic.tell(candidate, planted(candidate))
+    x, scores = critic.memory()
+    assert x.shape == (20, len(critic.terms))
+    assert scores.max() == normal_scores([planted(candidate) for candidate in networks]).max()
 
 
-def test_a_parameter_out_of_range_is_refused() -> None:
-    with pytest.raises(UserError, match=r"found first=10, pool=0, .*, expected first >= 2, pool >= 1"):
-        PosteriorSampling(Four(), 0, 10, pool=0)
+def test_no_score_counts_less_than_minus_a_half() -> None:
+    critic = Critic()
+    for candidate, reward in zip(Four().candidates(), [0.1, 0.2, 0.3, None], strict=False):
+        critic.tell(candidate, reward)
+    assert critic.memory()[1] == pytest.approx([-0.3186, 0.3186, 1.1503, -0.5], abs=1e-4)  # of 3/8, 5/8, 7/8, 1/8
+
+
+def test_weights_drawn_after_one_network_have_the_posterior_worked_out_by_hand() -> None:
+    """One answer, covariance 1, noise 1, score 2: its weight has mean 2 / (1 + 1) and variance 1 - 1 / 2."""
+    drawn = additive(np.ones((1, 1)), np.array([2.0]), 1.0, 4000, np.random.default_rng(0))
+    assert drawn.shape == (4000, 1)
+    assert drawn.mean() == pytest.approx(1.0, abs=0.05)
+    assert drawn.var() == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"pool": 0}, "found pool=0, expected at least 1"),
+        ({"parts": -1}, "found parts=-1, expected at least 0"),
+        ({"noise": 0.0}, "found noise=0.0, .* expected noise > 0"),
+        ({"remember": 5}, "found .* first=10, remember=5, expected .* remember >= first"),
+    ],
+)
+def test_a_parameter_out_of_range_is_refused(wrong: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError, match=f"posterior-sampling: {message}"):
+        PosteriorSampling(Four(), 0, 10, **wrong)  # type: ignore[arg-type]

@@ -38,26 +38,26 @@ def learner(**parameters: float | int | str) -> QLearning:
 
 def test_one_update_takes_the_reward_to_the_first_question() -> None:
     q: QTable = {"start": {0: 0.5, 1: 0.5}, "conv": {0: 0.5, 1: 0.5}}
-    update(q, [("start", 1), ("conv", 0)], reward=1.0, rate=0.5)
+    update([(q["start"], 1), (q["conv"], 0)], reward=1.0, rate=0.5)
     assert q["conv"] == {0: 0.75, 1: 0.5}  # 0.5 · 0.5 + 0.5 · 1.0
     assert q["start"] == {0: 0.5, 1: 0.625}  # 0.5 · 0.5 + 0.5 · max(0.75, 0.5)
 
 
 def test_a_step_is_worth_the_best_answer_after_it_and_not_the_one_given() -> None:
     q: QTable = {"start": {0: 0.0}, "conv": {0: 0.0, 1: 0.8}}
-    update(q, [("start", 0), ("conv", 0)], reward=0.2, rate=0.5)
+    update([(q["start"], 0), (q["conv"], 0)], reward=0.2, rate=0.5)
     assert q == {"start": {0: 0.4}, "conv": {0: 0.1, 1: 0.8}}  # 0.5 · 0.8
 
 
 def test_a_discount_counts_once_for_each_step_before_the_last() -> None:
     q: QTable = {"a": {0: 0.0}, "b": {0: 0.0}, "c": {0: 0.0}}
-    update(q, [("a", 0), ("b", 0), ("c", 0)], reward=1.0, rate=1.0, discount=0.5)
+    update([(q["a"], 0), (q["b"], 0), (q["c"], 0)], reward=1.0, rate=1.0, discount=0.5)
     assert q == {"a": {0: 0.25}, "b": {0: 0.5}, "c": {0: 1.0}}
 
 
 def test_a_trace_mixes_the_networks_own_reward_into_the_targets() -> None:
     q: QTable = {"a": {0: 0.0}, "b": {0: 0.0, 1: 0.8}, "c": {0: 0.4}}
-    update(q, [("a", 0), ("b", 0), ("c", 0)], reward=0.0, rate=0.5, trace=0.5)
+    update([(q["a"], 0), (q["b"], 0), (q["c"], 0)], reward=0.0, rate=0.5, trace=0.5)
     assert q["c"] == {0: 0.2}  # 0.5 · 0.4 + 0.5 · 0
     assert q["b"] == {0: pytest.approx(0.05), 1: 0.8}  # 0.5 · 0 + 0.5 · (0.5 · 0.2 + 0.5 · 0)
     assert q["a"] == {0: pytest.approx(0.225)}  # 0.5 · 0 + 0.5 · (0.5 · 0.8 + 0.5 · 0.1), for b had the target 0.1
@@ -65,20 +65,19 @@ def test_a_trace_mixes_the_networks_own_reward_into_the_targets() -> None:
 
 def test_with_a_trace_of_one_every_step_has_the_reward_for_its_target() -> None:
     q: QTable = {"a": {0: 0.0, 1: 9.0}, "b": {0: 0.0, 1: 9.0}}
-    update(q, [("a", 0), ("b", 0)], reward=1.0, rate=0.5, trace=1.0)
+    update([(q["a"], 0), (q["b"], 0)], reward=1.0, rate=0.5, trace=1.0)
     assert q == {"a": {0: 0.5, 1: 9.0}, "b": {0: 0.5, 1: 9.0}}
 
 
 def test_the_papers_rate_is_one_hundredth() -> None:
     q: QTable = {"start": {0: 0.5}}
-    update(q, [("start", 0)], reward=1.0)
+    update([(q["start"], 0)], reward=1.0)
     assert q == {"start": {0: 0.505}}
 
 
-@pytest.mark.parametrize("step", [("pool", 0), ("conv", 2)])
-def test_a_state_or_an_answer_that_is_not_known_is_an_error(step: tuple[str, int]) -> None:
+def test_an_answer_that_is_not_known_is_an_error() -> None:
     with pytest.raises(KeyError):
-        update({"conv": {0: 0.5, 1: 0.5}}, [step], reward=1.0)
+        update([({0: 0.5, 1: 0.5}, 2)], reward=1.0)
 
 
 # --- the schedule ---
@@ -97,7 +96,7 @@ def test_epsilon_falls_as_in_table_2(trained: int, chance: float) -> None:
 
 @pytest.mark.parametrize(
     ("trial", "chance"),
-    [(0, 1.0), (24, 1.0), (25, 0.9), (30, 0.8), (60, 0.2), (64, 0.2), (65, 0.1), (99, 0.1), (100, 0.1), (500, 0.1)],
+    [(0, 1.0), (9, 1.0), (10, 0.9), (14, 0.8), (38, 0.2), (41, 0.2), (42, 0.1), (99, 0.1), (100, 0.1), (500, 0.1)],
 )
 def test_the_short_schedule_of_a_hundred_trials(trial: int, chance: float) -> None:
     assert epsilon("short", trial / 100) == chance

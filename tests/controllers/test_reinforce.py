@@ -1,5 +1,6 @@
 """REINFORCE: its policy over a space small enough to be enumerated, and its gradient against the exact one."""
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -10,11 +11,13 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from controllers.reinforce import Policy, Reinforce, Thought, advantages
+from controllers.reinforce import Policy, Reinforce, Thought, advantages, standing
 from nas.blocks import Block
 from nas.errors import UserError
 from nas.network import Network
 from nas.space import Candidate, Choice, Pick, Space
+
+PLAIN: dict[str, Any] = {"baseline": "average", "best": 0, "explore": 0.0, "screen": 1}  # the paper's rule
 
 
 class Linked(Space):
@@ -55,10 +58,16 @@ def in_double(policy: Policy) -> Policy:
     return policy
 
 
+def in_numpy_doubles(policy: Policy) -> Policy:
+    """A copy that asks with 64 bits."""
+    same = copy.copy(policy)
+    same.weights = {name: weights.astype(np.float64) for name, weights in policy.weights.items()}
+    return same
+
+
 def thought_through(policy: Policy, candidate: Candidate) -> float:
     """log P of a candidate's answers, one step after the other in numpy."""
-    thought, total = Thought(policy), 0.0
-    thought.h, thought.c = thought.h.astype(np.float64), thought.c.astype(np.float64)
+    thought, total = Thought(in_numpy_doubles(policy)), 0.0
     for question, given in candidate.decisions:
         chances = thought.chances(question)
         assert sum(chances) == pytest.approx(1)
@@ -95,7 +104,7 @@ def test_asking_in_numpy_and_telling_in_torch_are_of_one_mind(factor: float) -> 
 
 def test_candidates_are_asked_as_often_as_their_probability_says() -> None:
     candidates = list(Linked(2).candidates())
-    controller = Reinforce(Linked(2), seed=0, length=0, hidden=8)
+    controller = Reinforce(Linked(2), seed=0, length=0, hidden=8, **PLAIN)
     controller.policy = sharpened(Linked(2), 8)
     counts = Counter(controller.ask(trial, []).answers for trial in range(3000))
     for candidate, p in zip(candidates, probabilities(controller.policy, candidates), strict=True):
@@ -158,8 +167,8 @@ def test_steps_up_the_gradient_make_the_better_answers_likely() -> None:
     for _ in range(100):
         policy.step(candidates[:2], [1.0, -1.0], rate=0.01)
     after = probabilities(policy, candidates)
-    assert after[0] > 2 * before[0]
-    assert after[1] < before[1] / 2
+    assert after[0] == pytest.approx(before[0] + before[1], abs=0.01)  # they differ in the last answer alone
+    assert after[1] < before[1] / 100
     assert after.sum() == pytest.approx(1, abs=1e-5)
 
 
@@ -203,10 +212,10 @@ def test_the_policy_moves_with_the_last_one_of_a_batch() -> None:
 
 
 def test_the_first_baseline_is_the_mean_of_the_first_batch() -> None:
-    controller = Reinforce(Linked(), seed=0, length=0, batch=2, decay=0.5)
+    controller = Reinforce(Linked(), seed=0, length=0, batch=2, **PLAIN | {"decay": 0.5})
     controller.tell(0, first(0), 0.0)
     controller.tell(1, first(1), 1.0)
-    assert controller.baseline == 0.625  # 0.5, then 0.25, then 0.625
+    assert controller.average == 0.625  # 0.5, then 0.25, then 0.625
 
 
 def test_a_failed_child_counts_as_the_lowest_reward_told() -> None:
@@ -223,11 +232,82 @@ def test_a_failed_child_counts_as_the_lowest_reward_told() -> None:
 
 
 def test_a_batch_of_equal_rewards_moves_nothing_by_much() -> None:
-    controller = Reinforce(Linked(), seed=0, length=0, batch=2)
+    controller = Reinforce(Linked(), seed=0, length=0, batch=2, **PLAIN)
     before = probabilities(controller.policy, [first(0)])
     for trial in range(20):
         controller.tell(trial, first(trial), 0.5)
     assert probabilities(controller.policy, [first(0)]) == pytest.approx(before)
+
+
+# --- ranks, the best, screening ---
+
+
+def test_a_standing_is_the_normal_quantile_of_the_share_below() -> None:
+    others = [0.1, 0.2, 0.2, 0.4]
+    assert standing([0.2], others) == pytest.approx([0.0])  # one below, two equal: 2 of 4
+    assert standing([0.1, 0.4], others) == pytest.approx([-1.1503, 1.1503], abs=1e-4)  # 1/8 and 7/8
+    assert standing([9.0, -9.0], others) == pytest.approx([1.1503, -1.1503], abs=1e-4)  # no farther than the ends
+
+
+def test_each_of_the_best_networks_is_kept_once() -> None:
+    controller = Reinforce(Linked(), seed=0, length=0, batch=99, best=2)
+    networks = list(Linked().candidates())
+    for trial, (network, reward) in enumerate([(0, 0.1), (1, 0.3), (0, 0.1), (2, 0.2), (1, 0.3), (3, None)]):
+        controller.tell(trial, networks[network], reward)
+    assert [(kept.key, reward) for kept, reward in controller.elite] == [
+        (networks[1].key, 0.3),
+        (networks[2].key, 0.2),
+    ]
+
+
+def test_the_best_become_likely_though_the_batch_says_nothing_of_them() -> None:
+    controller = Reinforce(Linked(), seed=0, length=0, batch=2, best=1, screen=1)
+    networks = list(Linked().candidates())
+    before = probabilities(controller.policy, networks)
+    controller.tell(0, networks[5], 1.0)
+    for trial in range(1, 60):
+        controller.tell(trial, networks[100 + trial], 0.5)
+    after = probabilities(controller.policy, networks)
+    assert after.argmax() == 5
+    assert after[5] > 20 * before[5]
+
+
+def test_of_what_is_screened_only_new_networks_are_asked() -> None:
+    controller, space = Reinforce(Linked(), seed=0, length=0), Linked()
+    asked = []
+    for trial in range(100):
+        candidate = controller.ask(trial, [])
+        controller.tell(trial, candidate, float(sum(candidate.answers)))
+        asked.append(candidate.key)
+    assert len(set(asked[8:])) == 92
+    assert len(list(space.candidates())) == 179
+
+
+def test_the_critic_screens_for_what_it_has_learnt() -> None:
+    """Of layers, the deepest are worth most: with a policy still uniform, all that is asked has three."""
+    controller = Reinforce(Linked(), seed=0, length=0, batch=99)
+    for trial, candidate in enumerate(list(Linked().candidates())[:100:2]):
+        controller.tell(trial, candidate, float(candidate.answers[0]))
+    controller.batch = 1
+    assert {controller.ask(trial, []).answers[0] for trial in range(20)} == {2}
+
+
+def test_the_entropy_is_one_for_uniform_answers_and_none_for_certain_ones() -> None:
+    uniform = Policy(Linked(), seed=0, hidden=4, layers=1)
+    uniform.weights.update({name: 0 * weights for name, weights in uniform.weights.items()})
+    candidates = list(Linked().candidates())
+    assert uniform.step(candidates, [0.0] * len(candidates), rate=0.1) == pytest.approx(1)
+    certain = Policy(Linked(1), seed=0, hidden=4, layers=1)
+    certain.weights["out_bias"][:] = np.arange(len(certain.weights["out_bias"])) * 100
+    assert certain.step(list(Linked(1).candidates()), [0.0] * 3, rate=0.1) == pytest.approx(0, abs=1e-6)
+
+
+def test_its_figure_is_the_entropy_of_the_last_batch() -> None:
+    controller = Reinforce(Linked(), seed=0, length=0, batch=2)
+    assert controller.figures(0) == {"entropy": 1.0}
+    for trial in range(40):
+        controller.tell(trial, first(trial), float(trial))
+    assert controller.figures(40)["entropy"] < 0.5
 
 
 # --- spaces at the edge ---
@@ -263,7 +343,11 @@ def test_a_space_without_choices_can_be_asked_and_told(space: Space) -> None:
     [
         ({"batch": 0}, "found batch=0, expected at least 1"),
         ({"layers": 0}, "found layers=0, expected at least 1"),
-        ({"rate": 0.0}, "found rate=0.0 and decay=0.9, expected above 0 and 0 to 1"),
+        ({"screen": 0}, "found screen=0, expected at least 1"),
+        ({"rate": 0.0}, "found rate=0.0 and best=10, expected > 0 and >= 0"),
+        ({"decay": 1.5}, "found decay=1.5, expected 0 to 1"),
+        ({"explore": -0.1}, "found explore=-0.1, expected 0 to 1"),
+        ({"baseline": "mean"}, "found baseline=mean, expected one of ranks, average"),
     ],
 )
 def test_a_parameter_out_of_range_is_refused(wrong: dict[str, Any], message: str) -> None:
