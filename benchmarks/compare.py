@@ -44,6 +44,7 @@ class Contender(NamedTuple):
 
     typed: str
     settings: tuple[str, ...] = ()
+    seeds: int = sys.maxsize  # at most so many of the comparison's, the first of them
 
     def made(self) -> tuple[Callable[..., Controller], dict[str, Any]]:
         """Its class and its parameters; raises UserError if there is none such."""
@@ -164,12 +165,19 @@ def searches(
     table: Table, contenders: Sequence[Contender], terms: Terms, seeds: Iterable[int], workers: int
 ) -> Iterator[Search]:
     """Every controller with every seed, in any order; with several workers in processes of one thread each."""
-    tasks = [(contender, seed) for seed in seeds for contender in contenders]
+    tasks = tasks_of(contenders, seeds)
     return side_by_side(partial(_search, table, terms), tasks, workers)
 
 
 def _search(table: Table, terms: Terms, contender: Contender, seed: int) -> Search:
     return search(table, contender, seed, terms)
+
+
+def tasks_of(contenders: Sequence[Contender], seeds: Iterable[int]) -> list[tuple[Contender, int]]:
+    """Which searches are made, seed by seed."""
+    return [
+        (contender, seed) for place, seed in enumerate(seeds) for contender in contenders if place < contender.seeds
+    ]
 
 
 def contenders(typed: str, settings: Iterable[str] = ()) -> list[Contender]:
@@ -200,6 +208,24 @@ def contenders(typed: str, settings: Iterable[str] = ()) -> list[Contender]:
     for contender in found:
         contender.made()
     return found
+
+
+def with_fewer(rivals: Sequence[Contender], fewer: Iterable[str]) -> list[Contender]:
+    """The same, with fewer seeds for those that are in `fewer` as "controller=seeds".
+
+    Raises UserError for one that is not among them or for what is no number.
+    """
+    wanted: dict[str, int] = {}
+    typed = [rival.typed for rival in rivals]
+    for part in fewer:
+        name, _, count = part.rpartition("=")
+        if name not in typed or not count.isdecimal() or int(count) < 1:
+            raise UserError(
+                f"--fewer: found {part!r}, expected controller=seeds with one of {', '.join(typed)} as controller, "
+                "as in optuna:gp=20"
+            )
+        wanted[name] = int(count)
+    return [rival._replace(seeds=wanted.get(rival.typed, rival.seeds)) for rival in rivals]
 
 
 def _setting(typed: str) -> tuple[str, str]:
@@ -236,6 +262,10 @@ def main(
     dataset: Annotated[str | None, typer.Option(help="nasbench201: the columns' prefix, c10 unless given.")] = None,
     window: Annotated[int, typer.Option(min=1, help="Trials under way at once.")] = 1,
     fail: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the networks that fail.")] = 0.0,
+    fewer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CONTROLLER=SEEDS", help="Fewer seeds for a slow one, as optuna:gp=20; may be repeated."),
+    ] = None,
     first_seed: Annotated[int, typer.Option(min=0, help="The seeds are this one and those after it.")] = 0,
     against: Annotated[
         str, typer.Option(help="Controllers, with commas between, that all are tested against besides random.")
@@ -251,14 +281,16 @@ def main(
 
     begun = time.monotonic()
     found = load(table, file, dataset)
-    rivals = contenders(controllers, settings or [])
+    rivals = with_fewer(contenders(controllers, settings or []), fewer or [])
     references = [RANDOM, *(one.typed for one in contenders(against) if one.typed != RANDOM)]
     _check_references(references, rivals)
     terms = _terms(found, budget, simulated_seconds, window, fail, patience)
     report.make_folder(out)
     numbers = range(first_seed, first_seed + seeds)
     done = watched(
-        searches(found, rivals, terms, numbers, workers or cores()), len(rivals) * seeds, "nothing is written"
+        searches(found, rivals, terms, numbers, workers or cores()),
+        len(tasks_of(rivals, numbers)),
+        "nothing is written",
     )
     facts = report.checklist(_command(), time.monotonic() - begun)
     console.print(report.written(figures(found, rivals, terms, done, references, facts), out), markup=False)

@@ -37,7 +37,7 @@ def figures(
         "axes": {"result": "result of the chosen network", "seconds": "simulated seconds"},
         "table": _table(table),
         "terms": _terms(terms),
-        "notes": _notes(table, terms, seeds),
+        "notes": _notes(table, terms, contenders, seeds),
         "conditions": _conditions(table),
         "checklist": dict(checklist),
     }
@@ -84,9 +84,13 @@ def _terms(terms: Terms) -> Figures:
     }
 
 
-def _notes(table: Table, terms: Terms, seeds: Sequence[int]) -> list[str]:
+def _notes(table: Table, terms: Terms, contenders: Sequence[Contender], seeds: Sequence[int]) -> list[str]:
     """What a reader must know to take the figures as what they are."""
-    notes = []
+    notes = [
+        f"{contender.typed} has the first {contender.seeds} of the {len(seeds)} seeds; tests pair seeds that both have."
+        for contender in contenders
+        if contender.seeds < len(seeds)
+    ]
     if len(seeds) == 1:
         notes.append("One seed: there are no deviations, intervals and tests. Give --seeds 20 or more.")
     if terms.budget > len(table):

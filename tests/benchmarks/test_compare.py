@@ -193,9 +193,21 @@ def test_the_command_says_what_one_seed_and_a_large_budget_mean(tmp_path: Path) 
     assert json.loads((tmp_path / "comparison.json").read_text())["controllers"]["random"]["seeds"] == [7]
 
 
+def test_a_slow_controller_may_have_fewer_seeds(tmp_path: Path) -> None:
+    words = ["--controllers", "evolution", "--fewer", "evolution=2", "--budget", 5, "--seeds", 4, "--workers", 1]
+    said = compare(plain(tmp_path), *words, "--out", tmp_path)
+    assert "evolution has the first 2 of the 4 seeds" in said
+    figures = json.loads((tmp_path / "comparison.json").read_text())
+    assert figures["controllers"]["evolution"]["seeds"] == [0, 1]
+    assert figures["controllers"]["random"]["seeds"] == [0, 1, 2, 3]
+    assert figures["after"][0]["paired"][0]["pairs"] == 2
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--budget", 5, "--fewer", "evolution=2"], "--fewer: found 'evolution=2', expected controller=seeds with one"),
+        (["--budget", 5, "--fewer", "random=0"], "--fewer: found 'random=0', expected controller=seeds"),
         (["--simulated-seconds", 100], "found no times in csv:table.csv"),
         ([], "budget: found none, expected --budget, --simulated-seconds or both"),
         (

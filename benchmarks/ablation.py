@@ -1,0 +1,134 @@
+"""What each part of our controllers is worth: one thing changed at a time, on both tables, over the same seeds.
+
+    python -m benchmarks.ablation --seeds 100 --out runs/ablation
+
+Each line of the table is a controller with its defaults but for what the line says; figures are the mean test accuracy
+of the chosen network after 100 and 200 different networks, with their standard errors.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from benchmarks.compare import Contender, Terms, searches
+from benchmarks.processes import run, watched
+from benchmarks.tables import load
+from nas import report
+from nas.pool import cores
+
+TABLES = ("nasbench201", "nasbench-macro")
+BUDGETS = (100, 200)
+PAPERS_Q = ("rate=0.01", "trace=0", "schedule=metaqnn")
+PLAIN = ("baseline=average", "best=0", "explore=0", "screen=1")
+
+# What is changed, in words, and the settings that change it.
+VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "reinforce": {
+        "as it is": (),
+        "no critic: what the policy draws is trained": ("screen=1",),
+        "8 samples screened": ("screen=8",),
+        "128 samples screened": ("screen=128",),
+        "the best are not imitated": ("best=0",),
+        "a moving average as baseline, no ranks": ("baseline=average",),
+        "no answers by lot": ("explore=0",),
+        "a tenth of the rate": ("rate=0.002",),
+        "critic alone: the policy does not move": ("rate=1e-9",),
+        "no critic, and the best not imitated": ("screen=1", "best=0"),
+        "the paper's rule at our rate": PLAIN,
+        "the paper's rule at its rate": ("rate=0.0006", *PLAIN),
+    },
+    "posterior-sampling": {
+        "as it is": (),
+        "all draws after all that was told": ("parts=0",),
+        "low scores count in full": ("lowest=-9",),
+        "neither parts nor a lowest score": ("parts=0", "lowest=-9"),
+        "no spread beyond the posterior": ("spread=0",),
+        "no pairs": ("pairs=0",),
+        "pairs only": ("pairs=1",),
+        "a pool of 20": ("pool=20",),
+        "a pool of one: no screening": ("pool=1",),
+        "noise 0.3": ("noise=0.3",),
+    },
+    "q-learning": {
+        "as it is": (),
+        "a rate of 0.01": ("rate=0.01",),
+        "a rate of 0.5": ("rate=0.5",),
+        "no trace": ("trace=0",),
+        "the paper's schedule": ("schedule=metaqnn",),
+        "ten replays": ("replays=10",),
+        "the paper's rate, trace and schedule": PAPERS_Q,
+    },
+}
+
+
+class Line(NamedTuple):
+    """One variant on all tables."""
+
+    controller: str
+    variant: str
+    means: tuple[float, ...]  # by table, then by budget
+    errors: tuple[float, ...]  # standard errors of them
+
+
+def measured(seeds: int, workers: int, controllers: Sequence[str]) -> Iterator[Line]:
+    """Every variant of these controllers on every table."""
+    tables = [load(name) for name in TABLES]
+    terms = Terms(max(BUDGETS), max(BUDGETS))
+    for controller in controllers:
+        for variant, settings in VARIANTS[controller].items():
+            contender = Contender(controller, settings)
+            columns = []
+            for table in tables:
+                done = watched(searches(table, [contender], terms, range(seeds), workers), seeds, "nothing is written")
+                columns += [np.array([report.incumbents(one, budget)[-1] for one in done]) for budget in BUDGETS]
+            errors = tuple(float(column.std(ddof=1)) / seeds**0.5 for column in columns)
+            yield Line(controller, variant, tuple(float(column.mean()) for column in columns), errors)
+
+
+def markdown(lines: Sequence[Line]) -> str:
+    """The lines as one table a controller."""
+    heads = [f"{table} after {budget}" for table in TABLES for budget in BUDGETS]
+    text = []
+    for controller in dict.fromkeys(line.controller for line in lines):
+        text += [f"| {controller} | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
+        for line in (line for line in lines if line.controller == controller):
+            cells = [f"{mean:.3f} ± {error:.3f}" for mean, error in zip(line.means, line.errors, strict=True)]
+            text.append(f"| {line.variant} | {' | '.join(cells)} |")
+        text.append("")
+    return "\n".join(text)
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+console = Console(highlight=False, soft_wrap=True)
+
+
+@app.command()
+def main(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for ablation.md.")],
+    seeds: Annotated[int, typer.Option(min=2, help="How many searches of each variant on each table.")] = 100,
+    controller: Annotated[
+        list[str] | None, typer.Option("--controller", "-c", help="One of those with variants; may be repeated.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Searches at once; all cores unless given.")] = None,
+) -> None:
+    """Change one part of a controller at a time and say what it was worth."""
+    begun = time.monotonic()
+    report.make_folder(out)
+    lines = []
+    for line in measured(seeds, workers or cores(), controller or list(VARIANTS)):
+        lines.append(line)
+        console.print(f"{line.controller}, {line.variant}: {' / '.join(f'{mean:.3f}' for mean in line.means)}")
+    (out / "ablation.md").write_text(markdown(lines))
+    console.print(markdown(lines), markup=False)
+    console.print(f"{seeds} seeds, {time.monotonic() - begun:,.0f} s; written: {out / 'ablation.md'}", markup=False)
+
+
+if __name__ == "__main__":
+    run(app, "ablation")
