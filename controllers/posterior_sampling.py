@@ -33,6 +33,7 @@ from nas.space import Candidate, Question, Space
 
 Floats = npt.NDArray[np.float64]
 SMALLEST = 8  # the smallest random part of what was told is of one in so many
+FEW = 20  # walks that show how various they are
 DRAWS = 100  # of a random network, where all that the agent would ask for is known
 Term = tuple[str, int, int | None, int]  # a question (choice, occurrence or anchor, link) and an answer
 
@@ -72,31 +73,43 @@ class PosteriorSampling:
         if len(self.critic.told) < self.first:
             return self.space.sample(rng, trial)
         draw = np.random.default_rng([self.seed, trial])
-        x, scores = self.critic.memory()
+        memory = self.critic.memory()
         known = {candidate.key for candidate in pending} | self.critic.told.keys()
-        found: dict[str, Candidate] = {}
-        for weights in self._weights(x, scores, draw):
-            candidate = self.space.walk(partial(self._greedy, weights, rng), trial)
-            if candidate.key not in known:
-                found.setdefault(candidate.key, candidate)
-        if not found:
+        walks = self._walks(self.pool, *memory, draw, rng, trial)
+        new = {candidate.key: candidate for candidate in walks if candidate.key not in known}
+        if not new:
             return unknown(self.space, known, rng, trial)
-        return self.critic.pick(list(found.values()), x, scores, draw)
+        return self.critic.pick(list(new.values()), *memory, draw)
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
         """Remember a new network."""
         self.critic.tell(candidate, reward)
 
-    def _weights(self, x: Floats, scores: Floats, draw: np.random.Generator) -> Floats:
-        """(pool, terms): weights of the additive values, drawn after random parts of the memory and spread beyond.
+    def figures(self, trial: int) -> dict[str, float]:
+        """How many networks some of its walks lead to, as a share of the walks: 1 while all lead to others."""
+        if len(self.critic.told) < self.first:
+            return {"variety": 1.0}
+        rng, draw = random.Random(f"{self.seed} {trial}"), np.random.default_rng([self.seed, trial])
+        walks = self._walks(FEW, *self.critic.memory(), draw, rng, trial)
+        return {"variety": len({candidate.key for candidate in walks}) / FEW}
+
+    def _walks(
+        self, count: int, x: Floats, scores: Floats, draw: np.random.Generator, rng: random.Random, trial: int
+    ) -> list[Candidate]:
+        """Samples of the policy: greedy walks, each by weights of its own."""
+        drawn = self._weights(count, x, scores, draw)
+        return [self.space.walk(partial(self._greedy, weights, rng), trial) for weights in drawn]
+
+    def _weights(self, count: int, x: Floats, scores: Floats, draw: np.random.Generator) -> Floats:
+        """(count, terms): weights of the additive values, drawn after random parts of the memory and spread beyond.
 
         Without parts, all after the whole memory.
         """
         drawn = []
-        for count in np.bincount(np.arange(self.pool) % (self.parts or 1)):
+        for size in np.bincount(np.arange(count) % (self.parts or 1)):
             share = SMALLEST ** -draw.uniform() if self.parts else 1.0
             part = draw.permutation(len(x))[: max(2, int(len(x) * share))]
-            weights = additive(x[part], scores[part], self.critic.noise, count, draw)
+            weights = additive(x[part], scores[part], self.critic.noise, size, draw)
             drawn.append(weights + self.spread * weights.std() * draw.standard_normal(weights.shape))
         return np.concatenate(drawn)
 

@@ -15,6 +15,8 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from threadpoolctl import threadpool_limits
+
 from nas.errors import UserError, where
 from nas.ledger import Ledger, Trial
 from nas.network import Network
@@ -84,6 +86,7 @@ def search(
     with Ledger(Path(out)) as ledger, ExitStack() as stack:
         ledger.check(header | ({"window": window} if window else {}))
         length = int(min(trials, unique)) if ledger.header is None else ledger.header["length"]
+        stack.enter_context(threadpool_limits(1, "blas"))  # a sum over more threads is another sum, and slower here
         answering = controller(space, seed, length, **parameters)
         done = {trial.trial for trial in ledger.trials} >= set(range(trials))  # then no worker is needed
         workers = (Serial if done else pool)(Training(space, data, recipe, device, THREADS, child_timeout))

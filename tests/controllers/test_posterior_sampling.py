@@ -74,6 +74,15 @@ def test_a_network_told_is_not_asked_again_while_others_are_left() -> None:
     assert len(set(keys[10:])) == 50
 
 
+def test_its_walks_lead_to_fewer_networks_as_it_learns() -> None:
+    agent = PosteriorSampling(Four(), 0, 60)
+    assert agent.figures(0) == {"variety": 1.0}
+    for trial, candidate in enumerate(Four().candidates()):
+        agent.tell(trial, candidate, planted(candidate))
+    assert agent.figures(81)["variety"] < 0.8
+    assert agent.figures(81) == agent.figures(81)
+
+
 def test_the_critic_learns_from_a_bounded_number_of_networks_the_best_among_them() -> None:
     critic, networks = Critic(remember=20), list(Four().candidates())[:50]
     for candidate in networks:
