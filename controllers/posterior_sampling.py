@@ -5,23 +5,26 @@ least-squares value iteration); Thompson 1933; Matheron's rule for drawing from 
 "Efficiently Sampling Functions from Gaussian Process Posteriors", ICML 2020.
 
 The value of a network is linear in what was answered to which question (a question is a choice and its occurrence),
-with weaker terms for each pair of answers. With no reward before the end and a discount of 1, the values of two answers
-in one state differ by their weights, so drawing weights from the posterior and answering each question with the highest
-is one greedy walk of a sampled value function. `pool` such walks, each with weights of its own, are the agent's policy;
-of their new networks, one draw of the posterior with pairs picks the one to train. The weights are drawn after random
-`parts` of what was told, from all of it to an eighth, so that walks lead to other places than the best so far. Rewards
-enter as normal scores of their ranks, so that no scale needs to be known, and none counts less than `lowest`: once many
-good networks are told, that a bad one ranks below them all says little of its answers.
+with weaker terms for each pair of answers. With no reward before the end and a discount of 1, where all networks answer
+the same questions, the values of two answers in one state differ by their weights, so drawing weights from the
+posterior and answering each question with the highest is one greedy walk of a sampled value function; where answers
+open further questions, what those are worth is left to the screening. `pool` such walks, each with weights of its own,
+are the agent's policy; of their new networks, one draw of the posterior with pairs picks the one to train. The weights
+are drawn after random `parts` of what was told, from all of it to an eighth, so that walks lead to other places than
+the best so far. Rewards enter as normal scores of their ranks, so that no scale needs to be known, and none counts less
+than `lowest`: once many good networks are told, that a bad one ranks below them all says little of its answers.
 Departs from the papers: least squares are solved once for whole networks, not question by question backwards; weights
 are spread by `spread` beyond the posterior, for a pool that has something to choose from.
-A failed child ranks below all others. A repeat tells it nothing.
+Where all that it would ask for is known, it asks for a random network. It learns from `remember` networks at most, the
+best and the latest.
+A failed child is among the lowest. A repeat tells it nothing.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Container, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from statistics import NormalDist
 
@@ -74,12 +77,10 @@ class PosteriorSampling:
             return self.space.sample(rng, trial)
         draw = np.random.default_rng([self.seed, trial])
         memory = self.critic.memory()
-        known = {candidate.key for candidate in pending} | self.critic.told.keys()
-        walks = self._walks(self.pool, *memory, draw, rng, trial)
-        new = {candidate.key: candidate for candidate in walks if candidate.key not in known}
+        new = self.critic.new(self._walks(self.pool, *memory, draw, rng, trial), pending)
         if not new:
-            return unknown(self.space, known, rng, trial)
-        return self.critic.pick(list(new.values()), *memory, draw)
+            return self.critic.by_lot(self.space, pending, rng, trial)
+        return self.critic.pick(new, *memory, draw)
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
         """Remember a new network."""
@@ -131,57 +132,69 @@ class Critic:
     def __init__(self, noise: float = 0.1, pairs: float = 0.6, lowest: float = -0.5, remember: int = 300) -> None:
         self.noise, self.pairs, self.lowest, self.remember = noise, pairs, lowest, remember
         self.terms: dict[Term, int] = {}  # each that was ever told -> its column
-        self.told: dict[str, tuple[list[int], float]] = {}  # key -> columns and reward, -∞ for a failure
+        self.told: set[str] = set()  # keys
+        self.kept: list[tuple[list[int], float]] = []  # columns and rewards of those learnt from, -∞ for a failure
 
     def tell(self, candidate: Candidate, reward: float | None) -> None:
-        """Remember a new network."""
-        if candidate.key not in self.told:
-            for question, answer in candidate.decisions:
-                self.terms.setdefault(term(question, answer), len(self.terms))
-            self.told[candidate.key] = (self._columns(candidate), -math.inf if reward is None else reward)
+        """Learn from a new network; of those kept, the latest half stay, and the best of those before."""
+        if candidate.key in self.told:
+            return
+        self.told.add(candidate.key)
+        columns = _columns(candidate, self.terms)
+        self.kept.append((columns, -math.inf if reward is None else reward))
+        if len(self.kept) > self.remember:
+            earlier = self.kept[: -(self.remember // 2)]
+            worst = min(range(len(earlier)), key=lambda place: earlier[place][1])
+            del self.kept[worst]
 
     def memory(self) -> tuple[Floats, Floats]:
-        """(networks, terms) and scores (networks,) learnt from: all, or the better half of them and the latest."""
-        told = list(self.told.values())
-        scores = normal_scores([reward for _, reward in told])
-        chosen = list(range(len(told)))
-        if len(told) > self.remember:
-            half = self.remember // 2
-            latest = list(range(len(told) - half, len(told)))
-            best = np.argsort(-scores[:-half], kind="stable")[: self.remember - half].tolist()
-            chosen = sorted(best) + latest
-        return self._matrix([told[i][0] for i in chosen]), np.maximum(scores[chosen], self.lowest)
+        """(networks, terms) and scores (networks,) of those learnt from."""
+        scores = np.maximum(normal_scores([reward for _, reward in self.kept]), self.lowest)
+        return _matrix([columns for columns, _ in self.kept], len(self.terms)), scores
+
+    def new(self, candidates: Iterable[Candidate], pending: Iterable[Candidate]) -> list[Candidate]:
+        """Those that are neither told nor pending, each once."""
+        waiting = {candidate.key for candidate in pending}
+        found = {one.key: one for one in candidates if one.key not in self.told and one.key not in waiting}
+        return list(found.values())
+
+    def by_lot(self, space: Space, pending: Sequence[Candidate], rng: random.Random, trial: int) -> Candidate:
+        """A random network that is new, if one is met soon."""
+        for _ in range(DRAWS):
+            candidate = space.sample(rng, trial)
+            if self.new([candidate], pending):
+                break
+        return candidate
 
     def pick(self, candidates: Sequence[Candidate], x: Floats, scores: Floats, draw: np.random.Generator) -> Candidate:
-        """The candidate of the highest value in one draw of the posterior after this memory."""
-        new = self._matrix([self._columns(candidate) for candidate in candidates])
-        return candidates[int(np.argmax(sampled(x, scores, new, self.pairs, self.noise, draw)))]
+        """The candidate of the highest value in one draw of the posterior after this memory.
 
-    def _columns(self, candidate: Candidate) -> list[int]:
-        columns = (self.terms.get(term(question, answer)) for question, answer in candidate.decisions)
-        return [column for column in columns if column is not None]
+        What was never told is as uncertain as it was at first.
+        """
+        terms = dict(self.terms)
+        columns = [_columns(candidate, terms) for candidate in candidates]
+        x = np.pad(x, ((0, 0), (0, len(terms) - x.shape[1])))
+        values = sampled(x, scores, _matrix(columns, len(terms)), self.pairs, self.noise, draw)
+        return candidates[int(np.argmax(values))]
 
-    def _matrix(self, rows: Sequence[Sequence[int]]) -> Floats:
-        """(networks, terms): which terms a network has, scaled so that each network has length 1."""
-        x = np.zeros((len(rows), len(self.terms)))
-        for row, columns in zip(x, rows, strict=True):
-            row[list(columns)] = 1 / math.sqrt(max(1, len(columns)))
-        return x
+
+def _columns(candidate: Candidate, terms: dict[Term, int]) -> list[int]:
+    """The columns of a candidate's terms; what has none yet is given the next."""
+    return [terms.setdefault(term(question, answer), len(terms)) for question, answer in candidate.decisions]
+
+
+def _matrix(rows: Sequence[Sequence[int]], terms: int) -> Floats:
+    """(networks, terms): which terms a network has, scaled so that each network has length 1."""
+    x = np.zeros((len(rows), terms))
+    for row, columns in zip(x, rows, strict=True):
+        row[list(columns)] = 1 / math.sqrt(max(1, len(columns)))
+    return x
 
 
 def term(question: Question, answer: int) -> Term:
     """What a weight is for."""
     place = question.occurrence if question.link is None else question.anchors
     return question.choice.name, place, question.link, answer
-
-
-def unknown(space: Space, known: Container[str], rng: random.Random, trial: int) -> Candidate:
-    """A random network that is not known, if it is met soon."""
-    for _ in range(DRAWS):
-        candidate = space.sample(rng, trial)
-        if candidate.key not in known:
-            break
-    return candidate
 
 
 def normal_scores(rewards: Sequence[float]) -> Floats:

@@ -1,10 +1,21 @@
 """REINFORCE with a recurrent policy: an LSTM answers one question after the other.
 
 Source: Zoph & Le, "Neural Architecture Search with Reinforcement Learning", ICLR 2017, sections 3.2 and 3.3.
-Departs from the paper: defaults are for hundreds of children instead of thousands (`rate=0.0006` is the paper's); the
-input of a step is the last answer plus which choice is asked, for spaces whose next question depends on the answers;
-candidates are scored again under the present weights when they are told, for a search runs ahead of its updates; the
-baseline's decay, which the paper does not give, is 0.9.
+Departs from the paper, for hundreds of children instead of thousands:
+- a child's gain is the normal quantile of its reward's rank among those told, not its distance from a moving average;
+- each update also makes the `best` networks so far likelier (priority-queue training: Abolafia et al., "Neural Program
+  Synthesis with Priority Queue Training", 2018; self-imitation: Oh et al., ICML 2018);
+- `screen` candidates are drawn from the policy, and a critic, one draw of the posterior of `posterior_sampling`, picks
+  the new one that is trained;
+- answers are by lot with the probability `explore`;
+- the rate is 0.02 instead of 0.0006.
+So the trained children are not plain samples of the policy; the update takes them as if they were, without a ratio of
+probabilities. Where all that is drawn is known, a random network is asked.
+The paper's rule is `rate=0.0006, baseline=average, best=0, explore=0, screen=1`, and `--preset zoph2017`. Whatever the
+parameters: the input of a step is the last answer plus which choice is asked, for spaces whose next question depends on
+the answers; candidates are scored again under the present weights when they are told, for a search runs ahead of its
+updates; the average's decay, which the paper does not give, is 0.9. An update is one step over the last `batch` told
+and the best; what the critic learns from is bounded too.
 A failed child counts as the lowest reward told so far, and not at all before there is one. A repeat is told as any
 other.
 """
@@ -21,7 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from controllers.posterior_sampling import Critic, unknown
+from controllers.posterior_sampling import Critic
 from nas.errors import UserError
 from nas.space import Candidate, Question, Space
 
@@ -74,11 +85,10 @@ class Reinforce:
         start = beginning(self.policy)
         if self.screen == 1 or len(self.critic.told) < self.batch:
             return self._drawn(start, rng, trial)
-        known = {candidate.key for candidate in pending} | self.critic.told.keys()
         drawn = [self._drawn(start, rng, trial) for _ in range(self.screen)]
-        new = list({candidate.key: candidate for candidate in drawn if candidate.key not in known}.values())
+        new = self.critic.new(drawn, pending)
         if not new:
-            return unknown(self.space, known, rng, trial)
+            return self.critic.by_lot(self.space, pending, rng, trial)
         return self.critic.pick(new, *self.critic.memory(), np.random.default_rng([self.seed, trial]))
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
@@ -98,7 +108,7 @@ class Reinforce:
             self.waiting = []
 
     def figures(self, trial: int) -> dict[str, float]:
-        """The policy's entropy in its last batch, as a share of that of uniform answers: 1 random, 0 collapsed."""
+        """The policy's entropy over the networks of its last update, as a share of uniform answers': 0 is collapsed."""
         return {"entropy": self.entropy}
 
     def _drawn(self, start: Moment, rng: random.Random, trial: int) -> Candidate:
@@ -126,7 +136,7 @@ class Reinforce:
 
     def _gains(self, rewards: Sequence[float]) -> list[float]:
         if self.baseline == "ranks":
-            return standing(rewards, [reward for _, reward in self.critic.told.values()][-self.critic.remember :])
+            return standing(rewards, [reward for _, reward in self.critic.kept])
         if self.average is None:
             self.average = float(np.mean(rewards))
         gains, self.average = advantages(rewards, self.average, self.decay)
@@ -311,7 +321,7 @@ class Thought:
     def _link(self, previous: Floats, current: Floats) -> list[float]:
         w = self.policy.weights
         mixed = w["previous"] @ previous + w["current"] @ current
-        yes = 1 / (1 + math.exp(-float(w["vector"] @ np.tanh(mixed))))
+        yes = float(_sigmoid(w["vector"] @ np.tanh(mixed)))
         return [1 - yes, yes]
 
     def _step(self, what: int) -> Floats:
@@ -337,11 +347,16 @@ def step(policy: Policy, moment: Moment, token: int, what: int) -> Moment:
     for layer in range(policy.layers):
         gates = w[f"weight_ih_l{layer}"] @ x + w[f"weight_hh_l{layer}"] @ h[layer]
         gates += w[f"bias_ih_l{layer}"] + w[f"bias_hh_l{layer}"]
-        opened = 1 / (1 + np.exp(-gates))
+        opened = _sigmoid(gates)
         c[layer] *= opened[hidden : 2 * hidden]
         c[layer] += opened[:hidden] * np.tanh(gates[2 * hidden : 3 * hidden])
         x = h[layer] = opened[3 * hidden :] * np.tanh(c[layer])
     return Moment(h, c)
+
+
+def _sigmoid(scores: Floats) -> Floats:
+    raised: Floats = (np.tanh(scores / 2) + 1) / 2  # exp would overflow
+    return raised
 
 
 class _Batch(NamedTuple):

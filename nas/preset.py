@@ -57,8 +57,8 @@ Follows Zoph & Le, "Neural Architecture Search with Reinforcement Learning", ICL
 two layers of 35, Adam at 0.0006, an update after each 8 children, a moving average of rewards as baseline, 50 epochs a
 child, the highest validation accuracy of the last five cubed, and a depth that begins at 6 and grows by 2 every 1,600
 of 12,800 children.
-Departs from it: the depth grows by as many steps over a search of any length, where the space has a choice `depth`,
-and all depths reached so far stay open; the baseline's decay, which is not given, is 0.9; the batch of a child's
+Departs from it: the depth grows by about as many steps over a search of any length, where the space has a choice
+`depth`, from 6 whatever its options, and all depths reached so far stay open; the baseline's decay, which is not given, is 0.9; the batch of a child's
 training, which is not given, is 128; one controller in place of 100 that share their weights.""",
     ),
     "metaqnn": Preset(

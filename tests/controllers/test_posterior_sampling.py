@@ -83,13 +83,24 @@ def test_its_walks_lead_to_fewer_networks_as_it_learns() -> None:
     assert agent.figures(81) == agent.figures(81)
 
 
-def test_the_critic_learns_from_a_bounded_number_of_networks_the_best_among_them() -> None:
-    critic, networks = Critic(remember=20), list(Four().candidates())[:50]
-    for candidate in networks:
-        critic.tell(candidate, planted(candidate))
+def test_the_critic_keeps_the_latest_half_and_the_best_before() -> None:
+    critic, networks = Critic(remember=4), list(Four().candidates())
+    for candidate, reward in zip(networks, [5.0, 1.0, 4.0, 2.0, 3.0, 0.0], strict=False):
+        critic.tell(candidate, reward)
+    assert [reward for _, reward in critic.kept] == [5.0, 4.0, 3.0, 0.0]
+    assert critic.memory()[0].shape == (4, len(critic.terms))
+    assert len(critic.told) == 6
+
+
+def test_what_was_never_told_is_as_uncertain_as_at_first() -> None:
+    """Told is "a" alone, and as middling; of letters never told one draw in two is better."""
+    critic, networks = Critic(noise=0.01), list(Four().candidates())
+    critic.tell(networks[0], 1.0)
     x, scores = critic.memory()
-    assert x.shape == (20, len(critic.terms))
-    assert scores.max() == normal_scores([planted(candidate) for candidate in networks]).max()
+    picked = [
+        critic.pick([networks[0], networks[-1]], x, scores, np.random.default_rng(seed)).key for seed in range(400)
+    ]
+    assert picked.count(networks[-1].key) == pytest.approx(200, abs=50)
 
 
 def test_no_score_counts_less_than_minus_a_half() -> None:
