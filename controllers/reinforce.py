@@ -354,9 +354,8 @@ def step(policy: Policy, moment: Moment, token: int, what: int) -> Moment:
     return Moment(h, c)
 
 
-def _sigmoid(scores: Floats) -> Floats:
-    raised: Floats = (np.tanh(scores / 2) + 1) / 2  # exp would overflow
-    return raised
+def _sigmoid(scores: Any) -> Any:
+    return (np.tanh(scores / 2) + 1) / 2  # exp would overflow
 
 
 class _Batch(NamedTuple):

@@ -58,8 +58,9 @@ two layers of 35, Adam at 0.0006, an update after each 8 children, a moving aver
 child, the highest validation accuracy of the last five cubed, and a depth that begins at 6 and grows by 2 every 1,600
 of 12,800 children.
 Departs from it: the depth grows by about as many steps over a search of any length, where the space has a choice
-`depth`, from 6 whatever its options, and all depths reached so far stay open; the baseline's decay, which is not given, is 0.9; the batch of a child's
-training, which is not given, is 128; one controller in place of 100 that share their weights.""",
+`depth`, from 6 whatever its options, and all depths reached so far stay open; the baseline's decay, which is not given,
+is 0.9; the batch of a child's training, which is not given, is 128; one controller in place of 100 that share their
+weights.""",
     ),
     "metaqnn": Preset(
         controller="q-learning",
@@ -74,7 +75,7 @@ sections 4 and 5 and table 2: Q-values from 0.5, learning rate 0.01, discount 1,
 its first, 100 networks replayed after each, ε from 1 to 0.1; 20 epochs a child, begun again at a lower rate where the
 first is no better than chance.
 Departs from it: ε's schedule, of 2,700 different networks there, stretches over a search of any length and counts
-trials, repeats included.""",
+trials, repeats included; dropout is the space's, and `metaqnn` has it.""",
     ),
     "nasbench201-reinforce": Preset(
         controller="reinforce",
