@@ -8,10 +8,12 @@ of the chosen network after 100 and 200 different networks, with their standard 
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -19,8 +21,9 @@ from rich.console import Console
 
 from benchmarks.compare import Contender, Terms, searches
 from benchmarks.processes import run, watched
-from benchmarks.tables import load
+from benchmarks.tables import Table, load
 from nas import report
+from nas.errors import UserError
 from nas.pool import cores
 
 TABLES = ("nasbench201", "nasbench-macro")
@@ -77,9 +80,8 @@ class Line(NamedTuple):
     errors: tuple[float, ...]  # standard errors of them
 
 
-def measured(seeds: int, workers: int, controllers: Sequence[str]) -> Iterator[Line]:
+def measured(tables: Sequence[Table], seeds: int, workers: int, controllers: Sequence[str]) -> Iterator[Line]:
     """Every variant of these controllers on every table."""
-    tables = [load(name) for name in TABLES]
     terms = Terms(max(BUDGETS), max(BUDGETS))
     for controller in controllers:
         for variant, settings in VARIANTS[controller].items():
@@ -90,6 +92,21 @@ def measured(seeds: int, workers: int, controllers: Sequence[str]) -> Iterator[L
                 columns += [np.array([report.incumbents(one, budget)[-1] for one in done]) for budget in BUDGETS]
             errors = tuple(float(column.std(ddof=1)) / seeds**0.5 for column in columns)
             yield Line(controller, variant, tuple(float(column.mean()) for column in columns), errors)
+
+
+def head(tables: Sequence[Table], seeds: int, facts: Mapping[str, Any]) -> str:
+    """What the figures are, and what a repetition needs to know; facts: as `nas.report.checklist` gives them."""
+    hardware = facts["hardware"]
+    said = [
+        "# What each part of a controller is worth",
+        "Mean test accuracy of the chosen network, with its standard error, after so many different networks. A line "
+        "is the controller with its defaults but for what the line says.",
+        f"{seeds} seeds, 0 to {seeds - 1}, on {hardware['cpu']}, {hardware['cores']} cores, in "
+        f"{facts['wall_seconds']:,.0f} s; {report.pairs(facts['code'])}, {report.pairs(facts['versions'])}.",
+        *(f"{table.name}: {table.path.name}, SHA-256 {table.sha256}." for table in tables),
+        f"`{facts['command']}`",
+    ]
+    return "\n\n".join(said) + "\n"
 
 
 def markdown(lines: Sequence[Line]) -> str:
@@ -120,14 +137,28 @@ def main(
 ) -> None:
     """Change one part of a controller at a time and say what it was worth."""
     begun = time.monotonic()
+    wanted = controller or list(VARIANTS)
+    for name in wanted:
+        if name not in VARIANTS:
+            raise UserError(f"--controller: found {name!r}, expected one with variants: {', '.join(VARIANTS)}")
+    tables = [load(name) for name in TABLES]
     report.make_folder(out)
     lines = []
-    for line in measured(seeds, workers or cores(), controller or list(VARIANTS)):
+    for line in measured(tables, seeds, workers or cores(), wanted):
         lines.append(line)
         console.print(f"{line.controller}, {line.variant}: {' / '.join(f'{mean:.3f}' for mean in line.means)}")
-    (out / "ablation.md").write_text(markdown(lines))
+    command = shlex.join(["python", "-m", "benchmarks.ablation", *sys.argv[1:]])
+    facts = report.checklist(command, time.monotonic() - begun)
     console.print(markdown(lines), markup=False)
-    console.print(f"{seeds} seeds, {time.monotonic() - begun:,.0f} s; written: {out / 'ablation.md'}", markup=False)
+    _write(out, f"{head(tables, seeds, facts)}\n{markdown(lines)}")
+    console.print(f"written: {out / 'ablation.md'}", markup=False)
+
+
+def _write(out: Path, text: str) -> None:
+    try:
+        (out / "ablation.md").write_text(text)
+    except OSError as error:
+        raise report.unwritable(out, error) from None
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def known(folder: Path) -> dict[str, Result]:
 
 
 def judged(terms: Terms, folder: Path) -> float:
-    """Test accuracy, in percent, of the network with the highest reward; NaN where all children failed."""
+    """Test accuracy, in percent, of the network with the highest reward; NaN where all failed, or now that one does."""
     header, trials = read(folder)
     trained = compare.trained(trials)[: terms.budget]
     if all(trial.reward is None for trial in trained):
@@ -118,7 +118,8 @@ def judged(terms: Terms, folder: Path) -> float:
     trial, data = trained[place], on_test_images(terms.data)
     space = names.space(terms.space).on(data.images)
     training = Training(space, data, RECIPE, DEVICE, THREADS, None)
-    return 100 * training(Job(trial.trial, trial.answers, child_seed(header["seed"], trial.key))).accuracy[-1]
+    result = training(Job(trial.trial, trial.answers, child_seed(header["seed"], trial.key)))
+    return math.nan if result.error else 100 * result.accuracy[-1]
 
 
 def on_test_images(data: Data) -> Data:
@@ -139,13 +140,19 @@ def figures(folders: Sequence[Path], budget: int, tested: Mapping[Path, float]) 
     references = compare.baselines(groups)
     found = compare.figures(groups, compare.equal_budget(groups, budget), references)
     results = {name: {header["seed"]: tested[folder] for folder, header, _ in group} for name, group in groups.items()}
-    after = f"{budget:,} evaluations: test accuracy of the network chosen by validation"
+    after = f"{found['after'][-1]['after']}: test accuracy of the network chosen by validation"
     found["after"].append(report.moment(after, results, references))
     found["about"] += " Below, the network chosen so is judged on test images too."
     found["notes"].append(
         "Searches with the same seed share the training of equal networks: wall seconds do not compare, but seconds of "
         "training do, for they count each network as if it had been trained."
     )
+    missing = sum(math.isnan(accuracy) for accuracy in tested.values())
+    if missing:
+        found["notes"].append(
+            f"{missing} of {len(tested)} searches have no test accuracy: all that they trained failed, or the chosen "
+            "network did when it was trained once more. They are left out of its means and tests."
+        )
     found["conditions"] |= {
         "test accuracy": "of the chosen network on the test images, after one more training with the same seed",
         "wall time is that of": "this run; searches that it found finished took none",
@@ -168,7 +175,12 @@ def main(
     budget: Annotated[int, typer.Option(min=1, help="Different networks a search; repeats are free.")] = 100,
     controllers: Annotated[
         str | None,
-        typer.Option("--controllers", "-c", help="As for `nas search`, with commas between; all unless given."),
+        typer.Option(
+            "--controllers",
+            "-c",
+            help="As for `nas search`, with commas between; all unless given. A preset's name stands for its "
+            "controller with its parameters; its recipe, reward and limits do not apply.",
+        ),
     ] = None,
     space: Annotated[str, typer.Option(help="As for `nas search`.")] = "chain",
     data: Annotated[str, typer.Option("--data", "-d", help="As for `nas search`.")] = "digits",

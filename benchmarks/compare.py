@@ -19,36 +19,44 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import typer
 from rich.console import Console
 
 from benchmarks.processes import run, side_by_side, watched
+from benchmarks.report import WARM, figures
 from benchmarks.tables import Table, load
 from nas import names, report
 from nas.errors import UserError
 from nas.ledger import Ledger, Trial
 from nas.pool import Job, Serial, cores
+from nas.preset import PRESETS
 from nas.report import Search
 from nas.reward import Result, accuracy
 from nas.search import Controller, Loop
-from nas.space import Candidate
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 RANDOM = "random"  # always among the controllers
 
 
 class Contender(NamedTuple):
-    """A controller as typed, and settings of it besides: "name=value"."""
+    """A controller or a preset as typed, and settings of it besides: "name=value"."""
 
     typed: str
     settings: tuple[str, ...] = ()
     seeds: int = sys.maxsize  # at most so many of the comparison's, the first of them
 
     def made(self) -> tuple[Callable[..., Controller], dict[str, Any]]:
-        """Its class and its parameters; raises UserError if there is none such."""
-        return names.controller(self.typed, self.settings)
+        """Its class and its parameters, of a preset no more than these; raises UserError if there is none such."""
+        name, _, own = self.typed.partition(":")
+        if name not in PRESETS:
+            return names.controller(self.typed, self.settings)
+        kind, given = names.controller(f"{PRESETS[name].controller}:{own}", self.settings)
+        return kind, {**PRESETS[name].parameters, **given}
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ def search(table: Table, contender: Contender, seed: int, terms: Terms) -> Searc
         seed=seed, window=terms.window, trials=sys.maxsize, unique=min(terms.budget, len(table)),
         device_seconds=terms.seconds, patience=terms.patience,
     )  # fmt: skip
-    trials, why = _all(loop.run())
+    trials, spent, why = _all(loop.run(), timed)
     new = [trial for trial in trials if trial.same_as is None]
     rows = [table.rows[trial.answers] for trial in new]
     seconds = np.array([row.seconds for row in rows], float)
@@ -88,7 +96,7 @@ def search(table: Table, contender: Contender, seed: int, terms: Terms) -> Searc
         np.array([row.result for row in rows[:within]], float),
         seconds[:within],
         len(trials),
-        timed.seconds,
+        a_trial(spent),
         time.perf_counter() - begun,
         _why(why, table, terms, len(new), float(seconds.sum())),
     )
@@ -120,33 +128,46 @@ class InMemory(Ledger):
 
 
 class Timed:
-    """A controller, and the seconds spent in it."""
+    """A controller with all its methods, `figures` if it has that, and the seconds spent in them."""
 
     def __init__(self, controller: Controller) -> None:
-        self.controller, self.seconds = controller, 0.0
+        self.seconds = 0.0
+        self.ask, self.tell = self._timed(controller.ask), self._timed(controller.tell)
+        figures = getattr(controller, "figures", None)
+        if callable(figures):
+            self.figures = self._timed(figures)
 
-    def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
-        """Ask the controller."""
-        begun = time.perf_counter()
-        candidate = self.controller.ask(trial, pending)
-        self.seconds += time.perf_counter() - begun
-        return candidate
+    def _timed(self, method: Callable[P, T]) -> Callable[P, T]:
+        def timed(*args: P.args, **kwargs: P.kwargs) -> T:
+            begun = time.perf_counter()
+            try:
+                return method(*args, **kwargs)
+            finally:
+                self.seconds += time.perf_counter() - begun
 
-    def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
-        """Tell the controller."""
-        begun = time.perf_counter()
-        self.controller.tell(trial, candidate, reward)
-        self.seconds += time.perf_counter() - begun
+        return timed
 
 
-def _all(coming: Generator[Trial, None, str]) -> tuple[list[Trial], str]:
-    """All trials of a search, and why it ended."""
-    trials = []
+def a_trial(spent: Sequence[float]) -> float:
+    """Mean seconds a trial, but for the first WARM where there are more than twice as many.
+
+    spent: seconds in all, by the end of each trial.
+    """
+    if len(spent) <= 2 * WARM:
+        return spent[-1] / len(spent)
+    return (spent[-1] - spent[WARM - 1]) / (len(spent) - WARM)
+
+
+def _all(coming: Generator[Trial, None, str], timed: Timed) -> tuple[list[Trial], list[float], str]:
+    """All trials of a search, the seconds spent in its controller by the end of each, and why it ended."""
+    trials: list[Trial] = []
+    spent: list[float] = []
     while True:
         try:
             trials.append(next(coming))
         except StopIteration as end:
-            return trials, str(end.value)
+            return trials, [*spent[1:], timed.seconds], str(end.value)
+        spent.append(timed.seconds)
 
 
 def _why(loops: str, table: Table, terms: Terms, evaluated: int, seconds: float) -> str:
@@ -242,6 +263,11 @@ def _is_of(setting: str, typed: str) -> bool:
 
 # --- the command line ---
 
+CONTROLLERS = (
+    "As for `nas search`, with commas between; random is added. A preset's name stands for its controller with its "
+    "parameters: its recipe, reward (a cube keeps the order) and limits do not apply to a table."
+)
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False, soft_wrap=True)
 
@@ -249,9 +275,7 @@ console = Console(highlight=False, soft_wrap=True)
 @app.command()
 def main(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="nasbench201, nasbench-macro or csv:PATH.")],
-    controllers: Annotated[
-        str, typer.Option("--controllers", "-c", help="As for `nas search`, with commas between; random is added.")
-    ],
+    controllers: Annotated[str, typer.Option("--controllers", "-c", help=CONTROLLERS)],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for comparison.json, .md and .png.")],
     seeds: Annotated[int, typer.Option(min=1, help="How many searches of each controller.")],
     budget: Annotated[int | None, typer.Option(min=1, help="Different networks a search; repeats are free.")] = None,
@@ -277,8 +301,6 @@ def main(
     workers: Annotated[int | None, typer.Option(min=1, help="Searches at once; all cores unless given.")] = None,
 ) -> None:
     """Compare controllers on a table of known results; random search is always beside them."""
-    from benchmarks.report import figures
-
     begun = time.monotonic()
     found = load(table, file, dataset)
     rivals = with_fewer(contenders(controllers, settings or []), fewer or [])

@@ -22,8 +22,9 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
-from benchmarks.compare import InMemory, Timed
+from benchmarks.compare import Contender, InMemory, Timed
 from benchmarks.processes import ONE_THREAD, run, watched
+from benchmarks.report import WARM
 from nas import names
 from nas.errors import UserError
 from nas.network import Images
@@ -40,13 +41,12 @@ HUNDRED = 100  # trials that a mean is over
 MOMENTS = (100, 1_000, 10_000)
 MOST = {"optuna": 1_000, "optuna:gp": 100}  # trials; later asks take too long to wait for
 LONG = "zoph"  # spaces of over a hundred questions, on which an ask of gp or tpe takes seconds
-WARM = 30  # trials of an untimed search, so that what is imported at a first ask or update is no trial's cost
 
 
 class Cost(NamedTuple):
     """Of one trial, as a mean over the hundred that end with it."""
 
-    controller: float  # milliseconds in ask and tell: walks of the space and updates included
+    controller: float  # milliseconds in ask, tell and figures: walks of the space and updates included
     loop: float  # milliseconds in the loop itself: keys, cost figures, order, records
     repeats: float  # share of the hundred
 
@@ -77,7 +77,7 @@ class MadeUp:
 
 def measured(space: str, controller: str, trials: int) -> Row:
     """Search once, and see what a trial costs at each of the moments."""
-    _search(space, controller, trials, WARM)
+    _search(space, controller, trials, WARM)  # untimed, so that what is imported meanwhile is no trial's cost
     marks = _search(space, controller, trials, max(moments(controller, trials)))
     return Row(space, controller, {moment: _cost(marks, moment // HUNDRED) for moment in moments(controller, trials)})
 
@@ -86,14 +86,14 @@ class _Mark(NamedTuple):
     """Where a search is after some hundreds of trials."""
 
     seconds: float
-    thinking: float  # seconds, in ask and tell
+    thinking: float  # seconds, in ask, tell and figures
     children: float  # seconds, in making up results
     repeats: int
 
 
 def _search(space: str, controller: str, length: int, trials: int) -> list[_Mark]:
     """A mark at the start and after each hundred trials; length: what schedules stretch over."""
-    kind, parameters = contender(controller)
+    kind, parameters = Contender(controller).made()
     here = names.space(space).on(IMAGES)
     children, timed = MadeUp(), Timed(kind(here, 0, length, **parameters))
     loop = Loop(
@@ -113,13 +113,6 @@ def _cost(marks: Sequence[_Mark], end: int) -> Cost:
     thinking = after.thinking - before.thinking
     loop = after.seconds - before.seconds - thinking - (after.children - before.children)
     return Cost(1000 * thinking / HUNDRED, 1000 * loop / HUNDRED, (after.repeats - before.repeats) / HUNDRED)
-
-
-def contender(typed: str) -> tuple[type[Any], Mapping[str, Any]]:
-    """A controller's class and parameters: a preset's, or as for `nas search`."""
-    if typed in PRESETS:
-        return names.controller(PRESETS[typed].controller)[0], PRESETS[typed].parameters
-    return names.controller(typed)
 
 
 def contenders(space: str) -> list[str]:
@@ -148,9 +141,9 @@ def markdown(rows: Sequence[Row], trials: int, facts: Mapping[str, Any]) -> str:
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     hardware = facts["hardware"]
     said = [
-        "Milliseconds a trial in ask and tell, walks of the space and updates included, as a mean over the hundred "
-        "trials that end with the one named. Beside it, at the last of these: the loop's own milliseconds a trial, and "
-        "the share of repeats.",
+        "Milliseconds a trial in ask, tell and figures, walks of the space and updates included, as a mean over the "
+        "hundred trials that end with the one named. Beside it, at the last of these: the loop's own milliseconds a "
+        "trial, and the share of repeats.",
         *_left_out(rows, trials),
         f"One run of each, one thread, window {WINDOW}, schedules over {trials:,} trials, on {hardware['cpu']}, "
         f"{hardware['cores']} cores; {pairs(facts['code'])}, {pairs(facts['versions'])}.",
@@ -200,7 +193,7 @@ def main(
     begun = time.monotonic()
     tasks = [(space, controller) for space in spaces or SPACES for controller in controllers or contenders(space)]
     for space, controller in tasks:
-        names.space(space), contender(controller)
+        names.space(space), Contender(controller).made()
     if out:
         _written(out, "")
     rows = watched((measured(*task, trials) for task in tasks), len(tasks), "nothing is written")

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import typer
 from rich.console import Console
+from threadpoolctl import threadpool_limits
 
 from nas.errors import UserError
 
@@ -26,10 +27,12 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 def side_by_side(work: Callable[..., T], tasks: Sequence[tuple[Any, ...]], workers: int) -> Iterator[T]:
     """work(*task) of each task, in any order; with several workers in processes of their own, to which `work` travels.
 
+    One thread does the sums in each process, in this one too where it is the only one: more would give other sums.
     Raises UserError if a process dies, and whatever `work` raises.
     """
     if workers == 1:
-        yield from (work(*task) for task in tasks)
+        with _one_thread():
+            yield from (work(*task) for task in tasks)
         return
     others = set(multiprocessing.active_children())
     spawning = multiprocessing.get_context("spawn")
@@ -103,20 +106,30 @@ def _work(task: tuple[Any, ...]) -> Any:
 @contextlib.contextmanager
 def _as_workers_need() -> Iterator[None]:
     """Processes begun meanwhile have one thread for sums and never see Ctrl-C; here it takes effect at the end."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
     waiting: list[int] = []
     handler = signal.signal(signal.SIGINT, lambda number, _: waiting.append(number))
     mask = signal.pthread_sigmask(
         signal.SIG_BLOCK, {signal.SIGINT}
     )  # which processes inherit, but a handler they do not
     try:
-        yield
+        with _one_thread():
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, handler)
+    if waiting and callable(handler):
+        handler(signal.SIGINT, None)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for sums: of the libraries here, of those imported meanwhile, and of processes begun meanwhile."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    try:
+        with threadpool_limits(1, "blas"):
+            yield
+    finally:
         os.environ.update({name: value for name, value in before.items() if value is not None})
         for name in (name for name, value in before.items() if value is None):
             del os.environ[name]
-    if waiting and callable(handler):
-        handler(signal.SIGINT, None)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from benchmarks.compare import Contender, Terms
     from benchmarks.tables import Table
 
+WARM = 30  # trials by which all that a first ask or update imports is there
+
 
 def figures(
     table: Table,
@@ -27,7 +29,10 @@ def figures(
     references: controllers that all others are tested against.
     """
     groups = {one.typed: [s for s in searches if s.controller == one.typed] for one in contenders}
-    found = report.figures(groups, references, terms.budget, terms.seconds, bool(table.seconds), table.optimum)
+    found = report.figures(
+        groups, references, terms.budget, terms.seconds,
+        timed=bool(table.seconds), optimum=table.optimum, networks=len(table),
+    )  # fmt: skip
     for contender in contenders:
         found["controllers"][contender.typed]["parameters"] = _parameters(contender)
     seeds = sorted({one.seed for one in searches})
@@ -52,10 +57,15 @@ def _parameters(contender: Contender) -> dict[str, Any]:
 
 def _about(table: Table) -> str:
     return (
-        f"Result of the chosen network ({table.result}), which is the one with the highest reward ({table.reward}); "
+        f"Result of the chosen network ({table.result}), which is the one with the highest reward ({_seen(table)}); "
         f"the search sees nothing else. The table's optimum is {table.optimum:.4f}, its highest reward is worth "
         f"{table.best_reward_result:.4f}."
     )
+
+
+def _seen(table: Table) -> str:
+    """What the search sees, in words."""
+    return f"{table.reward}{' / 100' * table.percent}"
 
 
 def _table(table: Table) -> Figures:
@@ -111,7 +121,8 @@ def _conditions(table: Table) -> dict[str, str]:
     return {
         "search space and training": f"{table.name}, {len(table):,} networks, the same table for all",
         "table": f"{table.path.name}, SHA-256 {table.sha256 or 'not taken of a folder'}",
-        "the search sees": f"{table.reward}{' / 100' * table.percent}",
+        "the search sees": _seen(table),
         "it is judged by": table.result,
         "baseline": "random search, the same seeds",
+        "ms a trial": f"without the first {WARM} where there are over {2 * WARM}, for these import libraries",
     }

@@ -7,7 +7,8 @@
   Search", CVPR 2021. The search sees `test_acc_seed0`; the result is the mean of `test_acc_seed1` and `test_acc_seed2`.
 - `csv:PATH`: two columns, architectures and their scores, higher is better; the score is both reward and result. An
   architecture is cut at the first of | - , ; / : space _ that cuts all of them into equally many parts, else into its
-  characters; each part is a position with the options that are found there.
+  characters; each part is a position with the options that are found there, in the order of the numbers where all are
+  numbers. Scores of 0 to 100 with one above 1 are taken as percent.
 
 A table has one row for each combination of its positions' options. Networks alike under two names are two rows.
 For `nasbench201`, the file may also be the benchmark's own, read by its own package, which unpickles it: a folder or
@@ -17,6 +18,7 @@ tried with nats_bench 1.8 and nas-bench-201 2.1 on made-up archives in their for
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import hashlib
@@ -71,16 +73,21 @@ class Known(NamedTuple):
 
 
 class Positions(Space):
-    """A space whose questions are always the same: one a position of an architecture's name."""
+    """A space whose questions are always the same: one a position of an architecture's name.
 
-    def __init__(self, positions: Sequence[Choice[str]]) -> None:
+    written: at each position, how each option is written in the file, where that is not the option itself.
+    """
+
+    def __init__(self, positions: Sequence[Choice[Any]], written: Sequence[Mapping[Any, str]] = ()) -> None:
         self.positions = tuple(positions)
+        self.written = tuple(written) or ({},) * len(self.positions)
 
     def build(self, pick: Pick) -> Known:
         """Ask for each position; a tabular agent knows which it is and the answer before, as MetaQNN's does."""
         parts: list[str] = []
-        for place, choice in enumerate(self.positions):
-            parts.append(pick(choice, state=(place, *parts[-1:])))
+        for place, (choice, written) in enumerate(zip(self.positions, self.written, strict=True)):
+            option = pick(choice, state=(place, *parts[-1:]))
+            parts.append(written.get(option, option))
         return Known("-".join(parts))
 
 
@@ -234,16 +241,44 @@ def _plain(path: Path) -> Table:
     arch, score = lines.names
     entries = list(lines)
     parts = _cut(path, [line.text(arch) for line in entries])
-    options = [tuple(sorted(set(column))) for column in zip(*parts, strict=True)]
+    columns = [tuple(sorted(set(column), key=_order)) for column in zip(*parts, strict=True)]
     values = [line.number(score) for line in entries]
     percent = max(values) > 1 and min(values) >= 0 and max(values) <= 100
     rows: dict[tuple[int, ...], Row] = {}
     for line, cut, value in zip(entries, parts, values, strict=True):
-        answers = tuple(have.index(part) for have, part in zip(options, cut, strict=True))
+        answers = tuple(have.index(part) for have, part in zip(columns, cut, strict=True))
         line.add(rows, answers, Row(line.text(arch), value / 100 if percent else value, value, None))
-    space = Positions([Choice(*have, name=f"position {number}") for number, have in enumerate(options, 1)])
+    space = _positions(columns)
     _check_complete(path, space, rows)
-    return Table(f"csv:{path.name}", path, digest, space, rows, score, f"{score}, the reward itself", "", percent)
+    result = f"{score}, {'taken as percent: all are 0 to 100, and one is above 1' if percent else 'the reward itself'}"
+    return Table(f"csv:{path.name}", path, digest, space, rows, score, result, "", percent)
+
+
+def _positions(columns: Sequence[tuple[str, ...]]) -> Positions:
+    """The space of the texts found at each position; where they are the same, the choice is, named after the first."""
+    choices: dict[tuple[str, ...], Choice[Any]] = {}
+    for number, texts in enumerate(columns, 1):
+        if texts not in choices:
+            name = "position" if len(set(columns)) == 1 else f"position {number}"
+            choices[texts] = Choice(*_options(texts), name=name)
+    written = [dict(zip(choices[texts].options, texts, strict=True)) for texts in columns]
+    return Positions([choices[texts] for texts in columns], written)
+
+
+def _options(texts: Sequence[str]) -> Sequence[int] | Sequence[float] | Sequence[str]:
+    """The same as numbers where all are, and no two the same number, so that a controller sees their order."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError, OverflowError):
+            numbers = [kind(text) for text in texts]
+            if len(set(numbers)) == len(texts) and all(map(math.isfinite, numbers)):
+                return numbers
+    return texts
+
+
+def _order(text: str) -> tuple[float, str]:
+    """Numbers by their size, after them all else by its letters."""
+    number = float(text) if _is_number(text) else math.inf
+    return (math.inf if math.isnan(number) else number), text
 
 
 def _cut(path: Path, archs: Sequence[str]) -> list[list[str]]:
@@ -432,7 +467,7 @@ def _check_complete(path: Path, space: Positions, rows: Mapping[tuple[int, ...],
         return
     combinations = itertools.product(*(choice.every for choice in space.positions))
     missing = next(answers for answers in combinations if answers not in rows)
-    named = "-".join(choice.options[answer] for choice, answer in zip(space.positions, missing, strict=True))
+    named = space.replay(missing).key
     raise UserError(
         f"{path}: found {len(rows):,} architectures, expected all {expected:,} combinations of the options of "
         f"{len(space.positions)} positions; {named} is missing, for example: add what is missing"

@@ -24,21 +24,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 
+from nas.critic import Critic, Floats, term
 from nas.errors import UserError
 from nas.space import Candidate, Question, Space
 
-Floats = npt.NDArray[np.float64]
 SMALLEST = 8  # the smallest random part of what was told is of one in so many
 FEW = 20  # walks that show how various they are
-DRAWS = 100  # of a random network, where all that the agent would ask for is known
-Term = tuple[str, int, int | None, int]  # a question (choice, occurrence or anchor, link) and an answer
 
 
 class PosteriorSampling:
@@ -54,7 +50,7 @@ class PosteriorSampling:
         noise: float = 0.1,
         pairs: float = 0.6,
         lowest: float = -0.5,
-        spread: float = 1.0,
+        spread: float = 2.0,
         parts: int = 10,
         remember: int = 300,
     ) -> None:
@@ -121,93 +117,6 @@ class PosteriorSampling:
         return question.legal[values.index(max(values))]
 
 
-class Critic:
-    """What is known of networks' values from those told: a normal posterior over answers and pairs of them.
-
-    noise: variance of a score that answers do not explain.  pairs: their share of the rest.
-    lowest: what a score counts at least.  remember: how many networks are learnt from, so that a draw costs the same at
-    any trial.
-    """
-
-    def __init__(self, noise: float = 0.1, pairs: float = 0.6, lowest: float = -0.5, remember: int = 300) -> None:
-        self.noise, self.pairs, self.lowest, self.remember = noise, pairs, lowest, remember
-        self.terms: dict[Term, int] = {}  # each that was ever told -> its column
-        self.told: set[str] = set()  # keys
-        self.kept: list[tuple[list[int], float]] = []  # columns and rewards of those learnt from, -∞ for a failure
-
-    def tell(self, candidate: Candidate, reward: float | None) -> None:
-        """Learn from a new network; of those kept, the latest half stay, and the best of those before."""
-        if candidate.key in self.told:
-            return
-        self.told.add(candidate.key)
-        columns = _columns(candidate, self.terms)
-        self.kept.append((columns, -math.inf if reward is None else reward))
-        if len(self.kept) > self.remember:
-            earlier = self.kept[: -(self.remember // 2)]
-            worst = min(range(len(earlier)), key=lambda place: earlier[place][1])
-            del self.kept[worst]
-
-    def memory(self) -> tuple[Floats, Floats]:
-        """(networks, terms) and scores (networks,) of those learnt from."""
-        scores = np.maximum(normal_scores([reward for _, reward in self.kept]), self.lowest)
-        return _matrix([columns for columns, _ in self.kept], len(self.terms)), scores
-
-    def new(self, candidates: Iterable[Candidate], pending: Iterable[Candidate]) -> list[Candidate]:
-        """Those that are neither told nor pending, each once."""
-        waiting = {candidate.key for candidate in pending}
-        found = {one.key: one for one in candidates if one.key not in self.told and one.key not in waiting}
-        return list(found.values())
-
-    def by_lot(self, space: Space, pending: Sequence[Candidate], rng: random.Random, trial: int) -> Candidate:
-        """A random network that is new, if one is met soon."""
-        for _ in range(DRAWS):
-            candidate = space.sample(rng, trial)
-            if self.new([candidate], pending):
-                break
-        return candidate
-
-    def pick(self, candidates: Sequence[Candidate], x: Floats, scores: Floats, draw: np.random.Generator) -> Candidate:
-        """The candidate of the highest value in one draw of the posterior after this memory.
-
-        What was never told is as uncertain as it was at first.
-        """
-        terms = dict(self.terms)
-        columns = [_columns(candidate, terms) for candidate in candidates]
-        x = np.pad(x, ((0, 0), (0, len(terms) - x.shape[1])))
-        values = sampled(x, scores, _matrix(columns, len(terms)), self.pairs, self.noise, draw)
-        return candidates[int(np.argmax(values))]
-
-
-def _columns(candidate: Candidate, terms: dict[Term, int]) -> list[int]:
-    """The columns of a candidate's terms; what has none yet is given the next."""
-    return [terms.setdefault(term(question, answer), len(terms)) for question, answer in candidate.decisions]
-
-
-def _matrix(rows: Sequence[Sequence[int]], terms: int) -> Floats:
-    """(networks, terms): which terms a network has, scaled so that each network has length 1."""
-    x = np.zeros((len(rows), terms))
-    for row, columns in zip(x, rows, strict=True):
-        row[list(columns)] = 1 / math.sqrt(max(1, len(columns)))
-    return x
-
-
-def term(question: Question, answer: int) -> Term:
-    """What a weight is for."""
-    place = question.occurrence if question.link is None else question.anchors
-    return question.choice.name, place, question.link, answer
-
-
-def normal_scores(rewards: Sequence[float]) -> Floats:
-    """The rewards as standard normal quantiles of their mean ranks (van der Waerden): three are -0.97, 0, 0.97.
-
-    rank r of n, from 1, becomes the quantile of (r - 1/2) / n.
-    """
-    _, which, counts = np.unique(np.asarray(rewards), return_inverse=True, return_counts=True)
-    shares = (np.cumsum(counts) - counts / 2) / len(rewards)
-    quantile = NormalDist().inv_cdf
-    return np.array([quantile(share) for share in shares])[which]
-
-
 def additive(x: Floats, scores: Floats, noise: float, count: int, draw: np.random.Generator) -> Floats:
     """`count` draws (count, terms) of the weights of single answers after `x` (n, terms) with `scores` (n,).
 
@@ -216,24 +125,4 @@ def additive(x: Floats, scores: Floats, noise: float, count: int, draw: np.rando
     prior = draw.standard_normal((count, x.shape[1]))
     missed = scores - prior @ x.T - math.sqrt(noise) * draw.standard_normal((count, len(x)))
     drawn: Floats = prior + np.linalg.solve(x @ x.T + noise * np.eye(len(x)), missed.T).T @ x
-    return drawn
-
-
-def sampled(x: Floats, scores: Floats, new: Floats, pairs: float, noise: float, draw: np.random.Generator) -> Floats:
-    """One draw (N,) of the values of `new` networks from the posterior after `x` (n, terms) with `scores` (n,).
-
-    Single answers and pairs of answers have independent normal weights, pairs the share `pairs` of the variance: their
-    covariance is (1 - pairs) · s + pairs · s² with s the scalar product of two networks.
-    """
-
-    def covariance(a: Floats, b: Floats) -> Floats:
-        s = a @ b.T
-        both: Floats = (1 - pairs) * s + pairs * s * s
-        return both
-
-    half = np.linalg.cholesky(covariance(x, x) + noise * np.eye(len(x)))
-    across = np.linalg.solve(half, covariance(x, new))
-    mean = across.T @ np.linalg.solve(half, scores)
-    left = covariance(new, new) - across.T @ across
-    drawn: Floats = mean + np.linalg.cholesky(left + 1e-6 * np.eye(len(new))) @ draw.standard_normal(len(new))
     return drawn

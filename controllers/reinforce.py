@@ -5,8 +5,8 @@ Departs from the paper, for hundreds of children instead of thousands:
 - a child's gain is the normal quantile of its reward's rank among those told, not its distance from a moving average;
 - each update also makes the `best` networks so far likelier (priority-queue training: Abolafia et al., "Neural Program
   Synthesis with Priority Queue Training", 2018; self-imitation: Oh et al., ICML 2018);
-- `screen` candidates are drawn from the policy, and a critic, one draw of the posterior of `posterior_sampling`, picks
-  the new one that is trained;
+- `screen` candidates are drawn from the policy, and one draw of a critic's posterior (`nas/critic.py`) picks the new
+  one that is trained;
 - answers are by lot with the probability `explore`;
 - the rate is 0.02 instead of 0.0006.
 So the trained children are not plain samples of the policy; the update takes them as if they were, without a ratio of
@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from controllers.posterior_sampling import Critic
+from nas.critic import Critic
 from nas.errors import UserError
 from nas.space import Candidate, Question, Space
 

@@ -108,7 +108,13 @@ def preset(typed: str | None) -> Preset:
 
 def limits(typed: Iterable[str]) -> dict[str, Limit]:
     """Limits by the name of their choice: "depth=6+2/1600" grows by 2 every 1,600 trials, "depth=6" stays."""
-    return dict(_limit(text) for text in typed)
+    found: dict[str, Limit] = {}
+    for text in typed:
+        name, limit = _limit(text)
+        if name in found:
+            raise UserError(f"--limit: found {name}={found[name]} and {text}, expected one for {name}; leave one out")
+        found[name] = limit
+    return found
 
 
 def _limit(typed: str) -> tuple[str, Limit]:

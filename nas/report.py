@@ -29,7 +29,7 @@ from nas.errors import UserError
 from nas.plot import COLOURS, MARKERS, band, band_captions
 from nas.pool import cores
 from nas.space import shorten
-from nas.statistics import bootstrap, paired
+from nas.statistics import LEAST, bootstrap, paired
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ class Search(NamedTuple):
     results: Floats  # (evaluations,), what the chosen network is judged by
     seconds: Floats  # (evaluations,), each one's own; NaN where nobody knows them
     trials: int  # repeats included
-    thinking: float  # seconds in ask and tell; NaN where nobody knows them
+    thinking: float  # seconds a trial in the controller; NaN where nobody knows them
     wall: float  # seconds in all
     why: str  # it ended
 
@@ -67,14 +67,16 @@ def figures(
     seconds: float = math.inf,
     timed: bool = True,
     optimum: float | None = None,
+    networks: float = math.inf,
 ) -> Figures:
     """What every comparison reports, fit for JSON. groups: by controller, the searches of each in any order.
 
     references: controllers that all others are tested against.  budget: evaluations;  seconds: the budget of these.
     timed: whether evaluations have seconds.  optimum: the highest result there is, None where nobody knows it.
+    networks: how many there are in all.
     """
     by_name = {name: sorted(group, key=lambda search: search.seed) for name, group in groups.items()}
-    after = _reached(by_name, budget, seconds)
+    after = _reached(by_name, budget, seconds, networks)
     return {
         "format": 1,
         "optimum": optimum,
@@ -120,25 +122,44 @@ def moment(
     references: Sequence[str],
     optimum: float | None = None,
 ) -> Figures:
-    """All controllers at one moment. results: by controller and seed, NaN where a seed has none."""
+    """All controllers at one moment, each pair tested once.
+
+    results: by controller and seed, NaN where a seed has none.
+    """
     return {
         "after": after,
         "controllers": {name: _spread(np.array(list(of.values())), optimum) for name, of in results.items()},
         "paired": [
             {"controller": name, "against": reference, **_paired(results[name], results[reference])}
-            for reference in references
+            for place, reference in enumerate(references)
             for name in results
-            if name != reference
+            if name not in references[: place + 1]
         ],
     }
 
 
-def _reached(by_name: Mapping[str, Sequence[Search]], budget: int, seconds: float) -> dict[str, int | None]:
+def _reached(
+    by_name: Mapping[str, Sequence[Search]], budget: int, seconds: float, networks: float
+) -> dict[str, int | None]:
     """When results are compared: in words, and after how many evaluations (None: when all have ended)."""
-    timed = seconds < math.inf
-    most = min(len(s.rewards) for group in by_name.values() for s in group) if timed else budget - 1
-    end = f"{seconds:,g} simulated seconds" if timed else f"{budget:,} evaluations"
-    return {f"{number} evaluations": number for number in CHECKPOINTS if number <= most} | {end: None}
+    counts = [len(search.rewards) for group in by_name.values() for search in group]
+    common = min(counts) if seconds < math.inf else max(counts)
+    on_the_way = [number for number in CHECKPOINTS if number <= common and number < max(counts)]
+    end = _end(counts, budget, seconds, networks)
+    return {f"{number} evaluations": number for number in on_the_way} | {end: None}
+
+
+def _end(counts: Sequence[int], budget: int, seconds: float, networks: float) -> str:
+    """In words, when searches with so many evaluations have all ended.
+
+    Where one has reached its budget, others with fewer have ended earlier and keep what they had chosen.
+    """
+    least, most, full = min(counts), max(counts), min(budget, networks)
+    if least == networks:
+        return f"all {networks:,} networks"
+    if seconds < math.inf and least < full:
+        return f"{seconds:,g} simulated seconds{f' or {most:,} evaluations' if most == full else ''}"
+    return f"{'up to ' if least < most < budget else ''}{most:,} evaluations"
 
 
 def _results(by_name: Mapping[str, Sequence[Search]], evaluations: int | None) -> dict[str, dict[int, float]]:
@@ -177,7 +198,7 @@ def _costs(group: Sequence[Search]) -> Figures:
     means = np.array(
         [
             np.mean([search.seconds.sum() for search in group]),
-            1000 * np.median([search.thinking / search.trials for search in group]),
+            1000 * np.median([search.thinking for search in group]),
         ]
     )
     seconds, thinking = _json(means)
@@ -271,6 +292,7 @@ def markdown(figures: Figures, checklist: bool = True) -> str:
         f"{figures['about']} {_means(figures['controllers'])}",
         *(f"Note: {note}" for note in figures["notes"]),
         *(_moment(moment, figures["optimum"] is not None) for moment in figures["after"]),
+        *_on_tests([test for moment in figures["after"] for test in moment["paired"]]),
         "## What the searches did",
         _searched(figures["controllers"], figures["axes"]["seconds"]),
         *([_checklist(figures)] if checklist else []),
@@ -318,6 +340,16 @@ def _moment(moment: Figures, known: bool) -> str:
     return f"{text}\n\n{_grid(heads, tests)}"
 
 
+def _on_tests(tests: Sequence[Figures]) -> list[str]:
+    """What holds for all tests, if there are any."""
+    if not tests:
+        return []
+    said = "p is two-sided and not corrected for the number of tests."
+    if any(test["pairs"] < LEAST for test in tests):
+        said += f" With fewer than {LEAST} pairs there is none: even the smallest that is possible is above 0.05."
+    return [said]
+
+
 def _searched(controllers: Mapping[str, Figures], seconds: str) -> str:
     """What the searches spent; seconds: what those of evaluations are called. What nobody knows has no column."""
     columns = {
@@ -335,7 +367,7 @@ def _searched(controllers: Mapping[str, Figures], seconds: str) -> str:
     rows = [[name, *cells] for name, *cells in zip(controllers, *known.values(), strict=True)]
     said = [f"Networks{' and ' + seconds if seconds in known else ''}: mean over seeds."]
     if "ms a trial" in known:
-        said.append("ms a trial: asking and telling, median over seeds.")
+        said.append("ms a trial: in the controller, median over seeds.")
     return f"{_grid(['controller', *known], rows)}\n\n{' '.join(said)} Wall seconds: of all seeds."
 
 
@@ -406,7 +438,7 @@ def make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(out, error) from None
+        raise unwritable(out, error) from None
 
 
 def write(figures: Figures, out: Path) -> None:
@@ -417,7 +449,7 @@ def write(figures: Figures, out: Path) -> None:
         (out / f"{NAME}.md").write_text(markdown(figures))
         draw(figures, out / f"{NAME}.png")
     except OSError as error:
-        raise _unwritable(out, error) from None
+        raise unwritable(out, error) from None
 
 
 def written(figures: Figures, out: Path) -> str:
@@ -512,5 +544,6 @@ def _limits(curves: Figures, optimum: float | None) -> tuple[float, float]:
     return lowest - room, top + room
 
 
-def _unwritable(out: Path, error: OSError) -> UserError:
+def unwritable(out: Path, error: OSError) -> UserError:
+    """What a user can mend of a folder in which a file cannot be written."""
     return UserError(f"{out}: found {error.strerror}, expected a folder that can be written to; choose another --out")

@@ -1,8 +1,9 @@
-"""How sure a comparison is: bootstrap intervals, and the paired test of two controllers over their seeds.
+"""How sure a comparison is: bootstrap intervals, the paired test of two controllers over their seeds, a rank test.
 
 Sources: Efron, "Bootstrap Methods: Another Look at the Jackknife", 1979 (the percentile interval); Wilcoxon,
 "Individual Comparisons by Ranking Methods", 1945 (the signed-rank test, scipy's); Kerby, "The Simple Difference
-Formula", 2014 (the rank-biserial correlation).
+Formula", 2014 (the rank-biserial correlation); Mann & Whitney, "On a Test of Whether one of Two Random Variables is
+Stochastically Larger than the Other", 1947 (scipy's).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 10_000
+LEAST = 6  # pairs of a test: of fewer even the smallest p, 2^-(pairs - 1), is above 0.05
 AT_ONCE = 1_000  # resamples drawn together, so that many seeds need little memory
 
 
@@ -25,8 +27,8 @@ class Paired(NamedTuple):
     pairs: int
     difference: float  # mean of first - second
     interval: tuple[float, float] | None  # its bootstrap 95 % interval; None with fewer than two pairs
-    p: float | None  # two-sided Wilcoxon signed-rank test; None with fewer than two pairs
-    effect: float  # rank-biserial correlation: 1 where the first is always higher, -1 where always lower
+    p: float | None  # two-sided Wilcoxon signed-rank test; None with fewer than LEAST pairs
+    effect: float | None  # rank-biserial: 1 where the first is always higher, -1 where always lower; None as interval
 
 
 def bootstrap(
@@ -55,8 +57,8 @@ def paired(first: Sequence[float] | Floats, second: Sequence[float] | Floats, se
         len(differences),
         float(differences.mean()),
         bootstrap(differences, seed=seed),
-        wilcoxon(differences) if len(differences) > 1 else None,
-        rank_biserial(differences),
+        wilcoxon(differences) if len(differences) >= LEAST else None,
+        rank_biserial(differences) if len(differences) > 1 else None,
     )
 
 
@@ -79,3 +81,13 @@ def rank_biserial(differences: Floats) -> float:
     _, place, counts = np.unique(abs(unequal), return_inverse=True, return_counts=True)
     ranks = (counts.cumsum() - (counts - 1) / 2)[place]
     return float((np.sign(unequal) * ranks).sum() / ranks.sum())
+
+
+def mann_whitney(first: Floats, second: Floats) -> float:
+    """The one-sided p of the rank test: small if the second (m,) tend to be higher than the first (n,), both non-empty.
+
+    By their ranks alone, so that a few wild values weigh no more than others.
+    """
+    from scipy import stats  # takes a second to import
+
+    return float(stats.mannwhitneyu(second, first, alternative="greater").pvalue)

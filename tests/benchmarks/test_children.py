@@ -12,7 +12,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.children import RECIPE, Remembered, Terms, app, every, judged, known, on_test_images, search
+from benchmarks.children import (
+    RECIPE,
+    Remembered,
+    Terms,
+    app,
+    every,
+    figures,
+    judged,
+    known,
+    on_test_images,
+    search,
+)
 from benchmarks.compare import Contender
 from nas import data, names
 from nas.errors import UserError
@@ -31,6 +42,24 @@ class Small(Space):
 
     def build(self, pick: Pick) -> Network:
         return Network(8, (Block("conv", pick(self.width)),) * pick(self.depth))
+"""
+
+BROKEN = """
+from nas import Choice, Pick, Space
+
+class Child:
+    input_size, key, written = 8, "key", "a network"
+
+    def module(self, images):
+        raise RuntimeError("no such layer")
+
+class Broken(Space):
+    width = Choice(2, 4)
+    depth = Choice(1, 2, 3)
+
+    def build(self, pick: Pick) -> Child:
+        pick(self.width), pick(self.depth)
+        return Child()
 """
 
 
@@ -167,14 +196,26 @@ def test_where_all_children_failed_there_is_nothing_to_judge(terms: Terms) -> No
     assert np.isnan(judged(terms, terms.out / "failed"))
 
 
+def test_a_chosen_network_that_fails_when_it_is_trained_again_has_no_test_accuracy(terms: Terms) -> None:
+    folder, accuracy = search(terms, RANDOM, 0)
+    (terms.out / "broken.py").write_text(BROKEN)
+    planted(terms.out / "broken", folder, "key")
+    broken = replace(terms, space=f"{terms.out / 'broken.py'}:Broken")
+    assert np.isnan(judged(broken, terms.out / "broken"))
+    assert not np.isnan(accuracy)
+    other, _ = search(terms, RANDOM, 1)
+    found = figures([folder, other], 4, {folder: accuracy, other: np.nan})
+    assert found["after"][-1]["controllers"]["random"]["seeds_with_a_result"] == 1
+    assert any(note.startswith("1 of 2 searches have no test accuracy") for note in found["notes"])
+
+
 # --- the command ---
 
 
 def test_the_command_compares_validation_and_then_test_accuracy(terms: Terms) -> None:
     said = run(terms, "--controllers", "evolution", "--seeds", 2)
     assert "## After 4 evaluations: test accuracy of the network chosen by validation" in said
-    figures = json.loads((terms.out / "comparison.json").read_text())
-    validation, tests = figures["after"]
+    validation, tests = json.loads((terms.out / "comparison.json").read_text())["after"]
     assert list(validation["controllers"]) == list(tests["controllers"]) == ["random", "evolution"]
     assert tests["paired"][0]["pairs"] == 2
     judgements = [judged(terms, terms.out / f"random-seed{seed}") for seed in range(2)]

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.compare import Contender, Lookup, Terms, app, contenders, search, searches
+from benchmarks.compare import Contender, Lookup, Terms, Timed, a_trial, app, contenders, search, searches
+from benchmarks.report import WARM
 from benchmarks.tables import FILES, Positions, Row, Table, default_folder, load
 from nas.errors import UserError
 from nas.pool import Job
+from nas.preset import PRESETS
+from nas.search import figures_of
 from nas.space import Choice
 
 RANDOM, EVOLUTION = Contender("random"), Contender("evolution", ("population=5", "sample=3"))
@@ -120,6 +123,24 @@ def test_failures_are_evaluations_that_cost_their_seconds() -> None:
     assert done.seconds.sum() == 800.0
 
 
+def test_a_controller_that_says_something_of_itself_is_heard_and_timed() -> None:
+    controllers = [Contender(name).made()[0](made().space, 0, 10) for name in ("q-learning", "random")]
+    speaking, silent = map(Timed, controllers)
+    candidate = speaking.ask(0, [])
+    speaking.tell(0, candidate, 0.5)
+    spent = speaking.seconds
+    assert figures_of(speaking, 1) == figures_of(controllers[0], 1)
+    assert speaking.seconds > spent > 0
+    assert figures_of(silent, 1) is None
+
+
+def test_the_first_trials_of_a_long_search_are_left_out_of_a_trials_seconds() -> None:
+    assert a_trial([9.0] * 9 + [10.0]) == 1.0  # 10 seconds for ten trials
+    import_and_one_a_trial = [99.0 + number for number in range(1, 2 * WARM + 2)]
+    assert a_trial(import_and_one_a_trial) == 1.0
+    assert a_trial(import_and_one_a_trial[:-1]) > 2.0
+
+
 # --- all of them ---
 
 
@@ -141,6 +162,15 @@ def test_a_list_of_controllers_may_have_parameters_with_commas() -> None:
     assert [one.typed for one in found] == ["evolution:population=10,sample=3", "optuna:tpe", "random", "q-learning"]
     assert found[0].made()[1] == {"population": 10, "sample": 3}
     assert found[1].made()[1] == {"sampler": "tpe"}
+
+
+def test_a_preset_is_its_controller_with_its_parameters() -> None:
+    settings = ["zoph2017:rate=0.1", "metaqnn:trace=0.5"]
+    _, paper, changed, other = contenders("zoph2017,metaqnn:replays=7,nasbench201-reinforce", settings)
+    assert paper.made()[0].__name__ == "Reinforce"
+    assert paper.made()[1] == {**PRESETS["zoph2017"].parameters, "rate": 0.1}
+    assert changed.made()[1] == {**PRESETS["metaqnn"].parameters, "replays": 7, "trace": 0.5}
+    assert other.made()[1] == PRESETS["nasbench201-reinforce"].parameters
 
 
 def test_random_search_is_always_there_and_nothing_is_there_twice() -> None:
@@ -190,7 +220,22 @@ def test_the_command_says_what_one_seed_and_a_large_budget_mean(tmp_path: Path) 
     assert "One seed: there are no deviations, intervals and tests." in said
     assert "The budget of 50 is larger than the table" in said
     assert "all 9 networks of the table are known (1)" in said
+    assert "## After all 9 networks\n" in said
     assert json.loads((tmp_path / "comparison.json").read_text())["controllers"]["random"]["seeds"] == [7]
+
+
+def test_a_preset_is_compared_under_its_name(tmp_path: Path) -> None:
+    words = ["--controllers", "metaqnn", "--budget", 6, "--seeds", 1, "--workers", 1]
+    assert "metaqnn − random" in compare(plain(tmp_path), *words, "--out", tmp_path)
+    figures = json.loads((tmp_path / "comparison.json").read_text())
+    assert figures["controllers"]["metaqnn"]["parameters"]["replays"] == 100
+
+
+def test_scores_that_were_taken_as_percent_are_said_to_be(tmp_path: Path) -> None:
+    words = ["--controllers", "random", "--budget", 6, "--seeds", 1, "--workers", 1]
+    said = compare(plain(tmp_path), *words, "--out", tmp_path)
+    assert "(score, taken as percent: all are 0 to 100, and one is above 1)" in said
+    assert "the highest reward (score / 100)" in said
 
 
 def test_a_slow_controller_may_have_fewer_seeds(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.loop import MOST, Cost, MadeUp, Row, app, contender, contenders, markdown, measured, moments
+from benchmarks.loop import MOST, Cost, MadeUp, Row, app, contenders, markdown, measured, moments
 from benchmarks.processes import ONE_THREAD
 from nas.errors import UserError
 from nas.pool import Job
@@ -53,11 +53,6 @@ def test_all_controllers_presets_and_samplers_are_measured() -> None:
     assert set(contenders("chain")) >= {"reinforce", "q-learning", "posterior-sampling", "zoph2017", "optuna:tpe"}
     assert not [name for name in contenders("zoph:depth=15") if name.startswith("optuna")]
     assert "optuna" not in contenders("chain")  # which without a sampler is tpe
-
-
-def test_a_preset_is_its_controller_with_its_parameters() -> None:
-    kind, parameters = contender("metaqnn")
-    assert (kind.__name__, parameters["rate"]) == ("QLearning", 0.01)
 
 
 def test_repeats_are_counted_over_the_last_hundred() -> None:

@@ -60,22 +60,20 @@ def test_means_regrets_and_tests_are_those_of_the_chosen_networks() -> None:
     assert end["controllers"]["evolution"]["optimum_found"] == 1.0
     (test,) = end["paired"]
     assert (test["controller"], test["against"], test["difference"]) == ("evolution", "random", 2.0)
-    assert (test["effect"], test["p"], test["pairs"]) == (1.0, 0.25, 3)  # 2 / 2^3
+    assert (test["effect"], test["p"], test["pairs"]) == (1.0, None, 3)
 
 
-def test_a_budget_of_seconds_compares_evaluations_that_all_have_reached() -> None:
-    short, long = ([number / 1000 for number in range(count)] for count in (60, 110))
-    found = reported([one(short, short), one(long, long, seed=1)], Terms(1000, 10, seconds=1100.0))
-    assert [moment["after"] for moment in found["after"]] == ["50 evaluations", "1,100 simulated seconds"]
-    assert len(found["curves"]["evaluations"]["at"]) == 60
-    assert found["curves"]["seconds"]["at"][-1] == 1100.0
+def test_a_table_that_all_have_seen_to_its_end_is_said_to_be() -> None:
+    whole = [0.1, 0.2, 0.3, 0.4]
+    for terms in (Terms(50, 4), Terms(4, 4, seconds=1000.0)):
+        assert [moment["after"] for moment in reported([one(whole, whole)], terms)["after"]] == ["all 4 networks"]
 
 
 def test_one_seed_has_no_interval_and_no_test() -> None:
     found = reported([one([0.1], [1.0]), one([0.1], [2.0], "evolution")], Terms(1, 1))
     (end,) = found["after"]
     assert end["controllers"]["random"]["deviation"] is end["controllers"]["random"]["interval"] is None
-    assert (end["paired"][0]["difference"], end["paired"][0]["p"]) == (1.0, None)
+    assert (end["paired"][0]["difference"], end["paired"][0]["p"], end["paired"][0]["effect"]) == (1.0, None, None)
     assert "One seed" in found["notes"][0]
 
 

@@ -157,6 +157,34 @@ def test_options_are_those_found_at_the_position(tmp_path: Path) -> None:
     assert list(table.space.choices) == ["position 1", "position 2"]
 
 
+def test_positions_with_the_same_options_share_their_choice(tmp_path: Path) -> None:
+    alike = load(f"csv:{written(tmp_path, zip(('aa', 'ab', 'ba', 'bb'), range(4), strict=True))}").space
+    assert list(alike.choices) == ["position"]
+    assert [question.occurrence for question in alike.replay([0, 1]).questions] == [0, 1]
+    archs = ["".join(parts) for parts in itertools.product("ab", "ab", "cd")]
+    some = load(f"csv:{written(tmp_path, zip(archs, range(8), strict=True))}").space
+    assert [choice.name for choice in some.positions] == ["position 1", "position 1", "position 3"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "options"),
+    [
+        (("16", "24", "8"), (8, 16, 24)),
+        (("1e-1", "0.02", "3"), (0.02, 0.1, 3.0)),
+        (("16", "conv", "8"), ("8", "16", "conv")),
+        (("1", "01", "2"), ("01", "1", "2")),  # two names of one number are two options
+        (("nan", "inf", "2"), ("2", "inf", "nan")),
+    ],
+)
+def test_options_that_are_all_numbers_are_numbers_in_their_order(
+    tmp_path: Path, texts: tuple[str, ...], options: tuple[object, ...]
+) -> None:
+    archs = [f"{text} {letter}" for text in texts for letter in "xy"]
+    table = load(f"csv:{written(tmp_path, zip(archs, range(2 * len(texts)), strict=True))}")
+    assert table.space.positions[0].options == options
+    assert all(candidate.key == table[candidate].arch.replace(" ", "-") for candidate in table.space.candidates())
+
+
 @pytest.mark.parametrize(
     ("scores", "rewards"),
     [((0.2, 0.9), [0.2, 0.9]), ((20, 90), [0.2, 0.9]), ((-3, 5), [-3, 5]), ((1, 200), [1, 200])],

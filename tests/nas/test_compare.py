@@ -78,7 +78,7 @@ def test_the_validation_accuracies_of_chosen_networks_are_compared_in_percent(tm
     (test,) = found["paired"]
     assert (test["controller"], test["against"]) == ("evolution", "random")
     assert test["difference"] == pytest.approx(20)  # the mean of 30, 20 and 10
-    assert (test["effect"], test["p"], test["pairs"]) == (1.0, 0.25, 3)  # 2 / 2^3
+    assert (test["effect"], test["p"], test["pairs"]) == (1.0, None, 3)
 
 
 def test_the_reward_chooses_and_the_accuracy_is_compared(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_all_are_tested_against_others_too(tmp_path: Path) -> None:
     folders = [search(tmp_path, [0.5], name) for name in ("random", "evolution", "optuna")]
     tests = end(folders, against=["evolution"])["paired"]
     assert {(test["controller"], test["against"]) for test in tests} == {
-        ("evolution", "random"), ("optuna", "random"), ("random", "evolution"), ("optuna", "evolution"),
+        ("evolution", "random"), ("optuna", "random"), ("optuna", "evolution"),
     }  # fmt: skip
     with pytest.raises(UserError, match="--against: found 'gp', expected one of random; evolution; optuna"):
         compare(folders, against=["gp"])

@@ -173,8 +173,9 @@ def test_a_limit_begins_somewhere_and_may_grow(typed: str, limit: dict[str, Limi
     assert names.limits(f"{name}={written}" for name, written in limit.items()) == limit
 
 
-def test_of_two_limits_on_one_choice_the_last_counts() -> None:
-    assert names.limits(["depth=6", "width=3", "depth=8"]) == {"depth": Limit(8), "width": Limit(3)}
+def test_two_limits_on_one_choice_are_refused() -> None:
+    with pytest.raises(UserError, match=r"--limit: found depth=6 and depth=8\+1/5, expected one for depth; leave one"):
+        names.limits(["depth=6", "width=3", "depth=8+1/5"])
 
 
 @pytest.mark.parametrize(

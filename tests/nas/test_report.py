@@ -12,6 +12,7 @@ from nas.errors import UserError
 from nas.report import Search, checklist, chosen, figures, incumbents, incumbents_at, markdown, moment, write
 
 NAN = float("nan")
+NO_END = float("inf")
 EACH = 10.0  # seconds of an evaluation
 
 
@@ -19,7 +20,7 @@ def one(
     rewards: Sequence[float], results: Sequence[float], controller: str = "random", seed: int = 0, why: str = "done"
 ) -> Search:
     seconds = np.full(len(rewards), EACH)
-    return Search(controller, seed, np.array(rewards), np.array(results), seconds, 2 * len(rewards), 0.002, 0.5, why)
+    return Search(controller, seed, np.array(rewards), np.array(results), seconds, 2 * len(rewards), 0.0005, 0.5, why)
 
 
 def reported(searches: Sequence[Search], budget: int, references: Sequence[str] = ("random",), **options: Any) -> Any:
@@ -85,11 +86,11 @@ def test_controllers_without_a_common_seed_have_no_test() -> None:
     assert (test["pairs"], test["difference"], test["p"]) == (0, None, None)
 
 
-def test_all_are_tested_against_each_reference() -> None:
+def test_all_are_tested_against_each_reference_and_no_two_twice() -> None:
     results = {name: {0: 1.0, 1: 2.0} for name in ("random", "local", "evolution")}
     tests = moment("all", results, ["random", "local"])["paired"]
     assert [(test["controller"], test["against"]) for test in tests] == [
-        ("local", "random"), ("evolution", "random"), ("random", "local"), ("evolution", "local"),
+        ("local", "random"), ("evolution", "random"), ("evolution", "local"),
     ]  # fmt: skip
 
 
@@ -98,6 +99,38 @@ def test_results_are_given_on_the_way_to_a_budget_too() -> None:
     found = reported([one(rewards, rewards, seed=seed) for seed in range(2)], 120)
     assert [moment["after"] for moment in found["after"]] == ["50 evaluations", "100 evaluations", "120 evaluations"]
     assert [moment["controllers"]["random"]["mean"] for moment in found["after"]] == [0.049, 0.099, 0.119]
+
+
+@pytest.mark.parametrize(
+    ("counts", "budget", "seconds", "networks", "after"),
+    [
+        ((12, 12), 12, 1500.0, NO_END, "12 evaluations"),  # the seconds would have allowed more
+        ((12, 9), 12, 90.0, NO_END, "90 simulated seconds or 12 evaluations"),
+        ((8, 9), 12, 90.0, NO_END, "90 simulated seconds"),
+        ((8, 8), 50, NO_END, 8, "all 8 networks"),
+        ((8, 6), 50, NO_END, 8, "up to 8 evaluations"),  # one had nothing new
+        ((8, 6), 8, NO_END, NO_END, "8 evaluations"),  # which keeps what it had chosen
+        ((60, 60), 200, NO_END, 60, "all 60 networks"),
+    ],
+)
+def test_the_end_is_what_was_reached(
+    counts: tuple[int, int], budget: int, seconds: float, networks: float, after: str
+) -> None:
+    searches = [one([0.1] * count, [1.0] * count, seed=seed) for seed, count in enumerate(counts)]
+    assert reported(searches, budget, seconds=seconds, networks=networks)["after"][-1]["after"] == after
+
+
+def test_a_budget_of_seconds_compares_evaluations_that_all_have_reached() -> None:
+    short, long = ([number / 1000 for number in range(count)] for count in (60, 110))
+    found = reported([one(short, short), one(long, long, seed=1)], 1000, seconds=1100.0)
+    assert [moment["after"] for moment in found["after"]] == ["50 evaluations", "1,100 simulated seconds"]
+    assert len(found["curves"]["evaluations"]["at"]) == 60
+    assert found["curves"]["seconds"]["at"][-1] == 1100.0
+
+
+def test_on_the_way_is_before_the_end() -> None:
+    found = reported([one([0.1] * 60, [1.0] * 60)], 200, networks=60)
+    assert [moment["after"] for moment in found["after"]] == ["50 evaluations", "all 60 networks"]
 
 
 def test_a_curve_has_its_mean_and_band_at_each_evaluation() -> None:
@@ -124,7 +157,7 @@ def test_the_costs_of_searching_are_reported() -> None:
         "failed": 0.25,
         "evaluations": 2.0,
         "seconds": 20.0,
-        "ms_a_trial": pytest.approx(0.5),  # 2 ms for four trials
+        "ms_a_trial": pytest.approx(0.5),
         "wall_seconds": 1.0,
         "ended": {"done": 2},
     }
@@ -159,6 +192,25 @@ def test_small_p_values_keep_their_digits() -> None:
     random = [one([0.5], [float(seed)], "random", seed) for seed in range(15)]
     better = [one([0.5], [2.0 * seed + 1], "evolution", seed) for seed in range(15)]
     assert "| +1.00 | 6.1e-05 | 15 |" in markdown(reported([*random, *better], 1))  # 2 / 2^15
+
+
+def test_what_p_is_is_said_once_and_why_there_is_none() -> None:
+    def text(seeds: int) -> str:
+        names = ("random", "local", "evolution")
+        searches = [
+            one([0.5] * 60, [place + 1.0] * 60, name, s) for place, name in enumerate(names) for s in range(seeds)
+        ]
+        return markdown(reported(searches, 60))
+
+    assert text(6).count("p is two-sided and not corrected for the number of tests.") == 1
+    assert "| +1.00 | 0.031 | 6 |" in text(6)  # 2 / 2^6
+    assert "fewer than 6 pairs" not in text(6)
+    assert "| +1.00 | – | 5 |" in text(5)
+    assert (
+        text(5).count("With fewer than 6 pairs there is none: even the smallest that is possible is above 0.05.") == 1
+    )
+    assert "| – | – | 1 |" in text(1)
+    assert "two-sided" not in markdown(reported([one([0.5], [1.0])], 1))
 
 
 def test_a_command_cannot_break_the_table() -> None:

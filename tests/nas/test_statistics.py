@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nas.statistics import bootstrap, paired, rank_biserial, wilcoxon
+from nas.statistics import bootstrap, mann_whitney, paired, rank_biserial, wilcoxon
 
 
 def test_the_interval_of_equal_values_is_that_value() -> None:
@@ -59,8 +59,8 @@ def test_pairs_without_any_difference_have_p_1() -> None:
 
 
 def test_a_paired_comparison_has_difference_interval_p_and_effect() -> None:
-    found = paired([2.0, 4.0, 6.0, 8.0, 10.0], [1.0, 2.0, 3.0, 4.0, 5.0])  # differences 1 to 5
-    assert (found.pairs, found.difference, found.p, found.effect) == (5, 3.0, 2 / 32, 1.0)
+    found = paired([2.0, 4.0, 6.0, 8.0, 10.0, 12.0], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0])  # differences 1 to 6
+    assert (found.pairs, found.difference, found.p, found.effect) == (6, 3.5, 2 / 64, 1.0)
     assert found.interval is not None
     assert 1.0 < found.interval[0] < 3.0 < found.interval[1] < 5.0
 
@@ -68,3 +68,13 @@ def test_a_paired_comparison_has_difference_interval_p_and_effect() -> None:
 def test_one_pair_has_a_difference_and_neither_interval_nor_p() -> None:
     found = paired([3.0], [1.0])
     assert (found.pairs, found.difference, found.interval, found.p) == (1, 2.0, None, None)
+
+
+def test_three_values_above_three_others_are_one_of_their_20_orders() -> None:
+    low, high = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 1e9])
+    assert mann_whitney(low, high) == pytest.approx(1 / 20)  # 6! / (3! 3!); how much higher does not matter
+    assert mann_whitney(high, low) == 1.0
+
+
+def test_equal_values_are_not_higher() -> None:
+    assert mann_whitney(np.ones(10), np.ones(25)) == 1.0

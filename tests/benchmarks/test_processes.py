@@ -1,0 +1,25 @@
+"""Searches side by side."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from benchmarks.processes import ONE_THREAD, side_by_side
+
+
+def threads() -> list[int]:
+    """Of the libraries that numpy adds and multiplies with."""
+    assert np.ones(1)
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+def test_one_worker_has_one_thread_for_sums_as_several_have() -> None:
+    before = threads(), dict(os.environ)
+    found = list(
+        side_by_side(lambda: (threads(), {name: os.environ[name] for name in ONE_THREAD}), [()] * 2, workers=1)
+    )
+    assert found == [([1] * len(before[0]), ONE_THREAD)] * 2
+    assert (threads(), dict(os.environ)) == before
