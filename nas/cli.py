@@ -180,7 +180,7 @@ def search(
     if dry_run:
         _dry_run(here, images_here, chosen, trials, device, child_timeout)
         return
-    _introduce(here, images_here, chosen, trials, folder)
+    _introduce(here, images_here, chosen, min(trials, unique or trials), folder)
     from nas.search import search as begin
 
     trials_coming = begin(
@@ -190,7 +190,7 @@ def search(
         patience=patience, unique=unique or math.inf,
         seconds=3600 * (hours or math.inf), device_seconds=3600 * (device_hours or math.inf),
     )  # fmt: skip
-    why = _watch(trials_coming, trials, folder, here)
+    why = _watch(trials_coming, trials, unique or math.inf, folder, here)
     _conclude(here, folder, why, trials)
 
 
@@ -206,11 +206,10 @@ def show(
     _headline(header, trials)
     best = summary.best(trials, most)
     if not best:
-        raise UserError(
-            f"{folder}: found no trial with a reward, expected one at least; search on, or look at its errors"
-        )
+        raise UserError(f"{folder}: found no trial with a reward, expected one at least; {_mend(trials)}")
     console.print(_table(header, best))
-    for sentence in _health(header, trials, names.searched(header)):
+    space = names.searched(header, trials)
+    for sentence in _health(header, trials, space, summary.random_rewards(space, trials) if space else None):
         console.print(sentence, markup=False)
     for trial in best:
         console.print(f"\ntrial {trial.trial}, network {trial.key}", style="bold")
@@ -425,12 +424,12 @@ def _guess(space: Space, data: Data, recipe: Recipe, trials: int, children: int 
     return sum(seconds) / len(seconds)
 
 
-def _watch(coming: Generator[Trial, None, str], trials: int, folder: Path, space: Space) -> str:
+def _watch(coming: Generator[Trial, None, str], trials: int, unique: float, folder: Path, space: Space) -> str:
     """Show trials as they finish; why the search ended."""
     from nas.ledger import FILE, read
 
     begun = (folder / FILE).is_file() and (folder / FILE).stat().st_size
-    progress = Progress(console, read(folder)[1] if begun else [], trials, space)
+    progress = Progress(console, read(folder)[1] if begun else [], trials, space, unique)
     try:
         while True:
             try:
@@ -457,8 +456,7 @@ def _conclude(space: Space, folder: Path, why: str, trials: int) -> None:
     console.print(f"it ended because {why}")
     best = summary.best(done)
     if not best:
-        mend = "its errors are in the ledger" if done else "give it more time"
-        raise UserError(f"{folder}: found no child that trained, expected one at least; {mend}")
+        raise UserError(f"{folder}: found no child that trained, expected one at least; {_mend(done)}")
     console.print(_table(header, best))
     draw([folder], folder / "reward.png", space=space)
     console.print(f"picture: {folder / 'reward.png'}", markup=False)
@@ -495,11 +493,21 @@ def _health(header: dict[str, Any], done: Sequence[Trial], space: Space | None =
     """How the search does at its end, and what is wrong with it; drawn: rewards of random networks, None: unknown."""
     from nas.health import LAST, health, verdict
 
-    wrong = verdict(done, header["length"], space)
+    wrong = verdict(done, header["length"], space, drawn)
     return [
         f"health, of the last {min(LAST, len(done))} trials: {health(done, drawn)}",
         *([wrong.sentence] if wrong else []),
     ]
+
+
+def _mend(done: Sequence[Trial]) -> str:
+    """What to do where no child was trained."""
+    from nas.health import failing
+
+    wrong = failing(done)
+    if wrong:
+        return wrong.sentence
+    return "its errors are in the ledger" if done else "give it more time"
 
 
 def _headline(header: dict[str, Any], trials: Sequence[Trial]) -> None:

@@ -12,19 +12,23 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.ledger import Trial
-from nas.space import Space
+from nas.space import Space, shorten
+from nas.statistics import mann_whitney
 from nas.summary import NEAREST, expected_largest
 
 Floats = npt.NDArray[np.float64]
 
 LAST = 100  # trials that repeats and spread are over
-SOME = 10  # rewards that a spread takes: that of fewer is their luck
+SOME = 10  # rewards that a spread takes, networks that a share of failures takes: that of fewer is their luck
 ENOUGH = 60  # trials before which no collapse is told of
 ENOUGH_TO_LEARN = 100  # and before which nothing is said of learning: a good search may need as many
 FEW = 5  # networks
-NEARLY_ALL = 0.8  # of the last trials, if they are of few networks
+NEARLY_ALL = 0.8  # of the last trials, if they are of few networks, or if they failed
 LATE = 0.75  # of the search's length: a controller that settles after it has collapsed to nobody's harm
-NOISE = 1.64  # standard errors: random rewards differ by more, and upwards, once in twenty
+SETTLING = ("entropy", "variety")  # figures that fall from 1 at random to 0, where one network is left
+SETTLED = 0.1  # of these: good default searches of 200 have 0.45 at least; a variety of 20 walks cannot be below 0.05
+FIRST = 10  # rewards that learning is measured against: what was answered before there was much to learn from
+LUCK = 0.1  # random rewards look like learning as often: less, and searches that learn fast are told that they do not
 
 
 @dataclass(frozen=True)
@@ -106,8 +110,12 @@ def _over_last(values: Floats, of: Callable[[Floats], float]) -> Floats:
 
 
 def _deviation(values: Floats) -> float:
-    there = values[np.isfinite(values)]
+    there = _finite(values)
     return float(there.std(ddof=1)) if len(there) >= SOME else math.nan
+
+
+def _finite(values: Floats) -> Floats:
+    return values[np.isfinite(values)]
 
 
 def _is_trained(trial: Trial) -> bool:
@@ -121,53 +129,104 @@ def _rewards(ordered: Sequence[Trial]) -> Floats:
 # --- verdicts ---
 
 
-def verdict(trials: Sequence[Trial], length: int, space: Space | None = None) -> Verdict | None:
-    """What is wrong with this search of so many trials; None for nothing, or too early to say."""
-    return collapse(trials, length, space) or standstill(trials)
+def verdict(
+    trials: Sequence[Trial], length: int, space: Space | None = None, drawn: Floats | None = None
+) -> Verdict | None:
+    """What is wrong with this search of so many trials; None for nothing, or too early to say.
+
+    space: None if not known.  drawn: rewards of random networks, as from `nas.summary.random_rewards`, None if unknown.
+    """
+    return failing(trials) or collapse(trials, length, space) or standstill(trials, drawn)
+
+
+def failing(trials: Sequence[Trial]) -> Verdict | None:
+    """Told if nearly all of the last hundred networks failed, ten at least, with what most of them failed by."""
+    new = [trial for trial in in_order(trials) if trial.same_as is None][-LAST:]
+    errors = [trial.error for trial in new if trial.error]
+    if len(new) < SOME or len(errors) < NEARLY_ALL * len(new):
+        return None
+    ((kind, count),) = Counter(_kind(error) for error in errors).most_common(1)
+    latest = next(error for error in reversed(errors) if _kind(error) == kind)
+    return Verdict(
+        "failing",
+        f"the search is failing: {len(errors)} of the last {len(new)} networks have no reward, {count} of them by an "
+        f'error as in "{shorten(latest)}"; mend what fails, or leave it out of the space',
+    )
 
 
 def collapse(trials: Sequence[Trial], length: int, space: Space | None = None) -> Verdict | None:
     """Told if a few networks are nearly all of the last hundred trials, and were long before the search's end.
 
+    So it is if the controller's own entropy or variety is near 0, for some never ask for a network that they know.
     length: trials that the search is to have.  space: if it is known that half of it is trained, nothing is amiss.
     """
     ordered = in_order(trials)
-    keys = [trial.key for trial in ordered]
-    few = _few(keys[-LAST:])
-    if len(keys) < ENOUGH or not few:
+    late = LATE * max(length, len(ordered))
+    found = [sign for sign in (_repeating(ordered), _settled(ordered)) if sign and sign[0] < late]
+    if len(ordered) < ENOUGH or not found or _is_half_known(ordered, space):
         return None
-    share = sum(key in few for key in keys[-LAST:]) / len(keys[-LAST:])
-    since = _since(keys, few)
-    if since >= LATE * max(length, len(keys)) or (space and 2 * len(set(keys)) >= space.count().number):
-        return None
-    said = ", ".join(f"{name} {value:.2f}" for name, value in health(ordered).figures.items())
+    since, to, why = found[0]
     return Verdict(
         "collapsed to a few networks",
-        f"the controller has collapsed to {_counted(len(few))} since about trial {since}: {100 * share:.0f} % of the "
-        f"last {len(keys[-LAST:])} trials{f', {said}' if said else ''}; "
+        f"the controller has collapsed to {to} since about trial {since}: {why}; "
         "try a lower rate, more exploration, another controller or a larger space",
     )
 
 
-def standstill(trials: Sequence[Trial]) -> Verdict | None:
-    """Told if the last quarter's rewards are no better than the first quarter's, by Welch's test of means (1947).
+def standstill(trials: Sequence[Trial], drawn: Floats | None = None) -> Verdict | None:
+    """Told if the last quarter's rewards are no better than the first ten, by Mann and Whitney's test of ranks (1947).
 
-    Not while a controller that says its epsilon answers mostly at random, as its schedule wants it.
+    Not while a controller that says its epsilon answers mostly at random, as its schedule wants it; nor where the best
+    reward is one that as many random networks would hardly have: then it has learnt, and found what there was to find.
+    drawn: rewards of random networks, None if unknown.
     """
     ordered = in_order(trials)
-    quarter = len(ordered) // 4
-    first, last = (rewards[np.isfinite(rewards)] for rewards in map(_rewards, (ordered[:quarter], ordered[-quarter:])))
-    if len(ordered) < ENOUGH_TO_LEARN or min(len(first), len(last)) < 2 or _explores(ordered[-quarter:]):
+    last = ordered[-(len(ordered) // 4) :]
+    before, now = _finite(_rewards(ordered))[:FIRST], _finite(_rewards(last))
+    if len(ordered) < ENOUGH_TO_LEARN or min(len(before), len(now)) < FIRST or _explores(last):
         return None
-    noise = NOISE * math.sqrt(first.var(ddof=1) / len(first) + last.var(ddof=1) / len(last))
-    if last.mean() - first.mean() > noise:
+    p = mann_whitney(before, now)
+    if p <= LUCK or (drawn is not None and _is_ahead(ordered, drawn)):
         return None
     return Verdict(
         "learning nothing",
-        f"the controller is learning nothing, as random sampling and restarts do not either: the mean reward of the "
-        f"last {quarter} trials, {last.mean():.4f}, is not above the first {quarter}'s, {first.mean():.4f}, by more "
-        f"than their noise, {noise:.4f}; try more trials, a higher rate, another controller or another space",
+        f"the controller is learning nothing, as random sampling and restarts do not either: the rewards of the last "
+        f"{len(last)} trials, {np.median(now):.4f} in the middle, are not clearly above the first {FIRST}, "
+        f"{np.median(before):.4f} (test of ranks, p = {p:.2f}); "
+        "try more trials, a higher rate, another controller or another space",
     )
+
+
+def _kind(error: str) -> str:
+    """ "out of memory" of "out of memory: needed 9.1 GiB"."""
+    return error.partition(":")[0]
+
+
+def _repeating(ordered: Sequence[Trial]) -> tuple[int, str, str] | None:
+    """If the last hundred are nearly all of a few networks: since when, how many, and what shows it."""
+    keys = [trial.key for trial in ordered]
+    last = keys[-LAST:]
+    few = _few(last)
+    if not few:
+        return None
+    share = sum(key in few for key in last) / len(last)
+    said = [f"{100 * share:.0f} % of the last {len(last)} trials"]
+    said += [f"{name} {value:.2f}" for name, value in health(ordered).figures.items()]
+    return _since([key in few for key in keys]), _counted(len(few)), ", ".join(said)
+
+
+def _settled(ordered: Sequence[Trial]) -> tuple[int, str, str] | None:
+    """The same if the controller's entropy or variety is near 0 in the last hundred's mean."""
+    for name, values in figures(ordered).items():
+        last = _finite(values[-LAST:])
+        if name in SETTLING and len(last) and last.mean() <= SETTLED:
+            why = f"{name} {last.mean():.2f} in the mean of the last {len(last)} trials, where 1 is random"
+            return _since(values <= SETTLED), "a few networks", why
+    return None
+
+
+def _is_half_known(ordered: Sequence[Trial], space: Space | None) -> bool:
+    return space is not None and 2 * len({trial.key for trial in ordered}) >= space.count().number
 
 
 def _few(keys: Sequence[str]) -> set[str]:
@@ -182,15 +241,21 @@ def _few(keys: Sequence[str]) -> set[str]:
     return set()
 
 
-def _since(keys: Sequence[str], few: set[str]) -> int:
-    """Where these networks took over: from there on they are ahead of all others by the most trials."""
-    excess = np.cumsum([1 if key in few else -1 for key in reversed(keys)])
-    return len(keys) - 1 - int(excess.argmax())
+def _since(so: Sequence[bool] | npt.NDArray[np.bool_]) -> int:
+    """Where trials that are so took over: from there on they are ahead of those that are not by the most."""
+    excess = np.where(so, 1, -1)[::-1].cumsum()
+    return len(excess) - 1 - int(excess.argmax())
 
 
 def _explores(ordered: Sequence[Trial]) -> bool:
     said = figures(ordered).get("epsilon")
     return said is not None and float(np.nanmean(said)) > 0.5
+
+
+def _is_ahead(ordered: Sequence[Trial], drawn: Floats) -> bool:
+    """Whether as many random networks would hardly have a best reward as high as this search's."""
+    trained = sum(_is_trained(trial) for trial in ordered)
+    return float((drawn < np.nanmax(_rewards(ordered))).mean() ** trained) >= 1 - LUCK
 
 
 def _counted(networks: int) -> str:

@@ -13,12 +13,12 @@ import inspect
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 from nas.errors import UserError, where
 from nas.preset import PRESETS, Preset
@@ -26,6 +26,10 @@ from nas.recipe import RECIPES, Recipe
 from nas.reward import REWARDS, Reward
 from nas.space import Limit, Space
 
+if TYPE_CHECKING:
+    from nas.ledger import Trial
+
+TRIED = 20  # trials that a space found by a header must build as recorded, to be taken for the search's
 DIGITS = r"\d{1,15}"
 NUMBER = rf"{DIGITS}(?:\.{DIGITS})?"
 LIMIT = re.compile(rf"(?P<choice>.+)=(?P<start>-?{NUMBER})(?:\+(?P<step>{NUMBER})/(?P<every>{DIGITS}))?")
@@ -49,8 +53,11 @@ def space(typed: str) -> Space:
     return made
 
 
-def searched(header: Mapping[str, Any]) -> Space | None:
-    """The space of a search by its ledger's header, on its data; None if it is no built-in, or its data are gone."""
+def searched(header: Mapping[str, Any], trials: Sequence[Trial]) -> Space | None:
+    """The space of a search by its ledger's header, on its data.
+
+    None if it is no built-in, if its data are gone, or if it builds other networks than these trials, its own.
+    """
     name, _, given = header["space"].removesuffix(")").partition("(")
     typed = next((typed for typed, kind in spaces().items() if kind.__name__ == name), None)
     if typed is None:
@@ -60,10 +67,12 @@ def searched(header: Mapping[str, Any]) -> Space | None:
     limits = {choice: Limit(*limit) for choice, limit in header.get("limits", {}).items()}
     try:
         found = space(f"{typed}:{given.replace(', ', ',')}").on(native(header["data"]), limits)
+        built = [found.replay(trial.answers, trial.trial).key for trial in trials[:TRIED]]
     except UserError:
         return None
     choices = {name: [repr(option) for option in choice.options] for name, choice in found.choices.items()}
-    return found if choices == header["choices"] else None
+    same = choices == header["choices"] and built == [trial.key for trial in trials[:TRIED]]
+    return found if same else None
 
 
 def controller(typed: str, settings: Iterable[str] = ()) -> tuple[type[Any], dict[str, Any]]:

@@ -49,8 +49,6 @@ MARKERS = ("", "o", "s", "^", "D")  # for the first seven groups, the next seven
 
 FEW = 5  # seeds of which quantiles say more than the extremes
 
-TRIED = 20  # trials that a space found by a header must build as recorded, to be taken for the search's
-
 # What health is called in pictures; in between stand the controller's own figures by their names.
 REPEATS = f"repeats among the last {health.LAST}"
 SPREAD = f"spread of the last {health.LAST} rewards"
@@ -206,28 +204,22 @@ def panels_of(curves: Iterable[Mapping[str, Floats]]) -> list[str]:
 
 
 def verdicts(
-    called: Sequence[str], groups: Sequence[Sequence[Search]], spaces: Mapping[Path, Space | None]
+    called: Sequence[str],
+    groups: Sequence[Sequence[Search]],
+    spaces: Mapping[Path, Space | None],
+    drawn: Mapping[Path, Floats | None],
 ) -> list[str]:
     """Of each group what is wrong with how many of its searches: "Reinforce: 2 of 5 collapsed to a few networks"."""
     said = []
     for name, group in zip(called, groups, strict=True):
-        found = [health.verdict(trials, header["length"], spaces[folder]) for folder, header, trials in group]
+        found = [
+            health.verdict(trials, header["length"], spaces[folder], drawn[folder]) for folder, header, trials in group
+        ]
         shorts = [one.short for one in found if one]
         for short in dict.fromkeys(shorts):
             count = f"{shorts.count(short)} of {len(group)} " if len(group) > 1 else ""
             said.append(f"{name}: {count}{short}" if name else f"{count}{short}")
     return said
-
-
-def _known(header: Header, trials: Sequence[Trial], space: Space | None) -> Space | None:
-    """The space if it is given, else the built-in one by the header, if it gives the networks of these trials."""
-    if space is not None:
-        return space
-    found = searched(header)
-    with contextlib.suppress(UserError):
-        if found and all(found.replay(trial.answers, trial.trial).key == trial.key for trial in trials[:TRIED]):
-            return found
-    return None
 
 
 def _leaves(header: Header, within: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
@@ -274,15 +266,16 @@ def _check(searches: Sequence[Search]) -> None:
 def _picture_of_one(search: Search, what: str, space: Space | None) -> tuple[Figure, Entries]:
     """The panels of one search: rewards, shares, spread and advantage."""
     _, header, trials = search
-    known = _known(header, trials, space)
-    curves = {} if what == "rewards" else curves_of_health(trials, _drawn(known, trials))
+    known = space or searched(header, trials)
+    drawn = None if what == "rewards" else _drawn(known, trials)
+    curves = {} if what == "rewards" else curves_of_health(trials, drawn)
     below = [1.6] + [1.2] * (ADVANTAGE in curves) + [1.2] if curves else []
     figure, panels = _page(below if what == "health" else [3.6 if curves else 5, *below])
     panels[0].set_title(_plain(title([header])))
     entries = [] if what == "health" else _draw_one(panels[0], header, trials)
     if curves:
         entries += _draw_health(panels[-len(below) :], curves)
-        found = health.verdict(trials, header["length"], known)
+        found = health.verdict(trials, header["length"], known, drawn)
         _say(figure, [found.sentence] if found else [])
     return figure, entries
 
@@ -295,12 +288,13 @@ def _picture_of_groups(groups: Sequence[Sequence[Search]], what: str, space: Spa
         figure, panels = _page([5])
         entries = _draw_groups(panels[0], groups, names)
     else:
-        spaces = {folder: _known(header, trials, space) for folder, header, trials in everyone}
-        curves = {folder: curves_of_health(trials, _drawn(spaces[folder], trials)) for folder, _, trials in everyone}
+        spaces = {folder: space or searched(header, trials) for folder, header, trials in everyone}
+        drawn = {folder: _drawn(spaces[folder], trials) for folder, _, trials in everyone}
+        curves = {folder: curves_of_health(trials, drawn[folder]) for folder, _, trials in everyone}
         measures = panels_of(curves.values())
         figure, panels = _page([1.7] * len(measures))
         entries = _draw_measures(dict(zip(measures, panels, strict=True)), groups, names, curves)
-        _say(figure, verdicts(names, groups, spaces))
+        _say(figure, verdicts(names, groups, spaces, drawn))
     panels[0].set_title(_plain(title([header for _, header, _ in everyone])))
     return figure, entries
 

@@ -10,21 +10,36 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from nas.ledger import Trial
     from nas.space import Space
 
-EVERY = 50  # trials between two looks for a collapse, which go through all of them
+EVERY = 50  # trials between two looks for what is wrong, which go through all of them
+FIRST = 50  # trained networks of the first estimate of random sampling; the next ones wait until they have doubled
 
 
 class Progress:
     """A live line on a terminal; elsewhere a line now and then. Each new best is printed for good."""
 
-    def __init__(self, console: Console, old: Sequence[Trial], trials: int, space: Space | None = None) -> None:
-        """old: what an earlier run left.  trials: those of the whole search.  space: for telling of a collapse."""
-        self.console, self.trials, self.space = console, trials, space
-        self.finished = list(old)
-        self.rewards = [trial.reward for trial in old if trial.reward is not None]
-        self.failed, self.before, self.warned = 0, len(old), False
+    def __init__(
+        self, console: Console, old: Sequence[Trial], trials: int, space: Space | None = None, unique: float = math.inf
+    ) -> None:
+        """old: what an earlier run left.  trials, unique: the search ends after so many trials, or networks.
+
+        space: for the advantage over random sampling, and for telling of a collapse.
+        """
+        self.console, self.trials, self.space, self.unique = console, trials, space, unique
+        self.finished: list[Trial] = []
+        self.rewards: list[float] = []
+        self.failed = self.networks = self.trained = 0  # failed: in this run; networks: failed ones too
+        self.drawn: npt.NDArray[np.float64] | None = None  # rewards of random networks
+        self.due = FIRST  # trained networks that the next estimate of these waits for
+        self.said: set[str] = set()  # verdicts, in short
+        for trial in old:
+            self._count(trial)
+        self.before = self.done, self.networks
         self.best = max(self.rewards, default=float("-inf"))
         self.begun = time.monotonic()
         self.printed = -10.0
@@ -39,21 +54,23 @@ class Progress:
         """Trials finished, by earlier runs too."""
         return len(self.finished)
 
+    @property
+    def length(self) -> int:
+        """Trials that the search is to have, as far as is known."""
+        return int(min(self.trials, self.unique))
+
     def add(self, trial: Trial) -> None:
         """Count a finished trial, and print it if it is the best so far or failed."""
-        self.finished.append(trial)
-        self.failed += trial.error is not None and trial.same_as is None
-        if trial.reward is not None:
-            self.rewards.append(trial.reward)
+        self._count(trial)
         if trial.reward is not None and trial.reward > self.best:
             self.best = trial.reward
             text = f"trial {trial.trial:>4}  best so far {trial.reward:.4f}  {shown(trial.network)}"
             whole = not self.console.is_terminal
             self.console.print(text if whole else text[: self.console.width], markup=False, style="bold green")
         if trial.error and trial.same_as is None:
+            self.failed += 1
             self.console.print(f"trial {trial.trial:>4}  failed: {trial.error}", markup=False, style="yellow")
-        if self.done % EVERY == 0:
-            self._warn()
+        self._look()
         if self.status:
             self.status.update(self.line())
         elif time.monotonic() - self.printed > 10:
@@ -61,18 +78,23 @@ class Progress:
             self.console.print(self.line())
 
     def line(self) -> str:
-        """Trials, best, running mean, health, children an hour, time left."""
+        """Trials, or networks where these end the search; best, running mean, health, how many an hour, time left."""
         from nas.health import LAST, health
 
         passed = max(1e-9, time.monotonic() - self.begun)
-        rate = (self.done - self.before) / passed
-        last = self.rewards[-max(10, self.trials // 10) :]
+        of_trials = self.trials - self.done, self.done - self.before[0]
+        of_networks = self.unique - self.networks, self.networks - self.before[1]
+        seconds = min(passed * left / new if new else math.inf for left, new in (of_trials, of_networks))
+        done, what, new = self.done, "trials", of_trials[1]
+        if self.unique < self.trials:
+            done, what, new = self.networks, "networks", of_networks[1]
+        last = self.rewards[-max(10, self.length // 10) :]
         mean = sum(last) / len(last) if last else float("nan")
         failed = f", {self.failed} failed" if self.failed else ""
         return (
-            f"{self.done} of {self.trials} trials{failed}, best {self.best:.4f}, running mean {mean:.4f}, "
-            f"{health(self.finished[-LAST:])}, "
-            f"{3600 * rate:,.0f} an hour, {duration((self.trials - self.done) / rate)} left"
+            f"{done} of {self.length} {what}{failed}, best {self.best:.4f}, running mean {mean:.4f}, "
+            f"{health(self.finished[-LAST:])}, {self._advantage()}"
+            f"{3600 * new / passed:,.0f} an hour, {duration(seconds)} left"
         )
 
     def close(self) -> None:
@@ -80,14 +102,32 @@ class Progress:
         if self.status:
             self.status.stop()
 
-    def _warn(self) -> None:
-        """Say once that the controller has collapsed, while something can be done about it."""
-        from nas.health import collapse
+    def _count(self, trial: Trial) -> None:
+        self.finished.append(trial)
+        self.networks += trial.same_as is None and not (trial.error or "").startswith("refused")
+        self.trained += trial.same_as is None and trial.reward is not None
+        if trial.reward is not None:
+            self.rewards.append(trial.reward)
 
-        found = None if self.warned else collapse(self.finished, self.trials, self.space)
-        if found:
-            self.warned = True
-            self.console.print(found.sentence, markup=False, style="yellow")
+    def _look(self) -> None:
+        """Now and then estimate random sampling, and say once what is wrong, while something can be done about it."""
+        from nas.health import verdict
+        from nas.summary import random_rewards
+
+        if self.space and self.trained >= self.due:
+            self.due = 2 * self.trained
+            self.drawn = random_rewards(self.space, self.finished)
+        wrong = verdict(self.finished, self.length, self.space, self.drawn) if self.done % EVERY == 0 else None
+        if wrong and wrong.short not in self.said:
+            self.said.add(wrong.short)
+            self.console.print(wrong.sentence, markup=False, style="yellow")
+
+    def _advantage(self) -> str:
+        from nas.summary import expected_largest
+
+        if self.drawn is None:
+            return ""
+        return f"advantage {self.best - expected_largest(self.drawn, self.trained):+.3f}, "
 
 
 class Counting:

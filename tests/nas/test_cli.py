@@ -234,6 +234,8 @@ def test_with_enough_networks_it_says_what_random_sampling_would_have_found(nas:
         "this search found 0.",
         "health, of the last 25 trials: repeats 0 %, spread 0.…, advantage over random sampling …0.",
     )
+    folder = "runs/chain-random-digits-seed0"
+    shows(nas("show", folder), "health, of the last 25 trials: repeats 0 %, …, advantage over random sampling …0.")
 
 
 def test_options_reach_the_ledger(nas: Nas) -> None:
@@ -268,6 +270,10 @@ def test_budgets_end_a_search(nas: Nas, options: tuple[str, ...], why: str) -> N
     if options[0] == "--hours":  # not one child
         assert done.status == 2
     assert f"it ended because {why}" in done.out
+
+
+def test_a_search_that_networks_end_counts_them(nas: Nas) -> None:
+    shows(nas(*RANDOM, "--trials", "500", "--unique", "2"), "for 2 of them", "1 of 2 networks, best ")
 
 
 def spelled_out(done: Done) -> list[str]:
@@ -342,6 +348,16 @@ def test_a_search_whose_children_all_fail_says_so(nas: Nas) -> None:
     assert done.status == 2
     assert "failed: exception: ValueError: no module today" in done.out
     assert "found no child that trained, expected one at least; its errors are in the ledger" in done.err
+
+
+def test_where_many_children_failed_it_says_by_what(nas: Nas) -> None:
+    done = nas("search", "chain", *RANDOM[2:], "--trials", "12", "--child-timeout", "1e-9", "--out", "runs")
+    sentence = (
+        "expected one at least; the search is failing: 12 of the last 12 networks have no reward, 12 of them by an "
+        'error as in "time limit: '
+    )
+    assert sentence in done.err
+    assert sentence in nas("show", "runs").err
 
 
 def test_a_search_stopped_by_hand_says_that_it_can_go_on(nas: Nas) -> None:

@@ -107,7 +107,7 @@ def written(space: Space, data: str = "digits") -> dict[str, Any]:
 def test_the_built_in_space_of_a_search_is_found_again_on_its_data() -> None:
     space = Mobile().on(native("cifar100"), {"depth": Limit(2, 1, 50)})
     for searched in (space, MetaQnn(depth=4).on(space.images)):
-        found = names.searched(written(searched, "cifar100"))
+        found = names.searched(written(searched, "cifar100"), [])
         assert found is not None
         assert (repr(found), found.images, found.limits) == (repr(searched), searched.images, searched.limits)
 
@@ -116,8 +116,8 @@ def test_the_built_in_space_of_a_search_is_found_again_on_its_data() -> None:
     "fields", [{"space": "Mine()"}, {"space": "Chain(size=3)"}, {"data": "folder:gone"}, {"choices": {"depth": ["2"]}}]
 )
 def test_a_space_that_is_no_built_in_or_has_changed_or_lost_its_data_is_not_found(fields: dict[str, Any]) -> None:
-    assert names.searched(written(Chain())) is not None
-    assert names.searched(written(Chain()) | fields) is None
+    assert names.searched(written(Chain()), []) is not None
+    assert names.searched(written(Chain()) | fields, []) is None
 
 
 def test_parameters_follow_a_colon() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
 
 from nas.ledger import Trial
+from nas.network import Network
 from nas.progress import Counting, Progress, duration, shown
 from nas.reward import Result
+from nas.space import Choice, Pick, Space
 
 
 def console(terminal: bool = False) -> Console:
@@ -21,10 +24,26 @@ def written(where: Console) -> str:
     return where.file.getvalue()
 
 
-def trial(number: int, reward: float | None, key: str = "", again: bool = False, error: str | None = None) -> Trial:
+class Small(Space):
+    """Ten networks."""
+
+    size = Choice(*range(8, 18))
+
+    def build(self, pick: Pick) -> Network:
+        return Network(pick(self.size), ())
+
+
+def trial(
+    number: int,
+    reward: float | None,
+    key: str = "",
+    again: bool = False,
+    error: str | None = None,
+    answers: tuple[int, ...] = (),
+) -> Trial:
     return Trial(
-        number, (), key or str(number), "network 1: 8 concat gap: conv width=4", reward, None if again else Result(),
-        error, 0 if again else None, figures={"entropy": 0.41},
+        number, answers, key or str(number), "network 1: 8 concat gap: conv width=4", reward,
+        None if again else Result(), error, 0 if again else None, figures={"entropy": 0.41},
     )  # fmt: skip
 
 
@@ -68,6 +87,43 @@ def test_a_collapse_is_told_of_once_while_the_search_goes_on() -> None:
     for number in range(400):
         progress.add(trial(number, 0.5, key="a", again=number > 0))
     assert written(here).count("the controller has collapsed to 1 network since about trial 0: 100 % of the last") == 1
+
+
+def test_that_nothing_is_learnt_is_said_once_too() -> None:
+    here = console()
+    progress = Progress(here, [], 1_000)
+    for number in range(300):
+        progress.add(trial(number, 0.5))
+    assert written(here).count("the controller is learning nothing") == 1
+
+
+def test_the_advantage_over_random_sampling_is_estimated_from_fifty_networks_on() -> None:
+    space = Small()
+    progress = Progress(console(), [], 200, space)
+    for number in range(50):
+        assert "advantage" not in (progress.line() if number else "")
+        progress.add(trial(number, number / 100, answers=(number % 10,)))
+    assert re.search(r", spread 0\.\d+, advantage [+-]0\.\d{3}, ", progress.line())
+    first = progress.drawn
+    for number in range(50, 100):
+        assert progress.drawn is first  # until the networks have doubled
+        progress.add(trial(number, number / 100, answers=(number % 10,)))
+    assert progress.drawn is not first
+
+
+def test_a_search_that_ends_by_its_networks_counts_them() -> None:
+    progress = Progress(console(), [trial(0, 0.5), trial(1, 0.5, again=True)], 1_000, unique=10)
+    for number in range(2, 5):
+        progress.add(trial(number, None, error="refused: too large" if number == 4 else "diverged: at once"))
+    assert progress.line().startswith("3 of 10 networks, 3 failed, ")  # one refused is none trained
+
+
+def test_the_time_left_is_until_the_first_of_trials_and_networks() -> None:
+    progress = Progress(console(), [], 100, unique=98)
+    for number in range(50):
+        progress.add(trial(number, 0.5, again=number >= 10))
+    progress.begun -= 50  # a second a trial, five a network
+    assert re.search(r"10 of 98 networks, .* (50|51) s left$", progress.line())
 
 
 @pytest.mark.parametrize("terminal", [False, True])
