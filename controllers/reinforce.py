@@ -27,12 +27,11 @@ import math
 import random
 from collections.abc import Sequence
 from functools import cached_property
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nas.critic import Critic
+from nas.critic import Critic, standing
 from nas.errors import UserError
 from nas.space import Candidate, Question, Space
 
@@ -136,20 +135,11 @@ class Reinforce:
 
     def _gains(self, rewards: Sequence[float]) -> list[float]:
         if self.baseline == "ranks":
-            return standing(rewards, [reward for _, reward in self.critic.kept])
+            return list(standing(rewards, [reward for _, reward in self.critic.kept]))
         if self.average is None:
             self.average = float(np.mean(rewards))
         gains, self.average = advantages(rewards, self.average, self.decay)
         return gains
-
-
-def standing(rewards: Sequence[float], others: Sequence[float]) -> list[float]:
-    """The normal quantile of each reward's rank among others: of (how many are lower + half of the equal) / all."""
-    sorted_others = np.sort(np.asarray(others))
-    lower, upto = (np.searchsorted(sorted_others, rewards, side) for side in ("left", "right"))
-    shares = (lower + upto) / (2 * len(sorted_others))
-    room = 0.5 / len(sorted_others)
-    return [NormalDist().inv_cdf(min(max(share, room), 1 - room)) for share in shares.tolist()]
 
 
 def advantages(rewards: Sequence[float], baseline: float, decay: float) -> tuple[list[float], float]:

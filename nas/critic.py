@@ -104,10 +104,17 @@ def normal_scores(rewards: Sequence[float]) -> Floats:
 
     rank r of n, from 1, becomes the quantile of (r - 1/2) / n.
     """
-    _, which, counts = np.unique(np.asarray(rewards), return_inverse=True, return_counts=True)
-    shares = (np.cumsum(counts) - counts / 2) / len(rewards)
+    return standing(rewards, rewards)
+
+
+def standing(rewards: Sequence[float], others: Sequence[float]) -> Floats:
+    """The normal quantile of each reward's rank among others: of (how many are lower + half of the equal) / all."""
+    ranked = np.sort(np.asarray(others))
+    lower, upto = (np.searchsorted(ranked, rewards, side) for side in ("left", "right"))
+    room = 0.5 / len(ranked)
+    shares = np.clip((lower + upto) / (2 * len(ranked)), room, 1 - room)
     quantile = NormalDist().inv_cdf
-    return np.array([quantile(share) for share in shares])[which]
+    return np.array([quantile(share) for share in shares.tolist()])
 
 
 def sampled(x: Floats, scores: Floats, new: Floats, pairs: float, noise: float, draw: np.random.Generator) -> Floats:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from controllers.reinforce import Policy, Reinforce, Thought, advantages, standing
+from controllers.reinforce import Policy, Reinforce, Thought, advantages
 from nas.blocks import Block
 from nas.errors import UserError
 from nas.network import Network
@@ -240,13 +240,6 @@ def test_a_batch_of_equal_rewards_moves_nothing_by_much() -> None:
 
 
 # --- ranks, the best, screening ---
-
-
-def test_a_standing_is_the_normal_quantile_of_the_share_below() -> None:
-    others = [0.1, 0.2, 0.2, 0.4]
-    assert standing([0.2], others) == pytest.approx([0.0])  # one below, two equal: 2 of 4
-    assert standing([0.1, 0.4], others) == pytest.approx([-1.1503, 1.1503], abs=1e-4)  # 1/8 and 7/8
-    assert standing([9.0, -9.0], others) == pytest.approx([1.1503, -1.1503], abs=1e-4)  # no farther than the ends
 
 
 def test_each_of_the_best_networks_is_kept_once() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nas.blocks import Block
-from nas.critic import Critic, normal_scores, sampled
+from nas.critic import Critic, normal_scores, sampled, standing
 from nas.network import Network
 from nas.space import Choice, Pick, Space
 
@@ -71,3 +71,10 @@ def test_no_score_counts_less_than_minus_a_half() -> None:
     for candidate, reward in zip(Four().candidates(), [0.1, 0.2, 0.3, None], strict=False):
         critic.tell(candidate, reward)
     assert critic.memory()[1] == pytest.approx([-0.3186, 0.3186, 1.1503, -0.5], abs=1e-4)  # of 3/8, 5/8, 7/8, 1/8
+
+
+def test_a_standing_is_the_normal_quantile_of_the_share_below() -> None:
+    others = [0.1, 0.2, 0.2, 0.4]
+    assert standing([0.2], others) == pytest.approx([0.0])  # one below, two equal: 2 of 4
+    assert standing([0.1, 0.4], others) == pytest.approx([-1.1503, 1.1503], abs=1e-4)  # 1/8 and 7/8
+    assert standing([9.0, -9.0], others) == pytest.approx([1.1503, -1.1503], abs=1e-4)  # no farther than the ends
