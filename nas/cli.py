@@ -172,7 +172,9 @@ def search(
         raise UserError("--address: found it with --workers 0, which trains here; leave out one of them")
     images_here = _load(found_space, data, images, image_size, skip_corrupt)
     folder = out or Path("runs") / _folder_name(space, plan.controller, data, seed)
-    limits = plan.limits_of(found_space, _length(folder, min(trials, unique or trials))) | own_limits
+    length = min(trials, unique or trials)
+    header, old = _begun(folder)
+    limits = plan.limits_of(found_space, header.get("length", length)) | own_limits
     here = found_space.on(images_here.images, limits)
     sound(here)
     if preset:
@@ -180,7 +182,7 @@ def search(
     if dry_run:
         _dry_run(here, images_here, chosen, trials, device, child_timeout)
         return
-    _introduce(here, images_here, chosen, min(trials, unique or trials), folder)
+    _introduce(here, images_here, chosen, length, folder)
     from nas.search import search as begin
 
     trials_coming = begin(
@@ -190,7 +192,7 @@ def search(
         patience=patience, unique=unique or math.inf,
         seconds=3600 * (hours or math.inf), device_seconds=3600 * (device_hours or math.inf),
     )  # fmt: skip
-    why = _watch(trials_coming, trials, unique or math.inf, folder, here)
+    why = _watch(trials_coming, Progress(console, old, trials, here, unique or math.inf))
     _conclude(here, folder, why, trials)
 
 
@@ -341,12 +343,11 @@ def _planned(
     return kind, plan
 
 
-def _length(folder: Path, trials: int) -> int:
-    """The trials that schedules stretch over: those that the search in this folder began with, else these."""
+def _begun(folder: Path) -> tuple[dict[str, Any], list[Trial]]:
+    """What an earlier run left in this folder; an empty header where there was none."""
     from nas.ledger import FILE, read
 
-    begun = (folder / FILE).is_file() and (folder / FILE).stat().st_size
-    return int(read(folder)[0]["length"]) if begun else trials
+    return read(folder) if (folder / FILE).is_file() and (folder / FILE).stat().st_size else ({}, [])
 
 
 def _workers(typed: str) -> int | None:
@@ -424,12 +425,8 @@ def _guess(space: Space, data: Data, recipe: Recipe, trials: int, children: int 
     return sum(seconds) / len(seconds)
 
 
-def _watch(coming: Generator[Trial, None, str], trials: int, unique: float, folder: Path, space: Space) -> str:
+def _watch(coming: Generator[Trial, None, str], progress: Progress) -> str:
     """Show trials as they finish; why the search ended."""
-    from nas.ledger import FILE, read
-
-    begun = (folder / FILE).is_file() and (folder / FILE).stat().st_size
-    progress = Progress(console, read(folder)[1] if begun else [], trials, space, unique)
     try:
         while True:
             try:

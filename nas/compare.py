@@ -119,9 +119,7 @@ def searched(name: str, search: plot.Search, budget: int) -> report.Search:
 
 def trained(trials: Iterable[Trial]) -> list[Trial]:
     """One trial for each different network that was trained, failed ones too, by number, as far as none is missing."""
-    return [
-        trial for trial in _whole(trials) if trial.same_as is None and not (trial.error or "").startswith("refused")
-    ]
+    return [trial for trial in _whole(trials) if trial.trained]
 
 
 def _whole(trials: Iterable[Trial]) -> list[Trial]:

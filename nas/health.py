@@ -63,7 +63,7 @@ def health(trials: Sequence[Trial], drawn: Floats | None = None) -> Health:
     last = ordered[-LAST:]
     again = sum(trial.same_as is not None for trial in last) / len(last)
     latest = next((trial.figures for trial in reversed(last) if trial.figures), {})
-    trained = sum(_is_trained(trial) for trial in ordered)
+    trained = sum(trial.scored for trial in ordered)
     gained = math.nan
     if drawn is not None and trained >= NEAREST:
         gained = float(np.nanmax(_rewards(ordered))) - expected_largest(drawn, trained)
@@ -99,7 +99,7 @@ def advantage(ordered: Sequence[Trial], drawn: Floats) -> Floats:
 
     drawn: rewards of random networks, as from `nas.summary.random_rewards`.  NaN before twenty networks are trained.
     """
-    trained = np.cumsum([_is_trained(trial) for trial in ordered])
+    trained = np.cumsum([trial.scored for trial in ordered])
     expected = {count: expected_largest(drawn, int(count)) for count in np.unique(trained) if count >= NEAREST}
     gained: Floats = np.fmax.accumulate(_rewards(ordered)) - [expected.get(count, math.nan) for count in trained]
     return gained
@@ -116,10 +116,6 @@ def _deviation(values: Floats) -> float:
 
 def _finite(values: Floats) -> Floats:
     return values[np.isfinite(values)]
-
-
-def _is_trained(trial: Trial) -> bool:
-    return trial.same_as is None and trial.reward is not None
 
 
 def _rewards(ordered: Sequence[Trial]) -> Floats:
@@ -254,7 +250,7 @@ def _explores(ordered: Sequence[Trial]) -> bool:
 
 def _is_ahead(ordered: Sequence[Trial], drawn: Floats) -> bool:
     """Whether as many random networks would hardly have a best reward as high as this search's."""
-    trained = sum(_is_trained(trial) for trial in ordered)
+    trained = sum(trial.scored for trial in ordered)
     return float((drawn < np.nanmax(_rewards(ordered))).mean() ** trained) >= 1 - LUCK
 
 

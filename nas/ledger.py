@@ -42,6 +42,16 @@ class Trial:
     at: float = 0.0  # seconds after the search began, its interruptions left out
     figures: Mapping[str, float] | None = None  # what the controller said of itself when it was asked
 
+    @property
+    def trained(self) -> bool:
+        """Whether a network was trained for it, with success or without: it is no repeat, and was not refused."""
+        return self.same_as is None and not (self.error or "").startswith("refused")
+
+    @property
+    def scored(self) -> bool:
+        """Whether a network was trained for it, and has a reward."""
+        return self.same_as is None and self.reward is not None
+
 
 class Ledger:
     """An open ledger, locked for this process; `header` and `trials` are what was in it when it was opened.

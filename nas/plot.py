@@ -305,7 +305,7 @@ def _draw_one(axes: Axes, header: Header, trials: Sequence[Trial]) -> Entries:
     rewards = by_number(trials)
     window = window_of(len(rewards))
     axes.set_ylabel(_plain(f"reward ({header['reward']})"))
-    trained = {t.trial: t.reward for t in trials if t.reward is not None and t.same_as is None}
+    trained = {t.trial: t.reward for t in trials if t.scored}
     repeats = {t.trial: t.reward for t in trials if t.reward is not None and t.same_as is not None}
     failed = {t.trial: 0.017 for t in trials if t.reward is None}  # of the axes' height: ticks that stand on its edge
     size = min(4.5, max(1.5, 100 / math.sqrt(len(rewards))))

@@ -33,7 +33,7 @@ class Progress:
         self.console, self.trials, self.space, self.unique = console, trials, space, unique
         self.finished: list[Trial] = []
         self.rewards: list[float] = []
-        self.failed = self.networks = self.trained = 0  # failed: in this run; networks: failed ones too
+        self.failed = self.networks = self.scored = 0  # failed: in this run; networks: failed ones too
         self.drawn: npt.NDArray[np.float64] | None = None  # rewards of random networks
         self.due = FIRST  # trained networks that the next estimate of these waits for
         self.said: set[str] = set()  # verdicts, in short
@@ -104,8 +104,8 @@ class Progress:
 
     def _count(self, trial: Trial) -> None:
         self.finished.append(trial)
-        self.networks += trial.same_as is None and not (trial.error or "").startswith("refused")
-        self.trained += trial.same_as is None and trial.reward is not None
+        self.networks += trial.trained
+        self.scored += trial.scored
         if trial.reward is not None:
             self.rewards.append(trial.reward)
 
@@ -114,8 +114,8 @@ class Progress:
         from nas.health import verdict
         from nas.summary import random_rewards
 
-        if self.space and self.trained >= self.due:
-            self.due = 2 * self.trained
+        if self.space and self.scored >= self.due:
+            self.due = 2 * self.scored
             self.drawn = random_rewards(self.space, self.finished)
         wrong = verdict(self.finished, self.length, self.space, self.drawn) if self.done % EVERY == 0 else None
         if wrong and wrong.short not in self.said:
@@ -127,7 +127,7 @@ class Progress:
 
         if self.drawn is None:
             return ""
-        return f"advantage {self.best - expected_largest(self.drawn, self.trained):+.3f}, "
+        return f"advantage {self.best - expected_largest(self.drawn, self.scored):+.3f}, "
 
 
 class Counting:

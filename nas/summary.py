@@ -38,7 +38,8 @@ def described(written: str) -> list[str]:
 
 def best(trials: Sequence[Trial], most: int = 5) -> list[Trial]:
     """The networks with the highest rewards, each once, the earlier first where rewards are equal."""
-    return sorted(_trained(trials), key=lambda trial: (-(trial.reward or 0.0), trial.trial))[:most]
+    scored = [trial for trial in trials if trial.scored]
+    return sorted(scored, key=lambda trial: (-(trial.reward or 0.0), trial.trial))[:most]
 
 
 def interval(accuracy: float, images: int) -> tuple[float, float]:
@@ -49,15 +50,6 @@ def interval(accuracy: float, images: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def expected_of_random(space: Space, trials: Sequence[Trial], seed: int = 0) -> float | None:
-    """The best reward that as many random networks would be expected to have, estimated from this search's own trials.
-
-    None with fewer than twenty networks trained.
-    """
-    drawn = random_rewards(space, trials, seed)
-    return None if drawn is None else expected_largest(drawn, len(_trained(trials)))
-
-
 def random_rewards(space: Space, trials: Sequence[Trial], seed: int = 0) -> Floats | None:
     """Rewards of random networks, (2000,), estimated from this search's own trials.
 
@@ -65,7 +57,7 @@ def random_rewards(space: Space, trials: Sequence[Trial], seed: int = 0) -> Floa
     What it leaves unexplained out of sample is drawn from the trained networks predicted nearest, for good networks
     vary less than bad ones. None with fewer than twenty networks trained.
     """
-    trained = _trained(trials)
+    trained = [trial for trial in trials if trial.scored]
     if len(trained) < NEAREST:
         return None
     columns = {
@@ -91,11 +83,6 @@ def expected_largest(values: Floats, draws: int) -> float:
     """
     steps = (np.arange(len(values) + 1) / len(values)) ** draws
     return float((np.sort(values) * np.diff(steps)).sum())
-
-
-def _trained(trials: Sequence[Trial]) -> list[Trial]:
-    """Those that have a reward of their own."""
-    return [trial for trial in trials if trial.reward is not None and trial.same_as is None]
 
 
 def _features(candidates: Sequence[Candidate], columns: dict[tuple[str, int], int]) -> Floats:

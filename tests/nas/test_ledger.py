@@ -30,6 +30,13 @@ def written(folder: Path, trials: list[Trial] = TRIALS) -> Path:
     return folder / FILE
 
 
+def test_a_repeat_is_not_trained_and_a_failure_is_not_scored() -> None:
+    first, repeat, failed = TRIALS
+    refused = replace(failed, error="refused: too large")
+    assert [trial.trained for trial in (first, repeat, failed, refused)] == [True, False, True, False]
+    assert [trial.scored for trial in (first, repeat, failed, refused)] == [True, False, False, False]
+
+
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     written(tmp_path)
     assert read(tmp_path) == ({"format": 1, **HEADER}, TRIALS)

@@ -13,7 +13,7 @@ from nas.ledger import Trial
 from nas.network import Network
 from nas.reward import Result
 from nas.space import Candidate, Choice, Pick, Space
-from nas.summary import best, described, expected_largest, expected_of_random, interval
+from nas.summary import best, described, expected_largest, interval, random_rewards
 
 
 class Five(Space):
@@ -94,6 +94,12 @@ def test_the_expected_largest_of_three_dice_throws() -> None:
 
 def random_trials(trials: int, seed: int = 0) -> list[Trial]:
     return as_trials([Five().sample(random.Random(f"{seed} {number}")) for number in range(trials)])
+
+
+def expected_of_random(space: Space, trials: list[Trial]) -> float | None:
+    """The best reward that as many random networks would be expected to have, by what these trials say of them."""
+    drawn = random_rewards(space, trials)
+    return None if drawn is None else expected_largest(drawn, sum(trial.scored for trial in trials))
 
 
 def test_random_sampling_is_expected_to_find_what_it_finds_on_average() -> None:
