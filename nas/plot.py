@@ -42,10 +42,13 @@ FORMATS: dict[str, dict[str, None]] = {
     ".pdf": {"CreationDate": None},
 }
 
-# Okabe & Ito 2008: told apart by the colour-blind too. Without their yellow, which is faint on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# The first seven: Okabe & Ito 2008, told apart by the colour-blind too, without their yellow, which is faint on white.
+COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000",
+    "#882255", "#999933", "#6A3D9A", "#8B5A2B",
+)  # fmt: skip
 GREY = "#666666"
-MARKERS = ("", "o", "s", "^", "D")  # for the first seven groups, the next seven, ...
+MARKERS = ("", "o", "s", "^", "D")  # for the first eleven groups, the next eleven, ...
 
 FEW = 5  # seeds of which quantiles say more than the extremes
 

@@ -26,10 +26,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.errors import UserError
-from nas.plot import COLOURS, MARKERS, band, band_captions
+from nas.plot import COLOURS, MARKERS
 from nas.pool import cores
 from nas.space import shorten
-from nas.statistics import LEAST, bootstrap, paired
+from nas.statistics import LEAST, bands, bootstrap, paired
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -230,8 +230,8 @@ def _over_seconds(by_name: Mapping[str, Sequence[Search]], seconds: float) -> Fi
 
 
 def _band(curves: Floats) -> dict[str, list[float | None]]:
-    """Mean and band of curves (seeds, moments); None at moments where a seed has nothing yet."""
-    low, high = band(curves)
+    """Mean of curves (seeds, moments) and its 95 % interval; None at moments where a seed has nothing yet."""
+    low, high = bands(curves)
     return {"mean": _json(curves.mean(0)), "low": _json(low), "high": _json(high)}
 
 
@@ -478,7 +478,8 @@ def draw(figures: Figures, out: Path) -> None:
     _draw_end(last, figures["after"][-1])
     counts = [len(of["seeds"]) for of in figures["controllers"].values()]
     seeds = f"mean of {max(counts)} seed{'s' * (max(counts) > 1)}" if len(set(counts)) == 1 else "means over seeds"
-    figure.suptitle(" · ".join([figures["name"].replace("$", r"\$"), seeds, *band_captions(counts)]))
+    interval = ["with its 95 % interval"] if max(counts) > 1 else []
+    figure.suptitle(" · ".join([figures["name"].replace("$", r"\$"), " ".join([seeds, *interval])]))
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), frameon=False)
     figure.savefig(out, format="png", metadata={"Software": None})
@@ -499,7 +500,7 @@ def _draw_end(axes: Axes, end: Figures) -> None:
     axes.tick_params(axis="y", length=0)
     axes.set_yticks([-number for number in range(len(names))], names)
     axes.set_ylim(0.5 - len(names), 0.5)
-    axes.set_xlabel(textwrap.fill(f"after {end['after']}; mean and its 95\N{NO-BREAK SPACE}% interval", 45))
+    axes.set_xlabel(textwrap.fill(f"after {end['after']}; mean, 95\N{NO-BREAK SPACE}% interval", 45))
 
 
 def _draw_curves(axes: Axes, curves: Figures) -> None:

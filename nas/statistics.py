@@ -50,6 +50,16 @@ def bootstrap(
     return float(low), float(high)
 
 
+def bands(curves: Floats, share: float = 0.95, resamples: int = 1_000, seed: int = 0) -> tuple[Floats, Floats]:
+    """The same of curves (n, moments), at each moment: low and high (moments,), the mean itself if n is one.
+
+    NaN where a curve has no value.
+    """
+    drawn = np.random.default_rng(seed).multinomial(len(curves), np.full(len(curves), 1 / len(curves)), resamples)
+    low, high = np.quantile(drawn @ curves / len(curves), [(1 - share) / 2, (1 + share) / 2], axis=0)
+    return low, high
+
+
 def paired(first: Sequence[float] | Floats, second: Sequence[float] | Floats, seed: int = 0) -> Paired:
     """Compare two controllers by what each found with the same seeds, (n,) and (n,) with n at least 1."""
     differences = np.asarray(first, float) - np.asarray(second, float)

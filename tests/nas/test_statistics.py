@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nas.statistics import bootstrap, mann_whitney, paired, rank_biserial, wilcoxon
+from nas.statistics import bands, bootstrap, mann_whitney, paired, rank_biserial, wilcoxon
 
 
 def test_the_interval_of_equal_values_is_that_value() -> None:
@@ -24,6 +24,25 @@ def test_the_interval_of_many_values_is_that_of_the_normal_distribution() -> Non
     assert interval is not None
     half = 1.96 * values.std() / 20
     assert interval == pytest.approx((values.mean() - half, values.mean() + half), abs=0.01)
+
+
+def test_the_band_of_many_curves_is_the_interval_of_their_mean_at_each_moment() -> None:
+    values = np.random.default_rng(1).normal(10.0, 2.0, 400)
+    low, high = bands(np.stack([values, np.full(400, 3.0)], axis=1))
+    half = 1.96 * values.std() / 20
+    assert (low[0], high[0]) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.03)
+    assert (low[1], high[1]) == pytest.approx((3.0, 3.0))
+
+
+def test_the_band_of_one_curve_is_that_curve() -> None:
+    low, high = bands(np.array([[1.0, 5.0]]))
+    assert (low.tolist(), high.tolist()) == ([1.0, 5.0], [1.0, 5.0])
+
+
+def test_the_band_has_no_value_where_a_curve_has_none() -> None:
+    low, high = bands(np.array([[np.nan, 1.0], [2.0, 1.0]]))
+    assert np.isnan([low[0], high[0]]).all()
+    assert (low[1], high[1]) == (1.0, 1.0)
 
 
 def test_the_same_values_give_the_same_interval() -> None:
