@@ -147,7 +147,8 @@ def parameters(kind: type[Any], beside: int = 0) -> dict[str, inspect.Parameter]
         return {name: inspect.signature(kind).parameters[name] for name in names}
     if kind.__init__ is object.__init__:
         return {}
-    return dict(list(inspect.signature(kind).parameters.items())[beside:])
+    found = list(inspect.signature(kind).parameters.items())[beside:]
+    return {name: one for name, one in found if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
 
 
 def converted(kind: type[Any], given: Mapping[str, str], what: str, beside: int = 0) -> dict[str, Any]:

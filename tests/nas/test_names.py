@@ -235,6 +235,14 @@ def test_texts_become_what_the_annotations_say() -> None:
     assert values(names.space("mine.py:Small:4"))[0] == 4
 
 
+def test_what_a_class_passes_on_is_no_parameter_of_its_own() -> None:
+    class Mine:
+        def __init__(self, space: Space, seed: int, length: int, rate: float = 0.1, *_: int, **others: float) -> None:
+            pass
+
+    assert list(names.parameters(Mine, 3)) == ["rate"]
+
+
 def test_a_controller_of_ones_own_has_parameters_beyond_its_first_three() -> None:
     kind, parameters = names.controller("mine.py:First", ["patience=5"])
     assert (kind.__name__, parameters) == ("First", {"patience": 5})
