@@ -94,9 +94,9 @@ def search(
             help="Children trained at once; auto: all that machine or cluster has; 0: one, without Ray.",
         ),
     ] = "auto",
-    gpus_per_worker: Annotated[
-        float, typer.Option(min=0.01, help="Share of a GPU for each worker, where there are GPUs.")
-    ] = 1.0,
+    per_gpu: Annotated[
+        str, typer.Option(help="Children that share a GPU, where there are GPUs; auto: what the first ones show.")
+    ] = "auto",
     address: Annotated[str | None, typer.Option(help="Of a running Ray cluster, as host:port or auto.")] = None,
     window: Annotated[
         int | None, typer.Option(min=1, help="Trials under way at once; max(8, 2 x workers) unless set.")
@@ -166,7 +166,7 @@ def search(
     chosen = names.recipe(plan.recipe, epochs)
     wanted = names.reward(plan.reward)
     own_limits = names.limits(limit or [])
-    count = _workers(workers)
+    count, shared = _count("--workers", workers, 0), _count("--per-gpu", per_gpu, 1)
     _check_device(device)
     if count == 0 and address:
         raise UserError("--address: found it with --workers 0, which trains here; leave out one of them")
@@ -188,7 +188,7 @@ def search(
     trials_coming = begin(
         found_space, kind, images_here, folder,
         trials=trials, parameters=plan.parameters, recipe=chosen, reward=wanted, seed=seed, window=window,
-        limits=limits, child_timeout=child_timeout, device=device, pool=_pool(count, gpus_per_worker, address),
+        limits=limits, child_timeout=child_timeout, device=device, pool=_pool(count, shared, address),
         patience=patience, unique=unique or math.inf,
         seconds=3600 * (hours or math.inf), device_seconds=3600 * (device_hours or math.inf),
     )  # fmt: skip
@@ -350,12 +350,12 @@ def _begun(folder: Path) -> tuple[dict[str, Any], list[Trial]]:
     return read(folder) if (folder / FILE).is_file() and (folder / FILE).stat().st_size else ({}, [])
 
 
-def _workers(typed: str) -> int | None:
+def _count(option: str, typed: str, least: int) -> int | None:
     """None for auto."""
     if typed == "auto":
         return None
-    if not typed.isdecimal():
-        raise UserError(f"--workers: found {typed!r}, expected a number or auto")
+    if not typed.isdecimal() or int(typed) < least:
+        raise UserError(f"{option}: found {typed!r}, expected a number{' from 1 on' * bool(least)}, or auto")
     return int(typed)
 
 
@@ -378,14 +378,14 @@ def _load(space: Space, typed: str, images: int | None, image_size: int | None, 
         )
 
 
-def _pool(count: int | None, gpus_per_worker: float, address: str | None) -> Any:
+def _pool(count: int | None, per_gpu: int | None, address: str | None) -> Any:
     from nas.pool import RayPool, Serial, Training
 
     def serial(training: Training) -> Serial:
         training.prepare()  # so that a device that is not there is found before anything is written
         return Serial(training)
 
-    return serial if count == 0 else partial(RayPool, workers=count, gpus_per_worker=gpus_per_worker, address=address)
+    return serial if count == 0 else partial(RayPool, workers=count, per_gpu=per_gpu, address=address)
 
 
 def _folder_name(space: str, controller: str, data: str, seed: int) -> str:

@@ -10,8 +10,9 @@ import pickle
 import socket
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nas.errors import UserError
+from nas.gpu import Sharing, mps
 from nas.recipe import Recipe
 from nas.reward import Result
 from nas.space import Space
@@ -37,6 +39,7 @@ class Job(NamedTuple):
     trial: int
     answers: tuple[int, ...]
     seed: int
+    work: float = 1.0  # predicted, in any unit
 
 
 class Pool(Protocol):
@@ -77,6 +80,10 @@ class Training:
             self._resident = Resident(self.data, self.device)
         return self._resident
 
+    def ready(self) -> int:
+        """Prepare, and see that the device works; gives the bytes free on a GPU, else 0."""
+        return self.prepare().free()
+
     def __call__(self, job: Job) -> Result:
         """Build the network that the answers lead to and train it."""
         from nas.train import train
@@ -111,9 +118,12 @@ class Serial:
 class RayPool:
     """Resident Ray actors, each training one child at a time; a worker that dies is replaced, its child run again.
 
-    workers: how many, or None for as many as the machine or cluster has cores (GPUs, divided by `gpus_per_worker`).
+    workers: how many, or None for as many as the machine or cluster has cores, or as its GPUs have room for.
+    per_gpu: how many share a GPU, or None to find out with the first children (`nas.gpu.Sharing`).
     address: of a running Ray cluster; None starts Ray on this machine alone, and ends it again in `close`.
     grace: seconds that a child may take beyond its time limit before its worker is taken for hung and ended.
+    A child that runs out of memory beside others in its place, or out of time beside others on a GPU, is run again with
+    a place to itself, and only that counts.
     Raises UserError if the training cannot travel, the cluster cannot be reached or has too few GPUs; `wait` raises it
     if no worker comes up, or for one raised on a worker.
     """
@@ -122,18 +132,28 @@ class RayPool:
         self,
         training: Training,
         workers: int | None = None,
-        gpus_per_worker: float = 1.0,
+        per_gpu: int | None = None,
         address: str | None = None,
         grace: float = GRACE,
     ) -> None:
         self._limit, self._grace = training.limit, grace
-        self._queue: deque[tuple[Job, int]] = deque()  # with how often it was tried
-        self._idle: deque[Any] = deque()
-        self._running: dict[Any, _Run] = {}
+        self._sharing = Sharing(per_gpu)
+        self._queue: deque[_Task] = deque()
+        self._alone: deque[_Task] = deque()  # to be run with a place to themselves
+        self._reserved: Place | None = None  # for the first of these
+        self._resting: list[_Worker] = []  # not needed yet
+        self._idle: deque[_Worker] = deque()
+        self._awake: Counter[Place] = Counter()  # workers that are ready, or on their way
+        self._busy: Counter[Place] = Counter()  # children under way
+        self._running: dict[Any, _Run] = {}  # by what Ray will have of it
+        self._open = ExitStack()
         travelling = _by_value(replace(training, data=None) if address else training)
-        _connect(address, workers)
         try:
-            self.workers, share = _shares(training.device, workers, gpus_per_worker)
+            if _shared(training.device, address, self._sharing):
+                _say_without(self._open.enter_context(mps()))
+            self._open.callback(lambda: ray().shutdown())
+            _connect(address, workers)
+            self.workers, share = _shares(training.device, workers, self._sharing.most)
             data = ray().put(training.data.in_memory()) if address and training.data else None
             actor = ray().remote(Worker).options(**share)
             self._new: Callable[[], Any] = partial(actor.remote, ray().put(travelling), data, _users_folders())
@@ -145,7 +165,7 @@ class RayPool:
 
     def submit(self, job: Job) -> None:
         """Take on a child; it waits until a worker is free."""
-        self._queue.append((job, 0))
+        self._queue.append(_Task(job))
         self._dispatch()
 
     def wait(self) -> tuple[int, Result]:
@@ -158,61 +178,142 @@ class RayPool:
                 return outcome
 
     def close(self) -> None:
-        """End all that is under way, and Ray with it."""
-        ray().shutdown()
+        """End all that is under way, Ray with it, and MPS."""
+        self._open.close()
+
+    # --- from the start of a worker to its children ---
 
     def _start(self, tried: int = 0) -> None:
-        self._check(self._new(), tried)
+        """Begin a worker, which says where it is before it does anything there."""
+        worker = _Worker(self._new(), tried)
+        self._running[worker.actor.where.remote()] = _Run(worker)
 
-    def _check(self, worker: Any, tried: int = 0) -> None:
-        """Let a worker show that it is sound before it gets a child."""
-        self._running[worker.ready.remote()] = _Run(worker, None, tried, None)
+    def _check(self, worker: _Worker, failed: _Task | None = None, result: Result | None = None) -> None:
+        """Let a worker show that it is sound before it gets a child, or before a failure of its child counts."""
+        self._running[worker.actor.ready.remote()] = _Run(worker, failed, result)
 
     def _dispatch(self) -> None:
-        while self._queue and self._idle:
-            (job, tried), worker = self._queue.popleft(), self._idle.popleft()
-            deadline = None if self._limit is None else time.monotonic() + self._limit + self._grace
-            self._running[worker.train.remote(job)] = _Run(worker, job, tried, deadline)
+        """Wake workers that there is room for, and give children to idle ones."""
+        for worker in [worker for worker in self._resting if self._awake[worker.place] < self._room(worker.place)]:
+            if self._awake[worker.place] < self._room(worker.place):
+                self._resting.remove(worker)
+                self._awake[worker.place] += 1
+                self._check(worker)
+        for _ in range(len(self._idle) if self._queue or self._alone else 0):
+            worker = self._idle.popleft()
+            task = self._next(worker.place)
+            if task is None:
+                self._idle.append(worker)
+            else:
+                self._send(worker, task)
+
+    def _room(self, place: Place) -> float:
+        """How many children may be under way there."""
+        return self._sharing.level if place.gpus else math.inf
+
+    def _next(self, place: Place) -> _Task | None:
+        """What a worker there is to do."""
+        if self._alone and self._reserved is None:
+            self._reserved = place
+        if place == self._reserved:
+            return self._alone.popleft() if self._alone and not self._busy[place] else None
+        return self._queue.popleft() if self._queue and self._busy[place] < self._room(place) else None
+
+    def _send(self, worker: _Worker, task: _Task) -> None:
+        place = worker.place
+        self._busy[place] += 1
+        deadline = math.inf if self._limit is None else time.monotonic() + self._limit + self._grace
+        run = _Run(worker, task, None, deadline, self._busy[place])
+        if self._busy[place] > 1:
+            for other in self._children(place):
+                other.most = max(other.most, self._busy[place])
+        self._running[worker.actor.train.remote(task.job)] = run
+
+    def _children(self, place: Place) -> list[_Run]:
+        return [run for run in self._running.values() if run.is_child and run.worker.place == place]
 
     def _patience(self) -> float | None:
-        deadlines = [run.deadline for run in self._running.values() if run.deadline is not None]
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+        first = min((run.deadline for run in self._running.values()), default=math.inf)
+        return max(0.0, first - time.monotonic()) if first < math.inf else None
+
+    # --- what comes back ---
 
     def _collect(self, reference: Any) -> tuple[int, Result] | None:
         run = self._running.pop(reference)
+        if run.is_child:
+            self._leave(run)
         try:
-            result = ray().get(reference)
+            came = ray().get(reference)
         except ray().exceptions.RayError as error:
             return self._replace(run, error)
-        if run.job is not None and result.error:
-            self._check(run.worker)  # a child's fault may have left the GPU unusable
+        if isinstance(came, Place):
+            run.worker.place = came
+            self._resting.append(run.worker)
+            return None
+        if isinstance(came, Result):
+            return self._judge(run, came)
+        self._sharing.found(came)
+        self._idle.append(run.worker)
+        return (run.task.job.trial, run.result) if run.task and run.result else None
+
+    def _leave(self, run: _Run) -> None:
+        """A child is no longer under way in its place."""
+        self._busy[run.worker.place] -= 1
+        if run.task and run.task.alone and not self._alone:
+            self._reserved = None
+
+    def _judge(self, run: _Run, result: Result) -> tuple[int, Result] | None:
+        """What counts of a child that ended: a failure only when its worker is found sound after it."""
+        worker, task = run.worker, run.task
+        assert task is not None
+        if result.error is None:
+            if worker.place.gpus and worker.trained:  # its first child loads what is needed
+                self._sharing.done(task.job.work, result.seconds, result.memory or 0, run.most)
+            worker.trained += 1
+            self._idle.append(worker)
+            return task.job.trial, result
+        if self._crowded(run, result):
+            self._alone.append(task._replace(alone=True))
+            self._check(worker)
         else:
-            self._idle.append(run.worker)
-        return (run.job.trial, result) if run.job else None
+            self._check(worker, task, result)
+        return None
+
+    def _crowded(self, run: _Run, result: Result) -> bool:
+        """Whether the child may do better alone."""
+        scarce = ("out of memory", "time limit") if run.worker.place.gpus else ("out of memory",)
+        return run.most > 1 and (result.error or "").startswith(scarce)
 
     def _replace(self, run: _Run, error: Exception) -> tuple[int, Result] | None:
         """Start another worker in place of one that died, and put its child back in the queue."""
         cause = getattr(error, "cause", None)
         if isinstance(cause, UserError):
             raise cause from None
-        ray().kill(run.worker)
-        if run.job is None:
-            self._start_again(run.tried + 1, error)
+        self._end(run.worker)
+        if run.task is None:
+            self._start_again(run.worker.tried + 1, error)
             return None
         self._start()
         while self._idle:  # where a machine is lost, all its workers are
             self._check(self._idle.popleft())
-        if run.tried + 1 < TRIES:
-            self._queue.appendleft((run.job, run.tried + 1))
+        if run.task.tried + 1 < TRIES:
+            self._queue.appendleft(run.task._replace(tried=run.task.tried + 1, alone=False))
             return None
         why = _last_line(error).partition(" Some common causes")[0]
-        return run.job.trial, Result(error=f"worker: it died {TRIES} times with this child: {why}")
+        died = Result(error=f"worker: it died {TRIES} times with this child: {why}")
+        return run.task.job.trial, run.result or died
+
+    def _end(self, worker: _Worker) -> None:
+        ray().kill(worker.actor)
+        self._awake[worker.place] -= 1
+        if worker.place == self._reserved and not self._busy[worker.place]:
+            self._reserved = None  # another place may have to do
 
     def _start_again(self, tried: int, error: Exception) -> None:
         """Try again to start a worker, or do without it while there are others."""
         if tried < TRIES:
             self._start(tried)
-        elif not self._running and not self._idle:
+        elif not self._running and not self._idle and not self._resting:
             raise UserError(
                 f"workers: found that none comes up ({_last_line(error)}), expected {self.workers}; "
                 "the toolkit and what the space imports must be installed wherever workers run"
@@ -222,11 +323,15 @@ class RayPool:
         """End a worker that is long past its child's time limit."""
         now = time.monotonic()
         for reference, run in list(self._running.items()):
-            if run.job is not None and run.deadline is not None and run.deadline <= now:
+            if run.task is not None and run.deadline <= now:
                 del self._running[reference]
-                ray().kill(run.worker)
+                self._leave(run)
+                self._end(run.worker)
                 self._start()
-                return run.job.trial, Result(error=f"time limit: {self._limit:g} s were allowed, and its worker hung")
+                hung = Result(error=f"time limit: {self._limit:g} s were allowed, and its worker hung")
+                if not self._crowded(run, hung):
+                    return run.task.job.trial, hung
+                self._alone.append(run.task._replace(alone=True))
         return None
 
 
@@ -240,22 +345,64 @@ class Worker:
         if data is not None:
             self._train = replace(self._train, data=data)
 
-    def ready(self) -> None:
-        """Import torch and load the data, so that a child's time is its own; raises if the device is out of order."""
-        self._train.prepare().labels[:1].tolist()
+    def where(self) -> Place:
+        """The node, and the GPUs if it has a share of some; no device is touched."""
+        context = ray().get_runtime_context()
+        return Place(context.get_node_id(), tuple(context.get_accelerator_ids().get("GPU", [])))
+
+    def ready(self) -> int:
+        """Import torch and load the data, so that a child's time is its own; gives the bytes free on the GPU, else 0.
+
+        Raises if the device is out of order.
+        """
+        return self._train.ready()
 
     def train(self, job: Job) -> Result:
         """Train one child."""
         return self._train(job)
 
 
-class _Run(NamedTuple):
-    """What a worker is busy with: a job, or its own start."""
+class Place(NamedTuple):
+    """What workers share: a machine, or the GPUs of one."""
 
-    worker: Any
-    job: Job | None
-    tried: int
-    deadline: float | None
+    node: str
+    gpus: tuple[str, ...] = ()
+
+
+NOWHERE = Place("")  # before a worker has said where it is
+
+
+@dataclass
+class _Worker:
+    """An actor, and what is known of it."""
+
+    actor: Any
+    tried: int = 0  # how often one in its stead did not come up
+    place: Place = NOWHERE
+    trained: int = 0  # children
+
+
+class _Task(NamedTuple):
+    """A job, and what it went through."""
+
+    job: Job
+    tried: int = 0  # workers that died with it
+    alone: bool = False  # to have its place to itself
+
+
+@dataclass
+class _Run:
+    """What a worker is busy with: a child, or to show where it is and that it is sound."""
+
+    worker: _Worker
+    task: _Task | None = None
+    result: Result | None = None  # a failure that counts once its worker is found sound
+    deadline: float = math.inf
+    most: int = 0  # children that were under way in its place at once, itself among them
+
+    @property
+    def is_child(self) -> bool:
+        return self.most > 0
 
 
 _SETTINGS = {
@@ -315,7 +462,19 @@ def cores() -> int:
         return usable
 
 
-def _shares(device: str, workers: int | None, gpus_per_worker: float) -> tuple[int, dict[str, float]]:
+def _shared(device: str, address: str | None, sharing: Sharing) -> bool:
+    """Whether children will share a GPU of this machine; a cluster's machines are their keepers'."""
+    return device != "cpu" and address is None and sharing.most > 1 and Path("/dev/nvidiactl").exists()
+
+
+def _say_without(why: str) -> None:
+    if why:
+        logging.getLogger("nas").warning(
+            "GPU: children take turns instead of running beside each other: no MPS, %s", why
+        )
+
+
+def _shares(device: str, workers: int | None, per_gpu: int) -> tuple[int, dict[str, float]]:
     """How many workers there will be, and what each asks of Ray; GPUs only where there are some and they are wanted."""
     cluster = ray().cluster_resources()
     cpus, gpus = cluster.get("CPU", 1.0), cluster.get("GPU", 0.0)
@@ -323,21 +482,14 @@ def _shares(device: str, workers: int | None, gpus_per_worker: float) -> tuple[i
         raise UserError("device cuda: found no GPU here, expected one; use --device cpu, or --address of a cluster")
     room, share = int(cpus), {}
     if gpus and device != "cpu":
-        room, share = _on_gpus(int(gpus), gpus_per_worker), {"num_gpus": gpus_per_worker}
+        room, share = int(gpus) * per_gpu, {"num_gpus": int(10_000 / per_gpu) / 10_000}
         if room < (workers or 1):
             raise UserError(
-                f"{workers or 1} workers with {gpus_per_worker:g} GPUs each: found room for {room} on {gpus:g} GPUs; "
-                "give fewer --workers, or a smaller --gpus-per-worker"
+                f"{workers or 1} workers, {per_gpu} on a GPU: found room for {room} on {gpus:g} GPUs; "
+                "give fewer --workers, or more --per-gpu"
             )
     count = workers or max(1, room)
     return count, {"num_cpus": int(10_000 / math.ceil(count / cpus)) / 10_000, **share}  # Ray counts ten-thousandths
-
-
-def _on_gpus(gpus: int, share: float) -> int:
-    """How many workers have room; a share below one lies on a single GPU."""
-    if share > 1 and share % 1:
-        raise UserError(f"GPUs per worker: found {share:g}, expected a share of one, or a whole number of them")
-    return gpus * int(1 / share) if share < 1 else int(gpus / share)
 
 
 def _users_folders() -> list[str]:

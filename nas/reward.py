@@ -21,6 +21,7 @@ class Result:
     params: int | None = None
     madds: int | None = None  # multiply-adds for one image
     seconds: float = 0.0
+    memory: int | None = None  # bytes of the GPU's memory at most
     confusion: tuple[tuple[int, ...], ...] = ()  # K rows of true classes, K columns of predicted ones; last epoch
     error: str | None = None
 

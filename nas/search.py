@@ -255,7 +255,7 @@ class Loop:
         if trial in self.recorded:
             self.finished[trial] = self.recorded[trial]
         else:
-            self.pool.submit(Job(trial, candidate.answers, child_seed(self.seed, candidate.key)))
+            self.pool.submit(Job(trial, candidate.answers, child_seed(self.seed, candidate.key), end - self.now))
 
     def _candidate(self, trial: int) -> Candidate:
         """What the ledger has for this trial, else what the controller answers."""

@@ -49,6 +49,11 @@ class Resident:
         self.std = torch.tensor(data.std, device=self.device).view(1, -1, 1, 1) * 255
         self.images = data.images
 
+    def free(self) -> int:
+        """Bytes free on the GPU, 0 on a CPU; raises if the GPU is out of order."""
+        self.labels[:1].tolist()
+        return int(torch.cuda.mem_get_info(self.device)[0]) if self.device.type == "cuda" else 0
+
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """indices (B,): pixels uint8 (B, C, H, W) and labels int64 (B,), on the device."""
         pixels = self.pixels[indices]
@@ -81,7 +86,7 @@ def train(network: Child, data: Resident, recipe: Recipe, seed: int, threads: in
     except Exception as error:
         kind = "out of memory" if isinstance(error, RuntimeError) and "memory" in str(error) else "exception"
         result = Result(error=f"{kind}: {type(error).__name__}: {_first_line(error)}")
-    return replace(result, seconds=round(time.perf_counter() - begun, 3))
+    return replace(result, seconds=round(time.perf_counter() - begun, 3), memory=_memory(data.device))
 
 
 def _attempts(network: Child, data: Resident, recipe: Recipe, seed: int, deadline: float) -> Result:
@@ -231,6 +236,16 @@ def _costs(network: Child, model: nn.Module, data: Resident) -> tuple[int, int]:
             one
         )  # with gradients, the counter fails where a view of a weight is given on
     return sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2
+
+
+def _memory(device: torch.device) -> int | None:
+    """Bytes that the child took of the GPU at most, and gives back to those beside it; None on a CPU."""
+    if device.type != "cuda":
+        return None
+    taken = torch.cuda.max_memory_reserved(device)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    return int(taken)
 
 
 def _first_line(error: BaseException) -> str:

@@ -145,8 +145,8 @@ def noted(space: Fates) -> list[list[str]]:
 class Light(Training):
     """Builds a child's layers and trains nothing, so that its workers come up without torch."""
 
-    def prepare(self) -> Any:
-        return self.data
+    def ready(self) -> int:
+        return 2**34
 
     def __call__(self, job: Job) -> Result:
         self.space.replay(job.answers).network.costs(Images(8, 1, 10))  # type: ignore[attr-defined]
@@ -300,14 +300,96 @@ def test_a_child_is_not_blamed_for_workers_that_died_before_it_came(fates: Fates
         assert results(pool, Job(4, (0, 0), seed=0))[4].error is None
 
 
-def test_workers_have_room_on_whole_gpus(fates: Fates, cluster: Cluster) -> None:
-    with on(cluster, training(fates, device="auto"), None, gpus_per_worker=0.4) as pool:
+# --- places that children share ---
+
+
+class Crowded(Light):
+    """A child of an even trial is short of memory, or of time, wherever it is not alone in the end."""
+
+    def __call__(self, job: Job) -> Result:
+        gpus = ray().get_runtime_context().get_accelerator_ids()["GPU"]
+        place = Path(self.space.notes).parent / f"place{''.join(gpus)}"  # type: ignore[attr-defined]
+        place.mkdir(exist_ok=True)
+        own = place / str(job.trial)
+        own.touch()
+        most = len(list(place.iterdir()))
+        time.sleep(0.5)
+        most = max(most, len(list(place.iterdir())))
+        own.unlink()
+        short = {0: "out of memory: 3 GiB", 2: "time limit: 1 s"}.get(job.trial % 4) if most > 1 else None
+        return Result((0.5,), (float(most),), params=int(*gpus), seconds=0.3, memory=2**20, error=short)
+
+
+def test_children_that_share_a_gpu_are_as_many_as_wanted(fates: Fates, cluster: Cluster) -> None:
+    with on(cluster, training(fates, Crowded, device="auto"), None, per_gpu=2) as pool:
         assert pool.workers == 4  # two on each of two
-    with pytest.raises(UserError, match="3 workers with 1 GPUs each: found room for 2 on 2 GPUs; give fewer --workers"):
-        RayPool(training(fates, device="auto"), 3, address=cluster.address)
-    with pytest.raises(UserError, match=r"GPUs per worker: found 1\.5, expected a share of one, or a whole"):
-        RayPool(training(fates, device="auto"), 1, gpus_per_worker=1.5, address=cluster.address)
+        found = results(pool, *(fates.job(2 * trial + 1, "well") for trial in range(12)))
+    assert {result.params for result in found.values()} == {0, 1}
+    assert max(result.loss[0] for result in found.values()) == 2.0
+
+
+def test_a_child_short_of_memory_or_time_beside_others_on_a_gpu_is_run_again_alone(
+    fates: Fates, cluster: Cluster
+) -> None:
+    with on(cluster, training(fates, Crowded, device="auto"), None, per_gpu=4) as pool:
+        found = results(pool, *(fates.job(trial, "well") for trial in range(12)))
+    assert [result.error for result in found.values()] == 12 * [None]
+    assert all(found[trial].loss == (1.0,) for trial in range(0, 12, 2))
+
+
+def test_on_a_cpu_too_a_child_short_of_memory_is_run_again_alone_but_not_one_short_of_time(
+    fates: Fates, cluster: Cluster
+) -> None:
+    with on(cluster, training(fates, Crowded), 2) as pool:
+        found = results(pool, *(fates.job(trial, "well") for trial in range(4)))
+    assert [found[trial].error for trial in range(4)] == [None, None, "time limit: 1 s", None]
+    assert found[0].loss == (1.0,)
+
+
+class Roomy(Light):
+    """Children that take as long beside each other as alone."""
+
+    def __call__(self, job: Job) -> Result:
+        time.sleep(0.05)
+        return Result((0.5,), (1.0,), seconds=0.05, memory=2**20)
+
+
+def test_more_and_more_children_share_a_gpu_while_they_get_more_done(fates: Fates, cluster: Cluster) -> None:
+    with on(cluster, training(fates, Roomy, device="auto"), None) as pool:
+        assert pool.workers == 16  # room for eight on each of two
+        results(pool, *(fates.job(trial, "well") for trial in range(200)))
+        assert pool._sharing.level == 8
+
+
+def test_workers_beyond_the_room_on_gpus_are_refused(fates: Fates, cluster: Cluster) -> None:
+    wanted = "3 workers, 1 on a GPU: found room for 2 on 2 GPUs; give fewer --workers, or more --per-gpu"
+    with pytest.raises(UserError, match=wanted):
+        RayPool(training(fates, device="auto"), 3, per_gpu=1, address=cluster.address)
     assert not ray().is_initialized()
+
+
+class Broken(Light):
+    """The first child on each worker breaks its device, and that alone shows only afterwards."""
+
+    broken = False
+
+    def ready(self) -> int:
+        if self.broken:
+            raise RuntimeError("CUDA error: device lost")
+        return 0
+
+    def __call__(self, job: Job) -> Result:
+        notes = Path(self.space.notes)  # type: ignore[attr-defined]
+        with notes.open("a") as file:
+            file.write("x")
+        self.broken = len(notes.read_text()) == 1
+        return Result(error="exception: CUDA error") if self.broken else Result((0.5,), (1.0,))
+
+
+def test_a_child_whose_device_was_lost_is_run_again_on_another_worker(fates: Fates, cluster: Cluster) -> None:
+    with on(cluster, training(fates, Broken), 1) as pool:
+        assert results(pool, fates.job(0, "well"))[0].error is None
+    assert len(Path(fates.notes).read_text()) == 2
 
 
 def test_a_space_that_cannot_be_pickled_is_a_mistake_of_the_users(fates: Fates) -> None:

@@ -1,0 +1,141 @@
+"""How children share a GPU: as many at once as get most done together, and through MPS where the machine has it.
+
+Several small children keep a GPU busier than one: alone, each waits for the host between its kernels. Without MPS their
+processes take turns on the device; with it their kernels run beside each other (NVIDIA, "Multi-Process Service").
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+MOST = 8  # children at once on a GPU; beyond, contexts cost memory and gain nothing
+GAIN = 1.1  # how much more must be done for twice as many to be kept
+ROOM = 0.9  # share of a GPU's free memory that children are to fill
+CONTEXT = 2**29  # bytes of a process on a GPU beside its tensors
+
+PIPES = "CUDA_MPS_PIPE_DIRECTORY"
+LOGS = "CUDA_MPS_LOG_DIRECTORY"
+DAEMON = "nvidia-cuda-mps-control"
+
+# Opens a context as torch will, in a process of its own, without torch: it takes a tenth of a second.
+_PROBE = """
+import ctypes
+cuda, device, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(), ctypes.c_void_p()
+raise SystemExit(cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0)
+                 or cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device))
+"""
+
+
+class Sharing:
+    """How many children run on a GPU at once: twice as many as before, while that gets more done and memory lasts.
+
+    wanted: a fixed number; None to measure, with up to MOST. What is measured is predicted work a second, of children
+    that began and ended beside the same number of others.
+    """
+
+    def __init__(self, wanted: int | None = None) -> None:
+        self.most = wanted or MOST
+        self.level = wanted or 1  # children at once, now
+        self._settled = wanted is not None
+        self._free = 0  # bytes of the GPU's memory, before the first child
+        self._peak = 0  # bytes that a child took at most
+        self._work = self._seconds = 0.0  # of the children measured at this level
+        self._measured = 0  # how many these are
+        self._rate = 0.0  # predicted work a second, at half this level
+
+    def found(self, free: int) -> None:
+        """A worker is ready, and its GPU has so many bytes free; the first to say so had it for itself."""
+        self._free = self._free or free
+
+    def done(self, work: float, seconds: float, peak: int, beside: int) -> None:
+        """A child ended: its predicted work, its seconds, its bytes at most, at how many at once it began."""
+        self._peak = max(self._peak, peak)
+        if self._settled or beside != self.level:
+            return
+        self._work, self._seconds, self._measured = self._work + work, self._seconds + seconds, self._measured + 1
+        if self._measured >= 2 * self.level and self._seconds > 0:
+            self._move(self.level * self._work / self._seconds)
+
+    def _move(self, rate: float) -> None:
+        """To twice as many, or back to half; or stay, where there is no room for more."""
+        if rate < GAIN * self._rate:
+            self.level, self._settled = self.level // 2, True
+        elif 2 * self.level > self.most or 2 * self.level * (self._peak + CONTEXT) > ROOM * self._free:
+            self._settled = True
+        else:
+            self.level *= 2
+        self._rate, self._work, self._seconds, self._measured = rate, 0.0, 0.0, 0
+
+
+@contextlib.contextmanager
+def mps() -> Iterator[str]:
+    """MPS for the processes begun within, through this process's environment; gives why not, empty where it runs.
+
+    The user's searches on one machine share one daemon: the last to end stops it, also one left by a search that was
+    killed. A daemon that the machine's keeper runs is used as it is.
+    """
+    if PIPES in os.environ:
+        yield ""
+        return
+    if shutil.which(DAEMON) is None:
+        yield f"found no {DAEMON}"
+        return
+    folder = Path(tempfile.gettempdir(), f"nas-mps-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        yield f"{folder} is another user's"
+        return
+    through = {PIPES: str(folder), LOGS: str(folder)}
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        try:
+            why = _begun(through)
+            os.environ.update({} if why else through)
+            yield why
+        finally:
+            for name in through:
+                os.environ.pop(name, None)
+            _end(lock, through)
+
+
+def _begun(through: Mapping[str, str]) -> str:
+    """Start the daemon if none answers, and open a context through it; why not, if that fails."""
+    if _ran([DAEMON], through, "get_server_list").returncode:
+        started = _ran([DAEMON, "-d"], through)
+        if started.returncode:
+            return f"{DAEMON} did not start ({_last(started)})"
+    probe = _ran([sys.executable, "-c", _PROBE], through)
+    return f"no context could be opened through it ({_last(probe)})" if probe.returncode else ""
+
+
+def _end(lock: IO[str], through: Mapping[str, str]) -> None:
+    """Stop the daemon, unless another search of this user has it."""
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _ran([DAEMON], through, "quit")
+
+
+def _ran(command: list[str], through: Mapping[str, str], say: str = "") -> subprocess.CompletedProcess[str]:
+    """A command that has ended, or was ended after half a minute."""
+    environment = {**os.environ, **through}
+    try:
+        return subprocess.run(
+            command, check=False, env=environment, input=f"{say}\n", capture_output=True, text=True, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(command, 1, "", str(error))
+
+
+def _last(ended: subprocess.CompletedProcess[str]) -> str:
+    """What it said last."""
+    lines = (ended.stderr or ended.stdout).strip().splitlines()
+    return lines[-1] if lines else f"exit status {ended.returncode}"

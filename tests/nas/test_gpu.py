@@ -1,0 +1,101 @@
+"""How many share a GPU, and MPS: what of it can be seen on a machine without one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nas.gpu import DAEMON, MOST, PIPES, Sharing, mps
+
+
+def told(sharing: Sharing, seconds: dict[int, float], peak: int = 2**20, children: int = 200) -> list[int]:
+    """The levels after so many children of equal work, each of which takes so many seconds at each level."""
+    levels = []
+    for _ in range(children):
+        sharing.done(1.0, seconds[sharing.level], peak, sharing.level)
+        levels.append(sharing.level)
+    return levels
+
+
+def found(free: int = 2**34) -> Sharing:
+    sharing = Sharing()
+    sharing.found(free)
+    return sharing
+
+
+def test_the_first_children_run_alone_then_two_then_four_then_eight() -> None:
+    levels = told(found(), dict.fromkeys((1, 2, 4, 8), 1.0))
+    assert list(dict.fromkeys(levels)) == [1, 2, 4, 8]
+    assert [levels.index(level) for level in (2, 4, 8)] == [1, 5, 13]  # after 2, 2 + 4, 2 + 4 + 8 children
+    assert levels[-1] == MOST
+
+
+def test_twice_as_many_that_get_hardly_more_done_are_half_again() -> None:
+    levels = told(found(), {1: 1.0, 2: 1.2, 4: 2.3})  # 1 a second, 1.67, 1.74
+    assert list(dict.fromkeys(levels)) == [1, 2, 4]
+    assert levels[-1] == 2
+
+
+def test_children_that_would_not_fit_are_not_tried() -> None:
+    assert told(found(free=2**30), dict.fromkeys((1, 2), 1.0), peak=2**29)[-1] == 1
+
+
+def test_what_began_beside_fewer_is_not_measured() -> None:
+    sharing = found()
+    for _ in range(100):
+        sharing.done(1.0, 1.0, 0, beside=3)
+    assert sharing.level == 1
+
+
+def test_a_number_that_is_wanted_stays() -> None:
+    sharing = Sharing(3)
+    sharing.found(2**34)
+    assert set(told(sharing, {3: 1.0})) == {3}
+
+
+def test_without_its_daemon_there_is_no_mps_and_the_environment_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv(PIPES, raising=False)
+    with mps() as why:
+        assert why == f"found no {DAEMON}"
+        assert PIPES not in os.environ
+
+
+DAEMONS_STAND_IN = """#!/bin/sh
+# Runs while the file is there, and notes what it is told.
+up="$CUDA_MPS_PIPE_DIRECTORY/up"
+if [ "$1" = -d ]; then echo start >> "$TOLD"; touch "$up"; exit; fi
+read word; echo "$word" >> "$TOLD"
+[ "$word" = quit ] && rm "$up"
+[ "$word" = quit ] || [ -e "$up" ]
+"""
+
+
+def test_where_no_context_opens_through_mps_it_is_stopped_and_the_environment_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    daemon = tmp_path / DAEMON
+    daemon.write_text(DAEMONS_STAND_IN)
+    daemon.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("TOLD", str(tmp_path / "told"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.delenv(PIPES, raising=False)
+    with mps() as why:
+        assert why.startswith("no context could be opened through it (")
+        assert PIPES not in os.environ
+        with mps():  # of another search: the daemon that answers is used, and stays
+            pass
+        assert (tmp_path / "told").read_text().split() == ["get_server_list", "start", "get_server_list"]
+    assert (tmp_path / "told").read_text().split()[-1] == "quit"
+
+
+def test_a_daemon_that_others_keep_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(PIPES, str(tmp_path))
+    with mps() as why:
+        assert why == ""
+    assert os.environ[PIPES] == str(tmp_path)
