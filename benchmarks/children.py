@@ -104,7 +104,7 @@ def known(folder: Path) -> dict[str, Result]:
         with contextlib.suppress(UserError):  # one that begins at this moment; of damage its own search will tell
             header, trials = read(ledger.parent)
             if all(header.get(name) == own.get(name) for name in (*compare.SAME, "seed")):
-                results |= {trial.key: trial.result for trial in trials if trial.result}
+                results |= {trial.key: trial.result for trial in trials if trial.result and not trial.stopped}
     return results
 
 

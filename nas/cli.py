@@ -140,6 +140,13 @@ def search(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     child_timeout: Annotated[float | None, typer.Option(min=0, help="Seconds that a child may train.")] = None,
+    stop: Annotated[
+        str,
+        typer.Option(
+            help="When children stop before their last epoch: none, halving, prediction (NAME:first=4 sets a "
+            "parameter) or file.py:Class.",
+        ),
+    ] = "none",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the controller; may be repeated."),
@@ -165,6 +172,9 @@ def search(
     kind, plan = _planned(preset, controller, settings or [], recipe, reward)
     chosen = names.recipe(plan.recipe, epochs)
     wanted = names.reward(plan.reward)
+    rule = names.stop(stop)
+    if rule and chosen.epochs == 1:
+        console.print("--stop: with one epoch no child can be stopped; give more --epochs", style="yellow")
     own_limits = names.limits(limit or [])
     count, shared = _count("--workers", workers, 0), _count("--per-gpu", per_gpu, 1)
     _check_device(device)
@@ -188,8 +198,8 @@ def search(
     trials_coming = begin(
         found_space, kind, images_here, folder,
         trials=trials, parameters=plan.parameters, recipe=chosen, reward=wanted, seed=seed, window=window,
-        limits=limits, child_timeout=child_timeout, device=device, pool=_pool(count, shared, address),
-        patience=patience, unique=unique or math.inf,
+        limits=limits, child_timeout=child_timeout, stop=rule, device=device,
+        pool=_pool(count, shared, address), patience=patience, unique=unique or math.inf,
         seconds=3600 * (hours or math.inf), device_seconds=3600 * (device_hours or math.inf),
     )  # fmt: skip
     why = _watch(trials_coming, Progress(console, old, trials, here, unique or math.inf))
@@ -510,11 +520,22 @@ def _mend(done: Sequence[Trial]) -> str:
 def _headline(header: dict[str, Any], trials: Sequence[Trial]) -> None:
     failed = sum(trial.error is not None and trial.same_as is None for trial in trials)
     repeats = sum(trial.same_as is not None for trial in trials)
+    passed = duration(max((trial.at for trial in trials), default=0.0))
     console.print(
         f"{header['space']}, {header['controller']}, {header['data']}, seed {header['seed']}: {len(trials)} trials, "
-        f"{repeats} repeats, {failed} failed, {duration(max((trial.at for trial in trials), default=0.0))}",
+        f"{repeats} repeats, {failed} failed, {_stopped(header, trials)}{passed}",
         markup=False,
     )
+
+
+def _stopped(header: dict[str, Any], trials: Sequence[Trial]) -> str:
+    """How many children were stopped, and what share of all epochs that saved; empty for a search without a rule."""
+    from nas.summary import saved
+
+    if not header.get("stop"):
+        return ""
+    count = sum(trial.stopped for trial in trials)
+    return f"{count} stopped with {100 * saved(trials, header['recipe']['epochs']):.0f} % of epochs saved, "
 
 
 def _table(header: dict[str, Any], best: Sequence[Trial]) -> Table:

@@ -187,7 +187,7 @@ def _notes(groups: Groups, budget: int) -> list[str]:
     notes = _notes_on_seeds(groups)
     if not baselines(groups):
         notes.append("No random search is among them, so nothing is tested against it. Add some: --controller random.")
-    for what in ("window", "length", "limits"):
+    for what in ("window", "length", "limits", "stop"):
         of = _by_name(groups, what)
         if len({repr(value) for value in of.values()}) > 1:
             notes.append(f"The {what} is not the same for all searches: {pairs(of)}.")
@@ -230,6 +230,7 @@ def _conditions(header: Mapping[str, Any], groups: Groups) -> dict[str, str]:
         "window, trials under way at once": pairs(_by_name(groups, "window")),
         "length, trials of a schedule": pairs(_by_name(groups, "length")),
         "limits": pairs({name: limits or "none" for name, limits in _by_name(groups, "limits").items()}),
+        "children stop by": pairs({name: rule or "no rule" for name, rule in _by_name(groups, "stop").items()}),
         "baseline": " and ".join(baselines(groups)) or "none",
         "hardware is that of": "this comparison; ledgers do not say theirs",
         "wall time is that of": "all searches together, interruptions left out",

@@ -4,7 +4,8 @@ The format, version 1. `ledger.jsonl` is UTF-8 text. Each line is one JSON objec
 of the line as it would stand without that field, in eight hexadecimal digits. The first line is the header: "format"
 and what the search is a function of. Each further line is a trial, in the order in which they finished: "trial",
 "answers", "key", "network", "reward", "error", "same_as", "at", then "figures" if the controller says any of itself
-(names and numbers, of the moment when it was asked), and the result if a child was trained.
+(names and numbers, of the moment when it was asked), and the result if a child was trained, with "bar" if that child
+was stopped: by epoch the least accuracy with which it would have gone on.
 A line that the end of the file cuts off is a write that a crash interrupted: it is dropped.
 """
 
@@ -51,6 +52,11 @@ class Trial:
     def scored(self) -> bool:
         """Whether a network was trained for it, and has a reward."""
         return self.same_as is None and self.reward is not None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a network was trained for it, and not to its end: its reward is an estimate."""
+        return self.result is not None and bool(self.result.bar)
 
 
 class Ledger:
@@ -189,7 +195,7 @@ def _as_line(trial: Trial) -> dict[str, Any]:
     result = line.pop("result")
     if line["figures"] is None:
         del line["figures"]
-    return line | ({} if result is None else {name: result[name] for name in _RESULT})
+    return line | ({} if result is None else {name: result[name] for name in _RESULT if name != "bar" or result["bar"]})
 
 
 def _as_trial(path: Path, number: int, record: dict[str, Any]) -> Trial:
@@ -198,8 +204,8 @@ def _as_trial(path: Path, number: int, record: dict[str, Any]) -> Trial:
         error = record["error"]
         result = None
         if curves:
-            accuracy, loss = tuple(curves.pop("accuracy")), tuple(curves.pop("loss"))
-            result = Result(accuracy, loss, **curves, error=error)
+            accuracy, loss, bar = tuple(curves.pop("accuracy")), tuple(curves.pop("loss")), tuple(curves.pop("bar", ()))
+            result = Result(accuracy, loss, **curves, error=error, bar=bar)
         return Trial(**{**record, "answers": tuple(record["answers"]), "result": result})
     except (KeyError, TypeError) as error:
         raise UserError(

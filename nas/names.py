@@ -25,6 +25,7 @@ from nas.preset import PRESETS, Preset
 from nas.recipe import RECIPES, Recipe
 from nas.reward import REWARDS, Reward
 from nas.space import Limit, Space
+from nas.stop import RULES, Rule
 
 if TYPE_CHECKING:
     from nas.ledger import Trial
@@ -104,6 +105,26 @@ def recipe(typed: str, epochs: int | None = None) -> Recipe:
     given = _pairs(Recipe, [part for part in rest.split(",") if part], f"recipe {name}")
     changes = converted(Recipe, given, f"recipe {name}") | ({} if epochs is None else {"epochs": epochs})
     return replace(RECIPES[name], **changes)
+
+
+def stop(typed: str) -> Rule | None:
+    """A built-in rule with its parameters, one's own as file.py:Class, or None for "none"."""
+    name, _, rest = typed.partition(":")
+    if typed == "none":
+        return None
+    if name in RULES:
+        kind: type[Any] = RULES[name]
+    else:
+        name, _, rest = rest.partition(":")
+        if not name:
+            raise UserError(_unknown("stop", typed, ("none", *RULES)) + ", or one of your own as file.py:Class")
+        source = typed.partition(":")[0]
+        kind = _attribute(_module(source), name, f"{source}:{name}")
+        if not (isinstance(kind, type) and hasattr(kind, "bar")):
+            raise UserError(f"stop {source}:{name}: found {kind!r}, expected a class with the method bar")
+    given = _pairs(kind, [part for part in rest.split(",") if part], f"stop {name}")
+    rule: Rule = _made(kind, name, **converted(kind, given, f"stop {name}"))
+    return rule
 
 
 def preset(typed: str | None) -> Preset:

@@ -308,13 +308,15 @@ def _draw_one(axes: Axes, header: Header, trials: Sequence[Trial]) -> Entries:
     rewards = by_number(trials)
     window = window_of(len(rewards))
     axes.set_ylabel(_plain(f"reward ({header['reward']})"))
-    trained = {t.trial: t.reward for t in trials if t.scored}
+    trained = {t.trial: t.reward for t in trials if t.scored and not t.stopped}
+    stopped = {t.trial: t.reward for t in trials if t.scored and t.stopped}
     repeats = {t.trial: t.reward for t in trials if t.reward is not None and t.same_as is not None}
     failed = {t.trial: 0.017 for t in trials if t.reward is None}  # of the axes' height: ticks that stand on its edge
     size = min(4.5, max(1.5, 100 / math.sqrt(len(rewards))))
     edge = axes.get_xaxis_transform()
     entries = [
         *_dots(axes, "trained", trained, marker="o", markersize=size, color=pale),
+        *_dots(axes, "stopped", stopped, marker="v", markersize=size, color=pale),
         *_dots(axes, "repeat", repeats, marker="o", markersize=size, color=pale, markerfacecolor="white"),
         *_dots(axes, "failed", failed, marker="|", markersize=8, color="#555555", transform=edge),
     ]

@@ -40,6 +40,7 @@ class Job(NamedTuple):
     answers: tuple[int, ...]
     seed: int
     work: float = 1.0  # predicted, in any unit
+    bar: tuple[float, ...] = ()  # by epoch, the accuracy below which it is stopped
 
 
 class Pool(Protocol):
@@ -89,7 +90,7 @@ class Training:
         from nas.train import train
 
         network = self.space.replay(job.answers).network
-        return train(network, self.prepare(), self.recipe, job.seed, self.threads, self.limit)
+        return train(network, self.prepare(), self.recipe, job.seed, self.threads, self.limit, job.bar)
 
 
 class Serial:

@@ -33,7 +33,7 @@ class Progress:
         self.console, self.trials, self.space, self.unique = console, trials, space, unique
         self.finished: list[Trial] = []
         self.rewards: list[float] = []
-        self.failed = self.networks = self.scored = 0  # failed: in this run; networks: failed ones too
+        self.failed = self.networks = self.scored = self.stopped = 0  # failed: in this run; networks: failed ones too
         self.drawn: npt.NDArray[np.float64] | None = None  # rewards of random networks
         self.due = FIRST  # trained networks that the next estimate of these waits for
         self.said: set[str] = set()  # verdicts, in short
@@ -91,8 +91,9 @@ class Progress:
         last = self.rewards[-max(10, self.length // 10) :]
         mean = sum(last) / len(last) if last else float("nan")
         failed = f", {self.failed} failed" if self.failed else ""
+        stopped = f", {self.stopped} stopped" if self.stopped else ""
         return (
-            f"{done} of {self.length} {what}{failed}, best {self.best:.4f}, running mean {mean:.4f}, "
+            f"{done} of {self.length} {what}{failed}{stopped}, best {self.best:.4f}, running mean {mean:.4f}, "
             f"{health(self.finished[-LAST:])}, {self._advantage()}"
             f"{3600 * new / passed:,.0f} an hour, {duration(seconds)} left"
         )
@@ -106,6 +107,7 @@ class Progress:
         self.finished.append(trial)
         self.networks += trial.trained
         self.scored += trial.scored
+        self.stopped += trial.stopped
         if trial.reward is not None:
             self.rewards.append(trial.reward)
 

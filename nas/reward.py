@@ -24,6 +24,7 @@ class Result:
     memory: int | None = None  # bytes of the GPU's memory at most
     confusion: tuple[tuple[int, ...], ...] = ()  # K rows of true classes, K columns of predicted ones; last epoch
     error: str | None = None
+    bar: tuple[float, ...] = ()  # of a child that was stopped: by epoch, the least accuracy with which it went on
 
     @property
     def of_worker(self) -> bool:

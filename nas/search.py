@@ -24,6 +24,7 @@ from nas.pool import Job, Pool, RayPool, Serial, Training
 from nas.recipe import RECIPES, Recipe
 from nas.reward import Result, Reward, accuracy
 from nas.space import Candidate, Child, Limit, Space
+from nas.stop import Rule, continued
 
 if TYPE_CHECKING:
     from nas.data import Data
@@ -63,6 +64,7 @@ def search(
     window: int | None = None,
     limits: Mapping[str, Limit] | None = None,
     child_timeout: float | None = None,
+    stop: Rule | None = None,
     device: str = "auto",
     pool: Callable[[Training], Pool] = RayPool,
     unique: float = math.inf,
@@ -74,6 +76,7 @@ def search(
 
     parameters: of the controller.  window: trials under way at once, max(8, 2 × workers) unless set.
     limits: by choice, how its options grow with the trials.  child_timeout: seconds.
+    stop: when children stop before their last epoch, one of `nas.stop`; None for never.
     pool: `Serial`, or `RayPool`, with arguments of its own as in partial(RayPool, workers=4).
     It ends after `trials`, repeats included, `unique` networks, `seconds`, interruptions left out,
     `device_seconds` of training or `patience` repeats in a row, whichever comes first. What a controller stretches over
@@ -82,9 +85,9 @@ def search(
     """
     parameters = dict(parameters or {})
     space = space.on(data.images, limits)
-    header = _header(space, controller, data, parameters, recipe, reward, seed, child_timeout)
+    header = _header(space, controller, data, parameters, recipe, reward, seed, child_timeout, stop)
     with Ledger(Path(out)) as ledger, ExitStack() as stack:
-        ledger.check(header | ({"window": window} if window else {}))
+        ledger.check({"stop": None} | header | ({"window": window} if window else {}))
         length = int(min(trials, unique)) if ledger.header is None else ledger.header["length"]
         stack.enter_context(threadpool_limits(1, "blas"))  # a sum over more threads is another sum, and slower here
         answering = controller(space, seed, length, **parameters)
@@ -96,7 +99,7 @@ def search(
         assert ledger.header is not None
         loop = Loop(
             space, answering, workers, ledger, reward,
-            seed=seed, window=ledger.header["window"], epochs=recipe.epochs,
+            seed=seed, window=ledger.header["window"], epochs=recipe.epochs, stop=stop,
             trials=trials, unique=unique, seconds=seconds, device_seconds=device_seconds, patience=patience,
         )  # fmt: skip
         return (yield from loop.run())
@@ -111,6 +114,7 @@ def _header(
     reward: Reward,
     seed: int,
     child_timeout: float | None,
+    stop: Rule | None,
 ) -> dict[str, Any]:
     """What a search is a function of, as its ledger's first line has it."""
     return {
@@ -128,7 +132,7 @@ def _header(
         "seed": seed,
         "threads": THREADS,
         "child_timeout": child_timeout,
-    }
+    } | ({"stop": repr(stop)} if stop else {})
 
 
 def _named(thing: Any) -> str:
@@ -173,6 +177,7 @@ class Loop:
         window: int,
         trials: int,
         epochs: int = 1,
+        stop: Rule | None = None,
         unique: float = math.inf,
         seconds: float = math.inf,
         device_seconds: float = math.inf,
@@ -180,13 +185,16 @@ class Loop:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.space, self.controller, self.pool, self.ledger, self.reward = space, controller, pool, ledger, reward
-        self.seed, self.window, self.epochs = seed, window, epochs
+        self.seed, self.window, self.epochs, self.stop = seed, window, epochs, stop
         self.trials, self.unique, self.seconds, self.device_seconds = trials, unique, seconds, device_seconds
         self.patience, self.clock = patience, clock
         self.recorded = {trial.trial: trial for trial in ledger.trials}
         self.finished: dict[int, Trial] = {}  # by number; also those that are not told yet
         self.pending: dict[int, Candidate] = {}  # asked and not told
         self.figures: dict[int, Mapping[str, float] | None] = {}  # what the controller said of itself at its asks
+        self.results: list[Result] = []  # of all networks told that did not fail, in the order told
+        self.highest = -math.inf  # reward told
+        self.known: dict[int, tuple[int, float]] = {}  # how many of these, and the highest, when a child was asked
         self.told: dict[str, int] = {}  # the key of each network told -> the trial that trained it
         self.under_way: dict[str, tuple[float, int]] = {}  # key -> virtual end, trial
         self.same: dict[int, int] = {}  # repeats of networks under way -> the trial that trains it
@@ -255,7 +263,25 @@ class Loop:
         if trial in self.recorded:
             self.finished[trial] = self.recorded[trial]
         else:
-            self.pool.submit(Job(trial, candidate.answers, child_seed(self.seed, candidate.key), end - self.now))
+            seed, work = child_seed(self.seed, candidate.key), end - self.now
+            self.pool.submit(Job(trial, candidate.answers, seed, work, self._bar(trial)))
+
+    def _bar(self, trial: int) -> tuple[float, ...]:
+        """The bar of a child asked now; how much was told by now is kept, for its reward if it is stopped."""
+        if self.stop is None or not self.results:
+            return ()
+        self.known[trial] = len(self.results), self.highest
+        try:
+            bar = tuple(float(least) for least in self.stop.bar(self.results))
+            if all(map(math.isfinite, bar)):
+                return bar
+            found = repr(bar)
+        except Exception as error:
+            found = f"{type(error).__name__}: {error} {where(error)}"
+        raise UserError(
+            f"{type(self.stop).__name__}.bar: found {found}, expected by epoch the least accuracy with which a child "
+            "goes on, 0 for any; mend it, and the same command goes on"
+        )
 
     def _candidate(self, trial: int) -> Candidate:
         """What the ledger has for this trial, else what the controller answers."""
@@ -301,16 +327,24 @@ class Loop:
         if done.same_as is None:
             self.under_way.pop(candidate.key, None)
             self.spent += done.result.seconds if done.result else 0.0
+            if done.result and done.reward is not None:
+                self.results.append(done.result)
+                self.highest = max(self.highest, done.reward)
             if not (done.result and done.result.of_worker):
                 self.told[candidate.key] = trial
 
     def _trial(self, number: int, result: Result) -> Trial:
         value = None
         if result.error is None:
-            value = self._rewarded(result)
+            value = self._estimated(number, result) if result.bar else self._rewarded(result)
             if not math.isfinite(value):
                 value, result = None, replace(result, error=f"exception: the reward of this result is {value}")
         return self._line(number, value, result.error, result)
+
+    def _estimated(self, number: int, result: Result) -> float:
+        """The reward of a stopped child, from what was told when it was asked; at most the highest of then."""
+        count, highest = self.known[number]
+        return min(self._rewarded(continued(result, self.results[:count])), highest)
 
     def _rewarded(self, result: Result) -> float:
         try:

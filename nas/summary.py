@@ -37,9 +37,15 @@ def described(written: str) -> list[str]:
 
 
 def best(trials: Sequence[Trial], most: int = 5) -> list[Trial]:
-    """The networks with the highest rewards, each once, the earlier first where rewards are equal."""
-    scored = [trial for trial in trials if trial.scored]
+    """The networks with the highest rewards, each once, the earlier first where rewards are equal; none was stopped."""
+    scored = [trial for trial in trials if trial.scored and not trial.stopped]
     return sorted(scored, key=lambda trial: (-(trial.reward or 0.0), trial.trial))[:most]
+
+
+def saved(trials: Sequence[Trial], epochs: int) -> float:
+    """The share of all epochs that stopping saved, of the networks that did not fail; epochs: of a whole training."""
+    lengths = [len(trial.result.accuracy) for trial in trials if trial.scored and trial.result]
+    return 1 - sum(lengths) / (epochs * len(lengths)) if lengths else 0.0
 
 
 def interval(accuracy: float, images: int) -> tuple[float, float]:

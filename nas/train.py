@@ -19,6 +19,7 @@ from nas.modules import initialise
 from nas.network import Network
 from nas.recipe import Recipe
 from nas.reward import Result
+from nas.stop import is_below
 
 if TYPE_CHECKING:
     from nas.data import Data
@@ -67,18 +68,27 @@ class Resident:
         return x if x.shape[-2:] == (size, size) else F.interpolate(x, (size, size), mode="bilinear", antialias=True)
 
 
-def train(network: Child, data: Resident, recipe: Recipe, seed: int, threads: int, limit: float | None) -> Result:
+def train(
+    network: Child,
+    data: Resident,
+    recipe: Recipe,
+    seed: int,
+    threads: int,
+    limit: float | None,
+    bar: tuple[float, ...] = (),
+) -> Result:
     """Train a child from scratch and say how well it does on the validation images.
 
     seed: of weights, order, augmentation and dropout; on a CPU the same seed and threads give the same result.
     threads: of the CPU;  limit: seconds, or None.  Whatever goes wrong in the child is an error in the result.
+    bar: by epoch, the accuracy below which the child is stopped; its result then has it.
     """
     begun = time.perf_counter()
     torch.set_num_threads(threads)
     deadline = math.inf if limit is None else begun + limit
     try:
         with torch.random.fork_rng([data.device] if data.device.type == "cuda" else []):
-            result = _attempts(network, data, recipe, seed, deadline)
+            result = _attempts(network, data, recipe, seed, deadline, bar)
     except _TooLongError as error:
         result = Result(error=f"time limit: {limit:g} s were allowed, {error}")
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -89,11 +99,13 @@ def train(network: Child, data: Resident, recipe: Recipe, seed: int, threads: in
     return replace(result, seconds=round(time.perf_counter() - begun, 3), memory=_memory(data.device))
 
 
-def _attempts(network: Child, data: Resident, recipe: Recipe, seed: int, deadline: float) -> Result:
+def _attempts(
+    network: Child, data: Resident, recipe: Recipe, seed: int, deadline: float, bar: tuple[float, ...]
+) -> Result:
     """Begin again at a lower rate while the first epoch is no better than chance (Baker et al. 2017, section 5.1)."""
     rate = recipe.rate
     for attempt in range(recipe.restarts + 1):
-        result = _attempt(network, data, recipe, rate, seed + attempt, deadline, attempt < recipe.restarts)
+        result = _attempt(network, data, recipe, rate, seed + attempt, deadline, bar, attempt < recipe.restarts)
         if result is not None:
             return result
         rate *= 0.4
@@ -101,7 +113,14 @@ def _attempts(network: Child, data: Resident, recipe: Recipe, seed: int, deadlin
 
 
 def _attempt(
-    network: Child, data: Resident, recipe: Recipe, rate: float, seed: int, deadline: float, may_restart: bool
+    network: Child,
+    data: Resident,
+    recipe: Recipe,
+    rate: float,
+    seed: int,
+    deadline: float,
+    bar: tuple[float, ...],
+    may_restart: bool,
 ) -> Result | None:
     """One training from fresh weights; None if it may begin again and its first epoch was no better than chance."""
     training = _Training(network, data, recipe, rate, seed)
@@ -115,8 +134,12 @@ def _attempt(
             return Result(tuple(accuracy), error=f"diverged: the validation loss is {nats} after epoch {epoch + 1}")
         if epoch == 0 and may_restart and accuracy[0] <= 1 / data.images.classes + 0.05:  # 0.15 with ten classes
             return None
+        if is_below(accuracy, bar):
+            break
     params, madds = _costs(network, training.model, data)
-    return Result(tuple(accuracy), tuple(loss), params, madds, confusion=tuple(map(tuple, counts.tolist())))
+    missed = bar if len(accuracy) < recipe.epochs else ()
+    confusion = tuple(map(tuple, counts.tolist()))
+    return Result(tuple(accuracy), tuple(loss), params, madds, confusion=confusion, bar=missed)
 
 
 class _Training:

@@ -95,6 +95,14 @@ def half(result):
 
 def broken(result):
     return result.colour
+
+
+class High:
+    def __repr__(self):
+        return "High()"
+
+    def bar(self, told):
+        return (0.999,)
 """
 
 STUCK = """
@@ -193,6 +201,22 @@ def test_a_search_ends_with_its_best_networks_a_picture_and_how_to_go_on(nas: Na
     header, trials = read(FOLDER)
     assert (header["space"], header["controller"], header["seed"]) == ("Small()", "RandomSearch", 0)
     assert sorted(trial.trial for trial in trials) == list(range(6))
+
+
+def test_a_search_with_a_rule_says_how_many_children_it_stopped(nas: Nas) -> None:
+    rule = ("--epochs", "2", "--window", "1", "--stop", "mine.py:High")
+    done = nas(*RANDOM, *rule)
+    shows(done, "6 trials, … repeats, 0 failed, … stopped with … % of epochs saved, ")
+    header, _ = read(FOLDER)
+    assert header["stop"] == "High()"
+    shows(nas("show", str(FOLDER)), "0 failed, … stopped with … % of epochs saved, ")
+    is_refused(
+        nas(*RANDOM, *rule[:-1], "none"), "…found a search with stop 'High()', expected None as in this command…"
+    )
+
+
+def test_with_one_epoch_it_says_that_nothing_can_be_stopped(nas: Nas) -> None:
+    shows(nas(*RANDOM, "--stop", "halving"), "--stop: with one epoch no child can be stopped; give more --epochs")
 
 
 def test_the_same_command_again_goes_on_and_trains_nothing(nas: Nas) -> None:

@@ -37,6 +37,14 @@ def test_a_repeat_is_not_trained_and_a_failure_is_not_scored() -> None:
     assert [trial.scored for trial in (first, repeat, failed, refused)] == [True, False, False, False]
 
 
+def test_the_bar_of_a_stopped_child_is_kept_and_others_have_none(tmp_path: Path) -> None:
+    stopped = replace(TRIALS[0], result=replace(RESULT, bar=(0.0, 0.75)))
+    path = written(tmp_path, [stopped, *TRIALS[1:]])
+    assert [trial.stopped for trial in read(tmp_path)[1]] == [True, False, False]
+    assert read(tmp_path)[1][0] == stopped
+    assert ["bar" in json.loads(line) for line in path.read_text().splitlines()] == [False, True, False, False]
+
+
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     written(tmp_path)
     assert read(tmp_path) == ({"format": 1, **HEADER}, TRIALS)

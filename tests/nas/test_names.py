@@ -18,6 +18,7 @@ from nas.errors import UserError
 from nas.recipe import RECIPES, Recipe
 from nas.reward import Result, accuracy
 from nas.space import Limit, Space
+from nas.stop import Halving, Prediction
 from search_spaces.chain import Chain
 from search_spaces.metaqnn import MetaQnn
 from search_spaces.mobile import Mobile
@@ -201,6 +202,13 @@ def test_a_reward_by_name() -> None:
     assert names.reward("accuracy") is accuracy
 
 
+def test_a_rule_by_name_with_its_parameters() -> None:
+    assert names.stop("none") is None
+    assert names.stop("halving") == Halving()
+    assert names.stop("halving:factor=4,first=1") == Halving(4, 1)
+    assert names.stop("prediction:0.99") == Prediction(0.99)
+
+
 # --- one's own ---
 
 
@@ -362,6 +370,19 @@ ERRORS = [
     (
         lambda: names.reward("mine.py:SIZE"),
         "reward mine.py:SIZE: found 8, expected a function of a result, giving a number",
+    ),
+    (
+        lambda: names.stop("halvin"),
+        "stop: found 'halvin'; did you mean halving?, expected one of none, halving, prediction, or one of your own as "
+        "file.py:Class",
+    ),
+    (
+        lambda: names.stop("halving:third=1"),
+        "stop halving: found the parameter third, expected one of factor, first",
+    ),
+    (
+        lambda: names.stop("mine.py:Small"),
+        "stop mine.py:Small: found <class 'mine.Small'>, expected a class with the method bar",
     ),
 ]
 

@@ -47,6 +47,12 @@ def trial(
     )  # fmt: skip
 
 
+def test_the_line_counts_stopped_children() -> None:
+    whole = trial(0, 0.5)
+    stopped = Trial(1, (), "1", "", 0.4, Result((0.2,), bar=(0.3,)))
+    assert Progress(console(), [whole, stopped], 9).line().startswith("2 of 9 trials, 1 stopped, best 0.5000, ")
+
+
 def test_the_line_says_how_far_how_good_and_how_healthy() -> None:
     progress = Progress(console(), [], 40)
     for number in range(9):

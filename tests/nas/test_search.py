@@ -24,6 +24,8 @@ from nas.recipe import RECIPES
 from nas.reward import Result, accuracy
 from nas.search import Controller, Loop, child_seed, search
 from nas.space import Candidate, Choice, Limit, Pick, Space
+from nas.stop import Halving, is_below
+from search_spaces.chain import Chain
 
 IMAGES = Images(1, 1, 2)
 
@@ -462,6 +464,115 @@ def test_the_seed_of_a_child_stays_what_it_was() -> None:
     assert child_seed(1, "cf42f5c3b73eecd3") != child_seed(0, "cf42f5c3b73eecd3")
 
 
+# --- stopping ---
+
+
+class Mean:
+    """A rule: who is below the mean of the first epoch stops after it."""
+
+    def bar(self, told: Sequence[Result]) -> tuple[float, ...]:
+        return (sum(one.accuracy[0] for one in told) / len(told),)
+
+
+def two_epochs(job: Job) -> Result:
+    """As looked up, with half the accuracy after the first of two epochs."""
+    result = looked_up(job)
+    if result.error:
+        return result
+    curve = (result.accuracy[0] / 2, result.accuracy[0])
+    below = is_below(curve[:1], job.bar)
+    return replace(result, accuracy=curve[:1], bar=job.bar) if below else replace(result, accuracy=curve, loss=(1, 1))
+
+
+def test_a_child_below_the_bar_of_its_ask_is_told_what_it_would_have_come_to(tmp_path: Path) -> None:
+    trials, _ = run(tmp_path, Scripted([(1, 2), (1, 6), (1, 1)]), two_epochs, trials=3, window=1, stop=Mean())
+    assert [trial.stopped for trial in trials] == [False, False, True]
+    assert trials[2].result == Result((0.05,), (1.0,), params=0, madds=0, seconds=1.0, bar=(0.2,))  # of 0.1 and 0.3
+    assert trials[2].reward == pytest.approx(0.1)  # twice as much, as with the two others
+    assert trials[2].error is None
+
+
+def test_what_is_told_after_a_child_was_asked_moves_neither_its_bar_nor_its_reward(tmp_path: Path) -> None:
+    script = [(1, 2), (3, 6), (2, 0)]  # the last is asked when the first alone is told
+    trials = searched_in(tmp_path, script, window=2)
+    assert trials[2].result is not None
+    assert (trials[2].result.bar, trials[2].reward) == ((0.1,), 0.2)
+
+
+def searched_in(folder: Path, script: Sequence[tuple[int, int]], **options: Any) -> list[Trial]:
+    run(folder, Scripted(script), two_epochs, trials=len(script), stop=Mean(), **options)
+    return in_order(folder)
+
+
+def test_a_repeat_of_a_stopped_child_has_its_reward(tmp_path: Path) -> None:
+    controller = Scripted([(1, 2), (1, 6), (1, 1), (1, 1)])
+    trials, _ = run(tmp_path, controller, two_epochs, trials=4, window=1, stop=Mean())
+    assert (trials[3].same_as, trials[3].stopped) == (2, False)
+    assert controller.rewards[3] == controller.rewards[2] == trials[3].reward
+
+
+def test_the_reward_of_a_stopped_child_is_never_above_the_highest(tmp_path: Path) -> None:
+    def of_small(result: Result) -> float:
+        return result.accuracy[-1] / (1 + (result.params or 0))
+
+    trials, _ = run(tmp_path, Scripted([(3, 6), (1, 1)]), two_epochs, trials=2, window=1, stop=Mean(), reward=of_small)
+    assert trials[1].stopped
+    assert trials[1].reward == trials[0].reward == pytest.approx(0.2)  # as one block it would have 0.6
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (None, "TypeError: 'NoneType' object is not iterable "),
+        ((0.5, float("nan")), r"\(0.5, nan\)"),
+        (ValueError("no idea"), r"ValueError: no idea \(test_search.py, line \d+\)"),
+    ],
+)
+def test_a_rule_that_gives_no_accuracies_is_told_so(tmp_path: Path, said: Any, found: str) -> None:
+    class Wrong:
+        def bar(self, told: Sequence[Result]) -> Any:
+            if isinstance(said, Exception):
+                raise said
+            return said
+
+    with pytest.raises(UserError, match=rf"^Wrong.bar: found {found}.*, expected by epoch the least accuracy"):
+        run(tmp_path, Scripted(DIFFERENT), two_epochs, trials=3, stop=Wrong())
+
+
+@every_controller
+def test_children_are_stopped_alike_by_any_workers_and_after_any_interruption(
+    tmp_path: Path, make: Callable[[Space], Controller]
+) -> None:
+    def again(folder: Path, workers: int, seed: int) -> list[Trial]:
+        return searched(folder, make, Disordered(workers, seed, two_epochs), trials=24, stop=Mean())
+
+    whole = again(tmp_path / "whole", 3, 0)
+    assert 2 <= sum(trial.stopped for trial in whole) <= 20
+    assert again(tmp_path / "one", 1, 0) == again(tmp_path / "many", 9, 5) == whole
+    for finished in range(24):
+        cut(tmp_path / "whole", tmp_path / f"after {finished}", range(finished))
+        assert again(tmp_path / f"after {finished}", 2, finished) == whole
+
+
+def test_a_rule_is_in_the_header_and_stays(tmp_path: Path) -> None:
+    whole_search(tmp_path, trials=2, stop=Halving())
+    assert read(tmp_path)[0]["stop"] == "Halving(factor=3, first=2)"
+    assert len(whole_search(tmp_path, trials=4, stop=Halving())[0]) == 2
+    for other, found in ((None, "None"), (Halving(4), r"'Halving\(factor=4, first=2\)'")):
+        with pytest.raises(UserError, match=rf"found a search with stop 'Halving\(.*\)', expected {found}"):
+            whole_search(tmp_path, trials=4, stop=other)
+
+
+def test_a_search_stops_real_children(tmp_path: Path) -> None:
+    recipe = replace(RECIPES["quick"], epochs=3)
+    rule = Halving(factor=100, first=1)
+    coming = search(Chain(), RandomSearch, DIGITS, tmp_path, trials=16, recipe=recipe, stop=rule, window=1,
+                    limits={"input_size": Limit(8), "depth": Limit(2)}, device="cpu", pool=Serial)  # fmt: skip
+    trials, _ = drained(coming)
+    lengths = {trial.stopped: len(trial.result.accuracy) for trial in trials if trial.result}
+    assert lengths == {False: 3, True: 1}
+
+
 # --- budgets ---
 
 DIFFERENT = [(1, label) for label in range(8)] + [(2, label) for label in range(8)]
@@ -610,6 +721,7 @@ def test_the_length_is_that_of_the_first_start(tmp_path: Path) -> None:
         ({"controller": QLearning}, "controller 'RandomSearch', expected 'QLearning'"),
         ({"window": 3}, "window 8, expected 3"),
         ({"child_timeout": 5.0}, "child_timeout None, expected 5.0"),
+        ({"stop": Halving()}, r"stop None, expected 'Halving\(factor=3, first=2\)'"),
         ({"recipe": RECIPES["metaqnn"]}, "recipe epochs 1, expected 20"),
         ({"limits": {"rows": Limit(1)}}, r"limits rows None, expected \[1, 0, 1\]"),
     ],

@@ -13,7 +13,7 @@ from nas.ledger import Trial
 from nas.network import Network
 from nas.reward import Result
 from nas.space import Candidate, Choice, Pick, Space
-from nas.summary import best, described, expected_largest, interval, random_rewards
+from nas.summary import best, described, expected_largest, interval, random_rewards, saved
 
 
 class Five(Space):
@@ -54,6 +54,19 @@ def test_the_best_are_those_of_highest_reward_the_earlier_first() -> None:
 
 def test_a_network_is_among_the_best_once() -> None:
     assert [t.trial for t in best([trial(0, 0.5), trial(1, 0.5, same_as=0)])] == [0]
+
+
+def test_a_stopped_child_is_never_among_the_best() -> None:
+    stopped = replace(trial(0, 0.5), result=Result((0.3,), bar=(0.4,)))
+    assert [t.trial for t in best([stopped, trial(1, 0.5), trial(2, 0.2)])] == [1, 2]
+    assert best([stopped]) == []
+
+
+def test_the_epochs_saved_are_those_that_stopped_children_did_not_have() -> None:
+    whole = replace(trial(0, 0.5), result=Result((0.1, 0.2, 0.3, 0.4)))
+    stopped = replace(trial(1, 0.5), result=Result((0.1,), bar=(0.2,)))
+    assert saved([whole, stopped, trial(2, 0.5, same_as=1), trial(3, None)], 4) == 3 / 8
+    assert saved([trial(3, None)], 4) == 0
 
 
 def test_there_may_be_no_best() -> None:

@@ -24,9 +24,15 @@ DIGITS = Resident(load("digits", images=200), "cpu")
 WHOLE = Resident(load("digits"), "cpu")
 
 
-def trained(network: Any = SMALL, recipe: Recipe = RECIPE, seed: int = 0, limit: float | None = None) -> Result:
+def trained(
+    network: Any = SMALL,
+    recipe: Recipe = RECIPE,
+    seed: int = 0,
+    limit: float | None = None,
+    bar: tuple[float, ...] = (),
+) -> Result:
     """On 160 digits, with 40 to validate."""
-    return train(network, DIGITS, recipe, seed, 1, limit)
+    return train(network, DIGITS, recipe, seed, 1, limit, bar)
 
 
 def outcome(result: Result) -> Result:
@@ -195,6 +201,34 @@ def test_a_time_limit_ends_the_training(limit: float) -> None:
 
 def test_a_time_limit_that_is_kept_changes_nothing() -> None:
     assert outcome(trained(limit=1000)) == outcome(trained())
+
+
+# --- stopping ---
+
+
+def test_a_child_stops_after_the_epoch_in_which_it_falls_below_its_bar() -> None:
+    recipe = replace(RECIPE, epochs=4)
+    whole, stopped = trained(recipe=recipe), trained(recipe=recipe, bar=(0.0, 1.0, 0.0))
+    assert (stopped.accuracy, stopped.loss) == (whole.accuracy[:2], whole.loss[:2])
+    assert (stopped.params, stopped.madds, stopped.error) == (whole.params, whole.madds, None)
+    assert (stopped.bar, whole.bar) == ((0.0, 1.0, 0.0), ())
+
+
+def test_a_child_that_reaches_its_bar_is_trained_as_if_it_had_none() -> None:
+    whole = trained()
+    assert outcome(trained(bar=(whole.accuracy[0],))) == outcome(whole)
+
+
+def test_after_the_last_epoch_there_is_nothing_to_stop() -> None:
+    whole = trained()
+    assert outcome(trained(bar=(0.0, 1.0, 1.0))) == outcome(whole)
+
+
+def test_a_child_begins_again_before_it_is_held_against_its_bar() -> None:
+    own = Own(Constant)
+    result = trained(own, replace(RECIPES["metaqnn"], epochs=3, batch=160, restarts=2), bar=(1.0,))
+    assert len(own.modules) == 3
+    assert (len(result.accuracy), result.bar) == (1, (1.0,))
 
 
 # --- restarts ---
