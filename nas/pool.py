@@ -268,7 +268,7 @@ class RayPool:
         worker, task = run.worker, run.task
         assert task is not None
         if result.error is None:
-            if worker.place.gpus and worker.trained:  # its first child loads what is needed
+            if worker.place.gpus and worker.trained and not result.bar:  # its first child loads what is needed
                 self._sharing.done(task.job.work, result.seconds, result.memory or 0, run.most)
             worker.trained += 1
             self._idle.append(worker)

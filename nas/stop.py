@@ -1,7 +1,8 @@
 """When children stop before their last epoch: rules, and what is made of a child that was stopped.
 
 A rule sets the bar of a child at the moment when it is asked, from what was told by then and nothing else, so that a
-search stays a function of what it is told. A child is stopped after the epoch whose accuracy is below its bar.
+search stays a function of what it is told. A child is stopped after the epoch whose accuracy is below its bar, whatever
+the search's reward: where that is far from accuracy, as with a price on parameters, take no rule, or one of your own.
 
 A stopped child is no failed one. Its reward, told to the controller like any other, is an estimate: the search's reward
 of its result with its curves continued (`continued`), and never more than the highest reward that was told when it was
