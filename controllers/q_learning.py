@@ -10,15 +10,34 @@ A failed child counts as the lowest reward told so far, and not at all before th
 replayed as any other.
 """
 
+import math
 import random
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from nas.errors import UserError
 from nas.space import Candidate, Question, Space
 
-Row = dict[int, float]  # {legal answer: value}
+
+class Row(dict[int, float]):
+    """The values of one question's answers, {legal answer: value}, and the best of them."""
+
+    __slots__ = ("best", "steps")
+
+    def __init__(self, values: Mapping[int, float] | None = None) -> None:
+        super().__init__(values or {})
+        self.best = max(self.values(), default=-math.inf)  # kept, for a tell asks for it thousands of times
+        self.steps: dict[int, Step] = {}  # one for all networks that share it: a replay then finds it in the cache
+
+    def allow(self, answers: Iterable[int], value: float) -> None:
+        """Give this value to those answers that have none yet."""
+        for answer in answers:
+            if answer not in self:
+                self[answer] = value
+                self.best = max(self.best, value)
+
+
+Step = tuple[Row, int]  # a question's row, and the answer given
 QTable = dict[Hashable, Row]
-Steps = list[tuple[Row, int]]  # the rows of a network's questions and the answers, in the order asked
 
 # (ε, for how many trials); only the proportions count, they are stretched over the search's length
 SCHEDULES = {
@@ -53,7 +72,7 @@ class QLearning:
         self.rate, self.discount, self.trace, self.initial = rate, discount, trace, initial
         self.replays, self.schedule = replays, schedule
         self.q: QTable = {}
-        self.memory: list[tuple[Steps, float]] = []
+        self.memory: list[tuple[list[Step], float]] = []
         self.lowest: float | None = None
 
     def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
@@ -64,7 +83,7 @@ class QLearning:
         def answer(question: Question) -> int:
             if rng.random() < chance:
                 return rng.choice(question.legal)
-            row = self.q.get(state_of(question), {})
+            row: Mapping[int, float] = self.q.get(state_of(question), {})
             best = max(row.get(given, self.initial) for given in question.legal)
             return rng.choice([given for given in question.legal if row.get(given, self.initial) == best])
 
@@ -76,7 +95,7 @@ class QLearning:
         reward = self.lowest if reward is None else reward
         if reward is None:
             return
-        steps = [(self._row(question), given) for question, given in candidate.decisions]
+        steps = [self._step(question, given) for question, given in candidate.decisions]
         self.memory.append((steps, reward))
         update(steps, reward, self.rate, self.discount, self.trace)
         rng = random.Random(f"replay {self.seed} {len(self.memory)}")
@@ -90,12 +109,14 @@ class QLearning:
     def _epsilon(self, trial: int) -> float:
         return epsilon(self.schedule, trial / max(1, self.length))
 
-    def _row(self, question: Question) -> Row:
-        """The table's row for this question, with a value for each of its legal answers."""
-        row = self.q.setdefault(state_of(question), {})
-        for given in question.legal:
-            row.setdefault(given, self.initial)
-        return row
+    def _step(self, question: Question, given: int) -> Step:
+        """The table's row for this question, with a value for each of its legal answers, and the one given."""
+        state = state_of(question)
+        if state not in self.q:
+            self.q[state] = Row()
+        row = self.q[state]
+        row.allow(question.legal, self.initial)
+        return row.steps.setdefault(given, (row, given))
 
 
 def epsilon(schedule: str, progress: float) -> float:
@@ -115,9 +136,7 @@ def state_of(question: Question) -> Hashable:
     return question.choice.name, question.state
 
 
-def update(
-    steps: Sequence[tuple[Row, int]], reward: float, rate: float = 0.01, discount: float = 1.0, trace: float = 0.0
-) -> None:
+def update(steps: Sequence[Step], reward: float, rate: float = 0.01, discount: float = 1.0, trace: float = 0.0) -> None:
     """Move the values of one network's steps toward its reward, in place, the last step first.
 
     Baker et al. 2017, equation 3, with no reward before the end; G is the target, and `reward` that of the last step:
@@ -126,7 +145,12 @@ def update(
 
     Raises KeyError for an answer that its row has no value for.
     """
-    target = reward
+    target, keep, others = reward, 1 - rate, 1 - trace
     for row, answer in reversed(steps):  # backwards, so that one pass takes the reward to the first question
-        row[answer] = (1 - rate) * row[answer] + rate * target
-        target = discount * ((1 - trace) * max(row.values()) + trace * target)
+        before = row[answer]
+        row[answer] = value = keep * before + rate * target
+        if value >= row.best:
+            row.best = value
+        elif before == row.best:
+            row.best = max(row.values())
+        target = discount * (others * row.best + trace * target)

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from controllers.q_learning import SCHEDULES, QLearning, QTable, epsilon, state_of, update
+from controllers.q_learning import SCHEDULES, QLearning, QTable, Row, epsilon, state_of, update
 from nas.blocks import Block
 from nas.errors import UserError
 from nas.network import Network
@@ -37,26 +37,26 @@ def learner(**parameters: float | int | str) -> QLearning:
 
 
 def test_one_update_takes_the_reward_to_the_first_question() -> None:
-    q: QTable = {"start": {0: 0.5, 1: 0.5}, "conv": {0: 0.5, 1: 0.5}}
+    q: QTable = {"start": Row({0: 0.5, 1: 0.5}), "conv": Row({0: 0.5, 1: 0.5})}
     update([(q["start"], 1), (q["conv"], 0)], reward=1.0, rate=0.5)
     assert q["conv"] == {0: 0.75, 1: 0.5}  # 0.5 · 0.5 + 0.5 · 1.0
     assert q["start"] == {0: 0.5, 1: 0.625}  # 0.5 · 0.5 + 0.5 · max(0.75, 0.5)
 
 
 def test_a_step_is_worth_the_best_answer_after_it_and_not_the_one_given() -> None:
-    q: QTable = {"start": {0: 0.0}, "conv": {0: 0.0, 1: 0.8}}
+    q: QTable = {"start": Row({0: 0.0}), "conv": Row({0: 0.0, 1: 0.8})}
     update([(q["start"], 0), (q["conv"], 0)], reward=0.2, rate=0.5)
     assert q == {"start": {0: 0.4}, "conv": {0: 0.1, 1: 0.8}}  # 0.5 · 0.8
 
 
 def test_a_discount_counts_once_for_each_step_before_the_last() -> None:
-    q: QTable = {"a": {0: 0.0}, "b": {0: 0.0}, "c": {0: 0.0}}
+    q: QTable = {"a": Row({0: 0.0}), "b": Row({0: 0.0}), "c": Row({0: 0.0})}
     update([(q["a"], 0), (q["b"], 0), (q["c"], 0)], reward=1.0, rate=1.0, discount=0.5)
     assert q == {"a": {0: 0.25}, "b": {0: 0.5}, "c": {0: 1.0}}
 
 
 def test_a_trace_mixes_the_networks_own_reward_into_the_targets() -> None:
-    q: QTable = {"a": {0: 0.0}, "b": {0: 0.0, 1: 0.8}, "c": {0: 0.4}}
+    q: QTable = {"a": Row({0: 0.0}), "b": Row({0: 0.0, 1: 0.8}), "c": Row({0: 0.4})}
     update([(q["a"], 0), (q["b"], 0), (q["c"], 0)], reward=0.0, rate=0.5, trace=0.5)
     assert q["c"] == {0: 0.2}  # 0.5 · 0.4 + 0.5 · 0
     assert q["b"] == {0: pytest.approx(0.05), 1: 0.8}  # 0.5 · 0 + 0.5 · (0.5 · 0.2 + 0.5 · 0)
@@ -64,20 +64,28 @@ def test_a_trace_mixes_the_networks_own_reward_into_the_targets() -> None:
 
 
 def test_with_a_trace_of_one_every_step_has_the_reward_for_its_target() -> None:
-    q: QTable = {"a": {0: 0.0, 1: 9.0}, "b": {0: 0.0, 1: 9.0}}
+    q: QTable = {"a": Row({0: 0.0, 1: 9.0}), "b": Row({0: 0.0, 1: 9.0})}
     update([(q["a"], 0), (q["b"], 0)], reward=1.0, rate=0.5, trace=1.0)
     assert q == {"a": {0: 0.5, 1: 9.0}, "b": {0: 0.5, 1: 9.0}}
 
 
+def test_a_row_knows_its_best_when_that_falls_and_when_answers_become_legal() -> None:
+    row = Row({0: 0.25, 1: 1.0})
+    update([(row, 1)], reward=0.0, rate=1.0)
+    assert (row, row.best) == ({0: 0.25, 1: 0.0}, 0.25)
+    row.allow((0, 2), 0.5)
+    assert (row, row.best) == ({0: 0.25, 1: 0.0, 2: 0.5}, 0.5)
+
+
 def test_the_papers_rate_is_one_hundredth() -> None:
-    q: QTable = {"start": {0: 0.5}}
+    q: QTable = {"start": Row({0: 0.5})}
     update([(q["start"], 0)], reward=1.0)
     assert q == {"start": {0: 0.505}}
 
 
 def test_an_answer_that_is_not_known_is_an_error() -> None:
     with pytest.raises(KeyError):
-        update([({0: 0.5, 1: 0.5}, 2)], reward=1.0)
+        update([(Row({0: 0.5, 1: 0.5}), 2)], reward=1.0)
 
 
 # --- the schedule ---
