@@ -150,15 +150,8 @@ def main(
     command = shlex.join(["python", "-m", "benchmarks.ablation", *sys.argv[1:]])
     facts = report.checklist(command, time.monotonic() - begun)
     console.print(markdown(lines), markup=False)
-    _write(out, f"{head(tables, seeds, facts)}\n{markdown(lines)}")
+    report.write_text(out / "ablation.md", f"{head(tables, seeds, facts)}\n{markdown(lines)}")
     console.print(f"written: {out / 'ablation.md'}", markup=False)
-
-
-def _write(out: Path, text: str) -> None:
-    try:
-        (out / "ablation.md").write_text(text)
-    except OSError as error:
-        raise report.unwritable(out, error) from None
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """What a search costs beside training: `python -m benchmarks.loop`, on one core with one thread.
 
     python -m benchmarks.loop --trials 10000 --out loop.md
+    python -m benchmarks.loop --part resume --trials 12800
 
 Each search is `nas.search.Loop` with a window of 8, as with up to four workers; its children are instant, its ledger
-stays in memory. Their rewards are made up of the answers, noise included, so that a controller has something to learn,
-settles, and repeats itself; long networks are the better ones, so that what it settles on is not the cheapest to ask.
+stays in memory but where a search is resumed. Their rewards are made up of the answers, noise included, so that a
+controller has something to learn, settles, and repeats itself; long networks are the better ones, so that what it
+settles on is not the cheapest to ask. `benchmarks/scale.py` has the parts with many workers and with Ray.
 """
 
 from __future__ import annotations
@@ -13,24 +15,27 @@ import os
 import random
 import shlex
 import sys
+import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
 
+from benchmarks import scale
 from benchmarks.compare import Contender, InMemory, Timed
-from benchmarks.processes import ONE_THREAD, run, watched
+from benchmarks.processes import ONE_THREAD, run, side_by_side, watched
 from benchmarks.report import WARM
 from nas import names
-from nas.errors import UserError
+from nas.ledger import Ledger
 from nas.network import Images
 from nas.pool import Job, Serial
 from nas.preset import PRESETS
-from nas.report import checklist, pairs
+from nas.report import checklist, grid, pairs, write_text
 from nas.reward import Result, accuracy
 from nas.search import Loop
 
@@ -41,6 +46,16 @@ HUNDRED = 100  # trials that a mean is over
 MOMENTS = (100, 1_000, 10_000)
 MOST = {"optuna": 1_000, "optuna:gp": 100}  # trials; later asks take too long to wait for
 LONG = "zoph"  # spaces of over a hundred questions, on which an ask of gp or tpe takes seconds
+
+
+class Part(StrEnum):
+    """What is measured."""
+
+    COST = "cost"
+    RESUME = "resume"
+    BUSY = "busy"
+    CALLS = "calls"
+    NODES = "nodes"
 
 
 class Cost(NamedTuple):
@@ -57,6 +72,18 @@ class Row(NamedTuple):
     space: str
     controller: str
     costs: Mapping[int, Cost]  # by the number of trials
+    memory: float  # bytes a trial by which the process has grown since a fifth of the trials
+
+
+class Resumed(NamedTuple):
+    """A search that was ended after some trials, and run again to be one trial longer."""
+
+    space: str
+    controller: str
+    trials: int
+    writing: float  # seconds of the first run, each trial on the disk
+    reading: float  # seconds until the ledger is read
+    telling: float  # seconds from there until the trial that is new is done
 
 
 class MadeUp:
@@ -75,11 +102,16 @@ class MadeUp:
         return result
 
 
+# --- a trial's cost ---
+
+
 def measured(space: str, controller: str, trials: int) -> Row:
     """Search once, and see what a trial costs at each of the moments."""
-    _search(space, controller, trials, WARM)  # untimed, so that what is imported meanwhile is no trial's cost
-    marks = _search(space, controller, trials, max(moments(controller, trials)))
-    return Row(space, controller, {moment: _cost(marks, moment // HUNDRED) for moment in moments(controller, trials)})
+    _marks(space, controller, trials, WARM)  # untimed, so that what is imported meanwhile is no trial's cost
+    marks = _marks(space, controller, trials, max(moments(controller, trials)))
+    costs = {moment: _cost(marks, moment // HUNDRED) for moment in moments(controller, trials)}
+    fifth, end = len(marks) // 5, len(marks) - 1
+    return Row(space, controller, costs, (marks[end].memory - marks[fifth].memory) / (HUNDRED * (end - fifth)))
 
 
 class _Mark(NamedTuple):
@@ -89,23 +121,37 @@ class _Mark(NamedTuple):
     thinking: float  # seconds, in ask, tell and figures
     children: float  # seconds, in making up results
     repeats: int
+    memory: int  # bytes of the whole process
 
 
-def _search(space: str, controller: str, length: int, trials: int) -> list[_Mark]:
+def _marks(space: str, controller: str, length: int, trials: int) -> list[_Mark]:
     """A mark at the start and after each hundred trials; length: what schedules stretch over."""
-    kind, parameters = Contender(controller).made()
-    here = names.space(space).on(IMAGES)
-    children, timed = MadeUp(), Timed(kind(here, 0, length, **parameters))
-    loop = Loop(
-        here, timed, Serial(children), InMemory(), accuracy,
-        seed=0, window=WINDOW, trials=trials, patience=sys.maxsize,
-    )  # fmt: skip
-    repeats, marks = 0, [_Mark(time.perf_counter(), 0.0, 0.0, 0)]
+    children = MadeUp()
+    loop, timed = _search(space, controller, length, trials, children, InMemory())
+    repeats, marks = 0, [_Mark(time.perf_counter(), 0.0, 0.0, 0, _memory())]
     for done, trial in enumerate(loop.run(), 1):
         repeats += trial.same_as is not None
         if done % HUNDRED == 0:
-            marks.append(_Mark(time.perf_counter(), timed.seconds, children.seconds, repeats))
+            marks.append(_Mark(time.perf_counter(), timed.seconds, children.seconds, repeats, _memory()))
     return marks
+
+
+def _search(
+    space: str, controller: str, length: int, trials: int, children: MadeUp, ledger: Ledger
+) -> tuple[Loop, Timed]:
+    kind, parameters = Contender(controller).made()
+    here = names.space(space).on(IMAGES)
+    timed = Timed(kind(here, 0, length, **parameters))
+    loop = Loop(
+        here, timed, Serial(children), ledger, accuracy,
+        seed=0, window=WINDOW, trials=trials, patience=sys.maxsize,
+    )  # fmt: skip
+    return loop, timed
+
+
+def _memory() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _cost(marks: Sequence[_Mark], end: int) -> Cost:
@@ -133,38 +179,73 @@ def moments(controller: str, trials: int) -> list[int]:
     return [moment for moment in MOMENTS if moment <= most(controller, trials)]
 
 
-def markdown(rows: Sequence[Row], trials: int, facts: Mapping[str, Any]) -> str:
-    """The table, what its figures are, and what a repetition needs to know."""
+def cost_table(rows: Sequence[Row], trials: int) -> str:
+    """The table, and what its figures are."""
     shown = [moment for moment in MOMENTS if moment <= trials]
-    heads = ["space", "controller", *(f"at {moment:,}" for moment in shown), "loop", "repeats"]
-    lines = [heads, ["---"] * 2 + ["---:"] * (len(heads) - 2), *(_line(row, shown) for row in rows)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    hardware = facts["hardware"]
+    heads = ["space", "controller", *(f"at {moment:,}" for moment in shown), "loop", "repeats", "bytes"]
     said = [
         "Milliseconds a trial in ask, tell and figures, walks of the space and updates included, as a mean over the "
         "hundred trials that end with the one named. Beside it, at the last of these: the loop's own milliseconds a "
-        "trial, and the share of repeats.",
-        *_left_out(rows, trials),
-        f"One run of each, one thread, window {WINDOW}, schedules over {trials:,} trials, on {hardware['cpu']}, "
-        f"{hardware['cores']} cores; {pairs(facts['code'])}, {pairs(facts['versions'])}.",
-        f"`{facts['command']}`",
+        "trial, and the share of repeats. Bytes: by which the process grows a trial, the trials themselves included, "
+        "from a fifth of them on.",
+        *_left_out([row.controller for row in rows], trials),
     ]
-    return "\n\n".join([table, *said]) + "\n"
+    long = {row.space for row in rows if row.space.startswith(LONG)}
+    if long and not any(row.controller.startswith("optuna") for row in rows if row.space in long):
+        said.append(f"Optuna's samplers are left out on {LONG}: with over a hundred questions, asks take seconds.")
+    return "\n\n".join([grid(heads, [_line(row, shown) for row in rows]), *said])
 
 
 def _line(row: Row, shown: Sequence[int]) -> list[str]:
     last = row.costs[max(row.costs)]
     at = [f"{row.costs[moment].controller:.2f}" if moment in row.costs else "–" for moment in shown]
-    return [row.space, row.controller, *at, f"{last.loop:.2f}", f"{100 * last.repeats:.0f} %"]
+    return [row.space, row.controller, *at, f"{last.loop:.2f}", f"{100 * last.repeats:.0f} %", f"{row.memory:,.0f}"]
 
 
-def _left_out(rows: Sequence[Row], trials: int) -> Iterator[str]:
-    for controller in dict.fromkeys(row.controller for row in rows):
+def _left_out(controllers: Sequence[str], trials: int) -> Iterator[str]:
+    for controller in dict.fromkeys(controllers):
         if most(controller, trials) < trials:
             yield f"{controller} is measured to trial {most(controller, trials):,} only: later asks take too long."
-    long = {row.space for row in rows if row.space.startswith(LONG)}
-    if long and not any(row.controller.startswith("optuna") for row in rows if row.space in long):
-        yield f"Optuna's samplers are left out on {LONG}: with over a hundred questions, asks take seconds."
+
+
+# --- a search that goes on ---
+
+
+def resumed(space: str, controller: str, trials: int) -> Resumed:
+    """Write a ledger of so many trials, and see how long it takes to come back to where it ended."""
+    trials = most(controller, trials)
+    with tempfile.TemporaryDirectory() as folder:
+        with Ledger(Path(folder)) as ledger:
+            ledger.begin({})
+            writing = _seconds(_search(space, controller, trials, trials, MadeUp(), ledger)[0])
+        begun = time.perf_counter()
+        with Ledger(Path(folder)) as ledger:
+            reading = time.perf_counter() - begun
+            telling = _seconds(_search(space, controller, trials, trials + 1, MadeUp(), ledger)[0])
+    return Resumed(space, controller, trials, writing, reading, telling)
+
+
+def _seconds(loop: Loop) -> float:
+    begun = time.perf_counter()
+    for _ in loop.run():
+        pass
+    return time.perf_counter() - begun
+
+
+def resume_table(rows: Sequence[Resumed], trials: int) -> str:
+    """The table, and what its figures are."""
+    heads = ["space", "controller", "trials", "first run, s", "reading, s", "telling, s", "resumed after, s"]
+    lines = [
+        [row.space, row.controller, f"{row.trials:,}"]
+        + [f"{seconds:.1f}" for seconds in (row.writing, row.reading, row.telling, row.reading + row.telling)]
+        for row in rows
+    ]
+    said = [
+        "A search whose children are instant, each trial written to the disk; then, run again to be one trial longer, "
+        "how long it takes until its ledger is read, and from there until all is told and the new trial is done.",
+        *_left_out([row.controller for row in rows], trials),
+    ]
+    return "\n\n".join([grid(heads, lines), *said])
 
 
 # --- the command line ---
@@ -176,6 +257,7 @@ console = Console(highlight=False, soft_wrap=True)
 @app.command()
 def main(
     trials: Annotated[int, typer.Option("--trials", "-n", min=HUNDRED, help="Of each search.")] = 1_000,
+    parts: Annotated[list[Part] | None, typer.Option("--part", "-p", help="May be repeated; all unless given.")] = None,
     spaces: Annotated[
         list[str] | None, typer.Option("--space", "-s", help=f"May be repeated; {', '.join(SPACES)} unless given.")
     ] = None,
@@ -187,30 +269,54 @@ def main(
             help="A controller or a preset; may be repeated; all unless given, Optuna's not on zoph.",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="A file for the table, as Markdown.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A file for the tables, as Markdown.")] = None,
 ) -> None:
-    """Measure what asking, telling and the loop cost a trial, with children that train in no time."""
+    """Measure what a search costs beside training, with children that train in no time.
+
+    cost: asking, telling and the loop.  resume: coming back to where a search ended.  busy: how much of the time
+    simulated workers train.  calls: a ledger's line, a call through Ray.  nodes: Ray on several nodes.
+    """
     begun = time.monotonic()
     tasks = [(space, controller) for space in spaces or SPACES for controller in controllers or contenders(space)]
     for space, controller in tasks:
         names.space(space), Contender(controller).made()
     if out:
-        _written(out, "")
-    rows = watched((measured(*task, trials) for task in tasks), len(tasks), "nothing is written")
-    command = shlex.join(["python", "-m", "benchmarks.loop", *sys.argv[1:]])
-    text = markdown(rows, trials, checklist(command, time.monotonic() - begun))
-    console.print(text, markup=False)
+        write_text(out, "")
+    texts = []
+    for part in parts or list(Part):
+        texts.append(_measured(part, tasks, trials))
+        console.print(f"{texts[-1]}\n", markup=False)
+    facts = checklist(shlex.join(["python", "-m", "benchmarks.loop", *sys.argv[1:]]), time.monotonic() - begun)
+    texts.append(conditions(trials, facts))
+    console.print(texts[-1], markup=False)
     if out:
-        _written(out, text)
+        write_text(out, "\n\n".join(texts) + "\n")
 
 
-def _written(out: Path, text: str) -> None:
-    try:
-        out.write_text(text)
-    except OSError as error:
-        raise UserError(
-            f"{out}: found {error.strerror}, expected a file that can be written; choose another --out"
-        ) from None
+def _measured(part: Part, tasks: Sequence[tuple[str, str]], trials: int) -> str:
+    """One part's table and what is to be said of it."""
+    if part is Part.COST:
+        return cost_table(_each(measured, tasks, trials), trials)
+    if part is Part.RESUME:
+        return resume_table(_each(resumed, tasks, trials), trials)
+    if part is Part.BUSY:
+        return scale.busy_table(watched(scale.utilisation(), len(scale.CASES), "nothing is written"))
+    return scale.calls_table(trials) if part is Part.CALLS else scale.nodes_table(trials)
+
+
+def _each(work: Callable[[str, str, int], Any], tasks: Sequence[tuple[str, str]], trials: int) -> list[Any]:
+    """Each task in a process of its own, so that none has the memory of the one before; one after the other."""
+    coming = (row for task in tasks for row in side_by_side(work, [(*task, trials)], workers=2))
+    return watched(coming, len(tasks), "nothing is written")
+
+
+def conditions(trials: int, facts: Mapping[str, Any]) -> str:
+    """What a repetition needs to know; facts: as `nas.report.checklist` gives them."""
+    hardware = facts["hardware"]
+    return (
+        f"One run of each, one thread, window {WINDOW}, schedules over {trials:,} trials, on {hardware['cpu']}, "
+        f"{hardware['cores']} cores; {pairs(facts['code'])}, {pairs(facts['versions'])}.\n\n`{facts['command']}`"
+    )
 
 
 if __name__ == "__main__":

@@ -322,7 +322,7 @@ def _moment(moment: Figures, known: bool) -> str:
         for name, of in moment["controllers"].items()
     ]
     heads = ["controller", "mean", "deviation", "95 %", *(["regret", "found the optimum"] if known else [])]
-    text = f"## After {moment['after']}\n\n{_grid(heads, rows)}"
+    text = f"## After {moment['after']}\n\n{grid(heads, rows)}"
     tests = [
         [
             f"{test['controller']} − {test['against']}",
@@ -337,7 +337,7 @@ def _moment(moment: Figures, known: bool) -> str:
     if not tests:
         return text
     heads = ["difference", "mean", "95 %", "rank-biserial", "p (Wilcoxon)", "pairs"]
-    return f"{text}\n\n{_grid(heads, tests)}"
+    return f"{text}\n\n{grid(heads, tests)}"
 
 
 def _on_tests(tests: Sequence[Figures]) -> list[str]:
@@ -368,7 +368,7 @@ def _searched(controllers: Mapping[str, Figures], seconds: str) -> str:
     said = [f"Networks{' and ' + seconds if seconds in known else ''}: mean over seeds."]
     if "ms a trial" in known:
         said.append("ms a trial: in the controller, median over seeds.")
-    return f"{_grid(['controller', *known], rows)}\n\n{' '.join(said)} Wall seconds: of all seeds."
+    return f"{grid(['controller', *known], rows)}\n\n{' '.join(said)} Wall seconds: of all seeds."
 
 
 def _checklist(figures: Figures) -> str:
@@ -386,7 +386,7 @@ def _checklist(figures: Figures) -> str:
         **{f"parameters of {name}": pairs(of["parameters"]) for name, of in controllers.items()},
         "single results": f"{NAME}.json, by controller and seed",
     }
-    return "## To repeat it\n\n" + _grid(["what", "here"], [[name, text] for name, text in rows.items()])
+    return "## To repeat it\n\n" + grid(["what", "here"], [[name, text] for name, text in rows.items()])
 
 
 def _seeds(controllers: Mapping[str, Figures]) -> str:
@@ -402,7 +402,8 @@ def _numbers(seeds: Sequence[int]) -> str:
     return f"{seeds[0]} to {seeds[-1]}" if whole else ", ".join(map(str, seeds))
 
 
-def _grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
@@ -543,6 +544,16 @@ def _limits(curves: Figures, optimum: float | None) -> tuple[float, float]:
     lowest = float(np.nanmin(means)) if np.isfinite(means).any() else top - 1
     room = 0.05 * max(top - lowest, 1e-6)
     return lowest - room, top + room
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file; raises UserError where that cannot be."""
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise UserError(
+            f"{file}: found {error.strerror}, expected a file that can be written; choose another --out"
+        ) from None
 
 
 def unwritable(out: Path, error: OSError) -> UserError:

@@ -10,14 +10,28 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.loop import MOST, Cost, MadeUp, Row, app, contenders, markdown, measured, moments
+from benchmarks.loop import (
+    MOST,
+    Cost,
+    MadeUp,
+    Resumed,
+    Row,
+    app,
+    conditions,
+    contenders,
+    cost_table,
+    measured,
+    moments,
+    resume_table,
+    resumed,
+)
 from benchmarks.processes import ONE_THREAD
 from nas.errors import UserError
 from nas.pool import Job
 from nas.report import checklist
 
 ROOT = Path(__file__).parents[2]
-QUICK = ("-n", "100", "-s", "chain", "-c", "random", "-c", "metaqnn")
+QUICK = ("-n", "100", "-p", "cost", "-p", "resume", "-s", "chain", "-c", "random", "-c", "metaqnn")
 
 
 def reward(*answers: int, seed: int = 0) -> float:
@@ -63,16 +77,29 @@ def test_repeats_are_counted_over_the_last_hundred() -> None:
 
 
 def test_a_moment_that_is_not_measured_is_a_dash_and_said() -> None:
-    facts = checklist("python -m benchmarks.loop", 1.0)
     rows = [
-        Row("chain", "random", {100: Cost(0.5, 0.25, 0.0), 1_000: Cost(1, 0.125, 0.5)}),
-        Row("chain", "optuna:gp", {100: Cost(80, 0.25, 0.1)}),
+        Row("chain", "random", {100: Cost(0.5, 0.25, 0.0), 1_000: Cost(1, 0.125, 0.5)}, 1024),
+        Row("chain", "optuna:gp", {100: Cost(80, 0.25, 0.1)}, 900),
     ]
-    text = markdown(rows, 1_000, facts)
-    assert "| chain | random | 0.50 | 1.00 | 0.12 | 50 % |\n" in text
-    assert "| chain | optuna:gp | 80.00 | – | 0.25 | 10 % |\n" in text
+    text = cost_table(rows, 1_000)
+    assert "| chain | random | 0.50 | 1.00 | 0.12 | 50 % | 1,024 |\n" in text
+    assert "| chain | optuna:gp | 80.00 | – | 0.25 | 10 % | 900 |\n" in text
     assert "optuna:gp is measured to trial 100 only" in text
-    assert f"on {facts['hardware']['cpu']}, " in text
+
+
+def test_the_conditions_say_where_it_was_measured_and_how() -> None:
+    facts = checklist("python -m benchmarks.loop", 1.0)
+    assert f"on {facts['hardware']['cpu']}, " in conditions(100, facts)
+    assert conditions(100, facts).endswith("`python -m benchmarks.loop`")
+
+
+def test_a_search_is_resumed_after_its_ledger_is_read_and_told() -> None:
+    found = resumed("chain", "random", 20)
+    assert found[:3] == ("chain", "random", 20)
+    assert min(found[3:]) > 0
+    assert "| chain | random | 12,800 | 9.0 | 1.0 | 2.0 | 3.0 |" in resume_table(
+        [Resumed("chain", "random", 12_800, 9.0, 1.0, 2.0)], 12_800
+    )
 
 
 def test_the_table_is_printed_and_written(tmp_path: Path) -> None:
@@ -82,10 +109,11 @@ def test_the_table_is_printed_and_written(tmp_path: Path) -> None:
         env=environment, cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     written = (tmp_path / "loop.md").read_text()
-    assert written.strip() == done.stdout.strip()
-    assert written.startswith("| space | controller | at 100 | loop | repeats |\n")
+    assert written.split() == done.stdout.split()
+    assert written.startswith("| space | controller | at 100 | loop | repeats | bytes |\n")
+    assert "\n| space | controller | trials | first run, s | reading, s | telling, s | resumed after, s |\n" in written
     for name in ("random", "metaqnn"):
-        assert f"\n| chain | {name} | " in written
+        assert written.count(f"\n| chain | {name} | ") == 2
 
 
 @pytest.mark.parametrize(
