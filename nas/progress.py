@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nas.ledger import Trial
     from nas.space import Space
 
-EVERY = 50  # trials between two looks for what is wrong, which go through all of them
+EVERY = 50  # trials between two looks for what is wrong; later a fiftieth of all, for a look goes through all
 FIRST = 50  # trained networks of the first estimate of random sampling; the next ones wait until they have doubled
 
 
@@ -36,6 +36,7 @@ class Progress:
         self.failed = self.networks = self.scored = self.stopped = 0  # failed: in this run; networks: failed ones too
         self.drawn: npt.NDArray[np.float64] | None = None  # rewards of random networks
         self.due = FIRST  # trained networks that the next estimate of these waits for
+        self.look = EVERY  # trials that the next look for what is wrong waits for
         self.said: set[str] = set()  # verdicts, in short
         for trial in old:
             self._count(trial)
@@ -119,7 +120,10 @@ class Progress:
         if self.space and self.scored >= self.due:
             self.due = 2 * self.scored
             self.drawn = random_rewards(self.space, self.finished)
-        wrong = verdict(self.finished, self.length, self.space, self.drawn) if self.done % EVERY == 0 else None
+        if self.done < self.look:
+            return
+        self.look = self.done + max(EVERY, self.done // EVERY)
+        wrong = verdict(self.finished, self.length, self.space, self.drawn)
         if wrong and wrong.short not in self.said:
             self.said.add(wrong.short)
             self.console.print(wrong.sentence, markup=False, style="yellow")

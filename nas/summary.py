@@ -76,7 +76,7 @@ def random_rewards(space: Space, trials: Sequence[Trial], seed: int = 0) -> Floa
     rewards = np.array([trial.reward for trial in trained], float)
     fractions = bool((rewards >= 0).all() and (rewards <= 1).all())
     predicted, held_out = _ridge(known, _log_odds(rewards) if fractions else rewards, unknown)
-    nearest = np.argsort(abs(predicted[:, None] - held_out), axis=1)[:, :NEAREST]
+    nearest = _nearest(held_out, predicted, NEAREST)
     like = nearest[np.arange(WALKS), np.random.default_rng(seed).integers(NEAREST, size=WALKS)]
     moved = np.clip(predicted, held_out.min(), held_out.max()) - held_out[like]
     return 1 / (1 + np.exp(-_log_odds(rewards)[like] - moved)) if fractions else rewards[like] + moved
@@ -100,6 +100,15 @@ def _features(candidates: Sequence[Candidate], columns: dict[tuple[str, int], in
             if column is not None:
                 counts[row, column] += 1
     return counts
+
+
+def _nearest(values: Floats, to: Floats, count: int) -> npt.NDArray[np.intp]:
+    """Where the nearest of the values are, (to, count), the nearest first; sorted once, for values may be thousands."""
+    order = np.argsort(values)
+    first = np.clip(np.searchsorted(values[order], to) - count, 0, max(0, len(values) - 2 * count))
+    around = order[first[:, None] + np.arange(min(2 * count, len(values)))]
+    distances = abs(to[:, None] - values[around])
+    return np.take_along_axis(around, np.argsort(distances, axis=1)[:, :count], axis=1)
 
 
 def _log_odds(fractions: Floats) -> Floats:

@@ -103,6 +103,15 @@ def test_that_nothing_is_learnt_is_said_once_too() -> None:
     assert written(here).count("the controller is learning nothing") == 1
 
 
+def test_looks_for_what_is_wrong_are_fifty_trials_apart_and_later_a_fiftieth_of_the_trials() -> None:
+    progress = Progress(console(), [trial(number, 0.5) for number in range(98)], 10_000)
+    progress.add(trial(98, 0.5))
+    assert progress.look == 99 + 50
+    progress = Progress(console(), [trial(number, 0.5) for number in range(4_999)], 10_000)
+    progress.add(trial(4_999, 0.5))
+    assert progress.look == 5_000 + 100
+
+
 def test_the_advantage_over_random_sampling_is_estimated_from_fifty_networks_on() -> None:
     space = Small()
     progress = Progress(console(), [], 200, space)

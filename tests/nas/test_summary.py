@@ -13,7 +13,7 @@ from nas.ledger import Trial
 from nas.network import Network
 from nas.reward import Result
 from nas.space import Candidate, Choice, Pick, Space
-from nas.summary import best, described, expected_largest, interval, random_rewards, saved
+from nas.summary import _nearest, best, described, expected_largest, interval, random_rewards, saved
 
 
 class Five(Space):
@@ -113,6 +113,12 @@ def expected_of_random(space: Space, trials: list[Trial]) -> float | None:
     """The best reward that as many random networks would be expected to have, by what these trials say of them."""
     drawn = random_rewards(space, trials)
     return None if drawn is None else expected_largest(drawn, sum(trial.scored for trial in trials))
+
+
+def test_the_nearest_values_are_found_in_the_middle_and_at_both_ends() -> None:
+    values = np.array([0.5, 0.1, 0.9, 0.3, 0.7])
+    found = _nearest(values, np.array([0.0, 0.56, 1.0]), 2)
+    assert found.tolist() == [[1, 3], [0, 4], [2, 4]]
 
 
 def test_random_sampling_is_expected_to_find_what_it_finds_on_average() -> None:
