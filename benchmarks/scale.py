@@ -28,7 +28,7 @@ from nas import data
 from nas.blocks import Block
 from nas.data import Data
 from nas.layers import Costs
-from nas.ledger import Ledger, Trial
+from nas.ledger import Ledger
 from nas.network import Images, Network
 from nas.pool import Job, Pool, RayPool, Serial, Training, ray
 from nas.recipe import RECIPES
@@ -42,8 +42,24 @@ MADDS = 1e9  # of a child that lasts one second; far more than what a block coun
 WITHIN = 0.3  # a prediction is wrong by no more than this share
 CASES = [(workers, sigma) for sigma in (0.5, 1.0) for workers in (2, 8, 64, 256)]
 SEEDS = 3
+EACH = 100  # trials a simulated worker
 WORKERS = 2  # of the pool on this machine alone
 NODES, CORES = 4, 8  # of the cluster, of each of its nodes
+
+
+def calls(
+    space: Space, pool: Pool, trials: int, window: int, ledger: Ledger | None = None, seed: int = 0
+) -> list[float]:
+    """Milliseconds a trial of a search by lot, all in all: in each third of it."""
+    third, marks = trials // 3, [time.perf_counter()]
+    loop = Loop(
+        space, RandomSearch(space, seed, trials), pool, ledger or InMemory(), accuracy,
+        seed=seed, window=window, trials=3 * third,
+    )  # fmt: skip
+    for done, _ in enumerate(loop.run(), 1):
+        if done % third == 0:
+            marks.append(time.perf_counter())
+    return [1000 * (after - before) / third for before, after in itertools.pairwise(marks)]
 
 
 # --- simulated workers ---
@@ -113,43 +129,46 @@ class Simulated:
             heapq.heappush(self._ends, (self.now + seconds, job.trial))
 
 
-def busy(workers: int, sigma: float, seed: int, each: int = 100, window: int = 2) -> float:
-    """The share of the workers' time that is spent training, from the first child's start to the last one's end.
+class Busy(NamedTuple):
+    """One search with simulated workers."""
+
+    share: float  # of the workers' time, from the first child's start to the last one's end, in which they train
+    thirds: list[float]  # milliseconds a trial that the search really took, in each third of it
+
+
+def busy(workers: int, sigma: float, seed: int, each: int = EACH, window: int = 2) -> Busy:
+    """Search with so many workers.
 
     each: trials a worker.  window: in multiples of the workers.
     """
     space = Durations(sigma)
     pool = Simulated(space, workers)
-    for _ in _loop(space, pool, each * workers, window * workers, seed=seed):
-        pass
-    return pool.busy / (workers * pool.now)
+    thirds = calls(space, pool, each * workers, window * workers, seed=seed)
+    return Busy(pool.busy / (workers * pool.now), thirds)
 
 
-def utilisation(cases: Sequence[tuple[int, float]] = CASES, each: int = 100) -> Iterator[list[float]]:
-    """For each number of workers and σ: the busy share with each of the seeds."""
+def utilisation(cases: Sequence[tuple[int, float]] = CASES, each: int = EACH) -> Iterator[list[Busy]]:
+    """For each number of workers and σ: a search with each of the seeds."""
     for workers, sigma in cases:
         yield [busy(workers, sigma, seed, each) for seed in range(SEEDS)]
 
 
-def busy_table(shares: Sequence[Sequence[float]], cases: Sequence[tuple[int, float]] = CASES) -> str:
+def busy_table(found: Sequence[Sequence[Busy]], cases: Sequence[tuple[int, float]] = CASES) -> str:
     """The table, and what its figures are."""
-    lines = [
-        [f"{workers}", f"{sigma:g}", f"{fmean(found):.3f}", f"{min(found):.3f}", f"{max(found):.3f}"]
-        for (workers, sigma), found in zip(cases, shares, strict=True)
-    ]
+    heads = ["workers", "σ", "busy", "least", "most", "ms a trial, first third", "last third"]
+    lines = []
+    for (workers, sigma), searches in zip(cases, found, strict=True):
+        shares = [search.share for search in searches]
+        cells = [f"{share:.3f}" for share in (fmean(shares), min(shares), max(shares))]
+        cells += [f"{fmean(search.thirds[third] for search in searches):.2f}" for third in (0, -1)]
+        lines.append([f"{workers}", f"{sigma:g}", *cells])
     said = (
         "The share of the workers' time in which they train, from the first child's start to the last one's end: mean, "
-        f"least and most of {SEEDS} seeds. The workers are simulated, 100 trials each, the window is twice their "
-        f"number; children's times are log-normal with this σ, predicted within {WITHIN:.0%}."
+        f"least and most of {SEEDS} seeds. The workers are simulated, {EACH} trials each, the window is twice their "
+        f"number; children's times are log-normal with this σ, predicted within {WITHIN:.0%}. Milliseconds are what "
+        "the loop, a random controller and the simulation took."
     )
-    return f"{grid(['workers', 'σ', 'busy', 'least', 'most'], lines)}\n\n{said}"
-
-
-def _loop(
-    space: Space, pool: Pool, trials: int, window: int, ledger: Ledger | None = None, seed: int = 0
-) -> Iterator[Trial]:
-    asked = RandomSearch(space, seed, trials)
-    return Loop(space, asked, pool, ledger or InMemory(), accuracy, seed=seed, window=window, trials=trials).run()
+    return f"{grid(heads, lines)}\n\n{said}"
 
 
 # --- real workers ---
@@ -193,15 +212,6 @@ def file_at(address: int) -> str:
 def training(space: Space, data: Data | None, kind: type[Training] = Instant) -> Training:
     """What workers get; they have no need of a GPU."""
     return kind(space, data, RECIPES["quick"], "cpu", threads=1, limit=None)
-
-
-def calls(space: Space, pool: Pool, trials: int, window: int, ledger: Ledger | None = None) -> list[float]:
-    """Milliseconds a trial of a search by lot, all in all: in each third of it."""
-    third, marks = trials // 3, [time.perf_counter()]
-    for done, _ in enumerate(_loop(space, pool, 3 * third, window, ledger), 1):
-        if done % third == 0:
-            marks.append(time.perf_counter())
-    return [1000 * (after - before) / third for before, after in itertools.pairwise(marks)]
 
 
 class Place(NamedTuple):

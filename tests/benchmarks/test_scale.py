@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.scale import (
     SEEDS,
+    Busy,
     Durations,
     Lasting,
     Simulated,
@@ -25,11 +26,11 @@ from nas.pool import Job
 
 
 def test_a_worker_alone_is_always_busy() -> None:
-    assert busy(1, sigma=1.0, seed=0, each=20) == pytest.approx(1)
+    assert busy(1, sigma=1.0, seed=0, each=20).share == pytest.approx(1)
 
 
 def test_workers_with_equal_children_are_always_busy() -> None:
-    assert busy(4, sigma=0.0, seed=0, each=20) == pytest.approx(1)
+    assert busy(4, sigma=0.0, seed=0, each=21).share == pytest.approx(1)
 
 
 def test_the_third_of_three_equal_children_leaves_the_other_of_two_workers_waiting() -> None:
@@ -41,11 +42,13 @@ def test_the_third_of_three_equal_children_leaves_the_other_of_two_workers_waiti
 
 
 def test_a_wider_window_keeps_workers_busier() -> None:
-    assert busy(8, sigma=1.0, seed=0, each=30, window=1) < busy(8, sigma=1.0, seed=0, each=30, window=2)
+    narrow, wide = (busy(8, sigma=1.0, seed=0, each=30, window=window) for window in (1, 2))
+    assert narrow.share < wide.share
 
 
 def test_a_search_with_simulated_workers_repeats_exactly_with_its_seed() -> None:
-    assert busy(3, 0.5, seed=1, each=10) == busy(3, 0.5, seed=1, each=10) != busy(3, 0.5, seed=2, each=10)
+    first, again, other = (busy(3, 0.5, seed, each=10).share for seed in (1, 1, 2))
+    assert first == again != other
 
 
 def test_children_are_predicted_within_thirty_percent_and_half_of_them_last_less_than_a_second() -> None:
@@ -63,9 +66,9 @@ def test_the_loop_predicts_what_the_space_does() -> None:
 
 
 def test_the_table_has_the_mean_and_the_extremes_over_the_seeds() -> None:
-    shares = list(utilisation([(1, 0.5)], each=3))
-    assert shares == [[pytest.approx(1)] * SEEDS]
-    assert "| 8 | 0.5 | 0.800 | 0.700 | 0.900 |" in busy_table([[0.7, 0.8, 0.9]], [(8, 0.5)])
+    assert [[search.share for search in found] for found in utilisation([(1, 0.5)], 3)] == [[pytest.approx(1)] * SEEDS]
+    searches = [Busy(share, [0.5, 9, 1.5]) for share in (0.7, 0.8, 0.9)]
+    assert "\n| 8 | 0.5 | 0.800 | 0.700 | 0.900 | 0.50 | 1.50 |\n" in busy_table([searches], [(8, 0.5)])
 
 
 def test_a_mapped_file_is_named_with_the_place_in_it(tmp_path: Path) -> None:
