@@ -19,8 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
-from typing import Any, NamedTuple
+from statistics import fmean, median
+from typing import NamedTuple
 
 from benchmarks.compare import InMemory
 from controllers.random_search import RandomSearch
@@ -41,10 +41,10 @@ from search_spaces.chain import Chain
 MADDS = 1e9  # of a child that lasts one second; far more than what a block counts for beside them
 WITHIN = 0.3  # a prediction is wrong by no more than this share
 CASES = [(workers, sigma) for sigma in (0.5, 1.0) for workers in (2, 8, 64, 256)]
-SEEDS = 3
+SEEDS = 10
 EACH = 100  # trials a simulated worker
 WORKERS = 2  # of the pool on this machine alone
-NODES, CORES = 4, 8  # of the cluster, of each of its nodes
+NODES, CORES = 4, 16  # of the cluster, of each of its nodes
 
 
 def calls(
@@ -103,7 +103,8 @@ class Simulated:
 
     def __init__(self, space: Durations, workers: int) -> None:
         self.space, self.workers = space, workers
-        self.now = self.busy = 0.0  # seconds; those of all workers together
+        self.now = self.idle = 0.0  # seconds; the latter of all workers together
+        self.began = 0.0, 0.0  # both of them when the latest child began
         self._queue: deque[Job] = deque()
         self._ends: list[tuple[float, int]] = []  # heap of the ends of what is trained, and its trials
 
@@ -114,7 +115,9 @@ class Simulated:
 
     def wait(self) -> tuple[int, Result]:
         """Turn the clock to the end of the next child that is done."""
+        before, without = self.now, self.workers - len(self._ends)
         self.now, trial = heapq.heappop(self._ends)
+        self.idle += without * (self.now - before)
         self._begin()
         return trial, Result((0.5,))
 
@@ -125,7 +128,7 @@ class Simulated:
         while self._queue and len(self._ends) < self.workers:
             job = self._queue.popleft()
             seconds, _ = self.space.seconds(job.answers)
-            self.busy += seconds
+            self.began = self.now, self.idle
             heapq.heappush(self._ends, (self.now + seconds, job.trial))
 
 
@@ -133,6 +136,7 @@ class Busy(NamedTuple):
     """One search with simulated workers."""
 
     share: float  # of the workers' time, from the first child's start to the last one's end, in which they train
+    before: float  # the same until the last one's start
     thirds: list[float]  # milliseconds a trial that the search really took, in each third of it
 
 
@@ -144,7 +148,8 @@ def busy(workers: int, sigma: float, seed: int, each: int = EACH, window: int = 
     space = Durations(sigma)
     pool = Simulated(space, workers)
     thirds = calls(space, pool, each * workers, window * workers, seed=seed)
-    return Busy(pool.busy / (workers * pool.now), thirds)
+    now, idle = pool.began
+    return Busy(1 - pool.idle / (workers * pool.now), 1 - idle / (workers * now) if now else 1.0, thirds)
 
 
 def utilisation(cases: Sequence[tuple[int, float]] = CASES, each: int = EACH) -> Iterator[list[Busy]]:
@@ -155,17 +160,30 @@ def utilisation(cases: Sequence[tuple[int, float]] = CASES, each: int = EACH) ->
 
 def busy_table(found: Sequence[Sequence[Busy]], cases: Sequence[tuple[int, float]] = CASES) -> str:
     """The table, and what its figures are."""
-    heads = ["workers", "σ", "busy", "least", "most", "ms a trial, first third", "last third"]
+    heads = [
+        "workers",
+        "σ",
+        "busy",
+        "median",
+        "least",
+        "most",
+        "before the end",
+        "ms a trial, first third",
+        "last third",
+    ]
     lines = []
     for (workers, sigma), searches in zip(cases, found, strict=True):
         shares = [search.share for search in searches]
-        cells = [f"{share:.3f}" for share in (fmean(shares), min(shares), max(shares))]
+        before = fmean(search.before for search in searches)
+        cells = [f"{share:.3f}" for share in (fmean(shares), median(shares), min(shares), max(shares), before)]
         cells += [f"{fmean(search.thirds[third] for search in searches):.2f}" for third in (0, -1)]
         lines.append([f"{workers}", f"{sigma:g}", *cells])
     said = (
         "The share of the workers' time in which they train, from the first child's start to the last one's end: mean, "
-        f"least and most of {SEEDS} seeds. The workers are simulated, {EACH} trials each, the window is twice their "
-        f"number; children's times are log-normal with this σ, predicted within {WITHIN:.0%}. Milliseconds are what "
+        f"median, least and most of {SEEDS} seeds; before the end: the mean until the last child begins, for a very "
+        f"long one that began late leaves all others waiting. The workers are simulated, {EACH} trials each, the "
+        f"window is twice their number; children's times are log-normal with this σ, predicted within {WITHIN:.0%}. "
+        "Milliseconds are what "
         "the loop, a random controller and the simulation took."
     )
     return f"{grid(heads, lines)}\n\n{said}"
@@ -178,9 +196,9 @@ def busy_table(found: Sequence[Sequence[Busy]], cases: Sequence[tuple[int, float
 class Instant(Training):
     """Trains nothing."""
 
-    def prepare(self) -> Any:
-        """The data as they came, and no torch for them."""
-        return self.data
+    def ready(self) -> int:
+        """At once, and without torch; no GPU is asked."""
+        return 0
 
     def __call__(self, job: Job) -> Result:
         """Half of the images are right, and the worker's number in place of a network's."""
@@ -270,7 +288,7 @@ def calls_table(trials: int) -> str:
 def nodes_table(trials: int, nodes: int = NODES, cores: int = CORES) -> str:
     """Where a cluster's workers are, how many copies of the images there are, and what a trial costs with them."""
     images = data.load("digits")
-    space, workers = Chain().on(images.images), nodes * cores
+    space, workers = Chain().on(images.images), nodes * cores // 2  # so that one node alone would have room for many
     with cluster(nodes, cores) as address:
         with closing(RayPool(training(space, images, Sighted), workers, address=address)) as pool:
             seen = places(pool)
@@ -280,7 +298,10 @@ def nodes_table(trials: int, nodes: int = NODES, cores: int = CORES) -> str:
     counts = Counter(place.node for place in seen)
     copies = {node: len({place.images for place in seen if place.node == node}) for node in counts}
     found = [[f"{n}", f"{counts[node]}", f"{copies[node]}"] for n, node in enumerate(sorted(counts), 1)]
-    said = "Workers that a cluster's nodes have, all of them on one machine, and places where the images lie there."
+    said = (
+        f"Workers that a cluster's nodes of {cores} cores have, all nodes on one machine, and places where the images "
+        "lie there."
+    )
     thirds = _thirds(lines, "Milliseconds a trial of a random search whose children are instant.")
     return f"{grid(['node', 'workers', 'copies of the images'], found)}\n\n{said}\n\n{thirds}"
 

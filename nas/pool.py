@@ -156,7 +156,7 @@ class RayPool:
             _connect(address, workers)
             self.workers, share = _shares(training.device, workers, self._sharing.most)
             data = ray().put(training.data.in_memory()) if address and training.data else None
-            actor = ray().remote(Worker).options(**share)
+            actor = ray().remote(Worker).options(scheduling_strategy="SPREAD", **share)
             self._new: Callable[[], Any] = partial(actor.remote, ray().put(travelling), data, _users_folders())
             for _ in range(self.workers):
                 self._start()
