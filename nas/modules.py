@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nas.depthwise import Depthwise
 from nas.errors import UserError
 from nas.layers import (
     Attention,
@@ -183,6 +184,8 @@ def initialise(module: nn.Module, how: str) -> None:
 
 def _conv(layer: Conv, shape: Shape) -> nn.Conv2d:
     height, width = layer.sides
+    if layer.groups == layer.width == shape.channels > 1 and layer.dilation == 1 and not layer.bias:
+        return Depthwise(layer.width, layer.sides, layer.stride)
     padding = (layer.dilation * (height // 2), layer.dilation * (width // 2))
     return nn.Conv2d(
         shape.channels, layer.width, (height, width), layer.stride, padding, layer.dilation, layer.groups, layer.bias

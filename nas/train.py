@@ -1,8 +1,13 @@
-"""One child on one device, from network to `Result`."""
+"""One child on one device, from network to `Result`.
+
+What training on a CPU gained, and what it did not: benchmarks/THROUGHPUT.md.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import math
+import sys
 import time
 import warnings
 from dataclasses import replace
@@ -14,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from nas.depthwise import Depthwise
 from nas.errors import UserError
 from nas.modules import initialise
 from nas.network import Network
@@ -40,32 +46,65 @@ class Resident:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the cache is mapped read-only, and nothing here writes to it
             self.pixels = torch.from_numpy(data.pixels)
-        if self.device.type == "cuda":
-            fits = data.pixels.nbytes < 0.5 * torch.cuda.mem_get_info(self.device)[0]
-            self.pixels = self.pixels.to(self.device) if fits else self.pixels
+        if self._fits(data.pixels.nbytes, 0.5):
+            self.pixels = self.pixels.to(self.device)
+        if self.device.type == "cpu":
+            _keep_freed_memory()
         self.labels = torch.from_numpy(np.array(data.labels)).to(self.device)
         self.train = torch.from_numpy(np.array(data.train)).to(self.pixels.device)
         self.valid = torch.from_numpy(np.array(data.valid)).to(self.pixels.device)
-        self.mean = torch.tensor(data.mean, device=self.device).view(1, -1, 1, 1) * 255
-        self.std = torch.tensor(data.std, device=self.device).view(1, -1, 1, 1) * 255
+        mean = torch.tensor(data.mean, device=self.device).view(1, -1, 1, 1)
+        std = torch.tensor(data.std, device=self.device).view(1, -1, 1, 1)
+        self.scale, self.shift = 1 / (255 * std), -mean / std
         self.images = data.images
+        self._sized: dict[int, Tensor] = {}  # on a GPU, the pixels at the input sizes of children before
 
     def free(self) -> int:
         """Bytes free on the GPU, 0 on a CPU; raises if the GPU is out of order."""
         self.labels[:1].tolist()
         return int(torch.cuda.mem_get_info(self.device)[0]) if self.device.type == "cuda" else 0
 
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """indices (B,): pixels uint8 (B, C, H, W) and labels int64 (B,), on the device."""
-        pixels = self.pixels[indices]
+    def batch(self, indices: Tensor, size: int | None = None) -> tuple[Tensor, Tensor]:
+        """indices (B,): pixels uint8 (B, C, H, W) and labels int64 (B,), on the device.
+
+        size: pixels a side wanted in the end; where all images lie there in that size, these are given. Without it, or
+        where they do not, pixels are as the data have them.
+        """
+        pixels = (self.pixels if size is None else self._at(size))[indices]
         if pixels.device != self.device:
             pixels = pixels.pin_memory().to(self.device, non_blocking=True)
         return pixels, self.labels[indices.to(self.device)]
 
     def ready(self, pixels: Tensor, size: int) -> Tensor:
-        """pixels uint8 (B, C, H, W) to float (B, C, size, size), normalised a channel."""
-        x = pixels.contiguous(memory_format=torch.channels_last).sub(self.mean).div_(self.std)
-        return x if x.shape[-2:] == (size, size) else F.interpolate(x, (size, size), mode="bilinear", antialias=True)
+        """pixels uint8 (B, C, H, W) to float (B, C, size, size), resized in whole levels, normalised a channel."""
+        x = resized(pixels.contiguous(memory_format=torch.channels_last), size)
+        return torch.addcmul(self.shift, x.float(), self.scale)
+
+    def _at(self, size: int) -> Tensor:
+        """All pixels at this size if they lie on a GPU and have room there, else as they are.
+
+        On a CPU a batch is resized when it is needed: that takes 1 % of a step, and no memory in each worker.
+        """
+        if size not in self._sized:
+            count, channels, height, width = self.pixels.shape
+            if (height, width) == (size, size) or not self._fits(count * channels * size**2, 0.1):
+                return self.pixels
+            parts = torch.split(self.pixels, 4096)
+            self._sized[size] = torch.cat([resized(part, size) for part in parts])
+        return self._sized[size]
+
+    def _fits(self, size: int, share: float) -> bool:
+        """Whether there is a GPU to train on, and so many bytes are less than this share of its free memory."""
+        return self.device.type == "cuda" and size < share * torch.cuda.mem_get_info(self.device)[0]
+
+
+def resized(pixels: Tensor, size: int) -> Tensor:
+    """pixels uint8 (B, C, H, W) to uint8 (B, C, size, size): bilinear, over all pixels where it shrinks."""
+    if pixels.shape[-2:] == (size, size):
+        return pixels
+    x = pixels if pixels.device.type == "cpu" else pixels.float()  # torch resizes uint8 on a CPU only
+    x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
+    return x if x.dtype == torch.uint8 else x.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def train(
@@ -139,7 +178,10 @@ def _attempt(
     params, madds = _costs(network, training.model, data)
     missed = bar if len(accuracy) < recipe.epochs else ()
     confusion = tuple(map(tuple, counts.tolist()))
-    return Result(tuple(accuracy), tuple(loss), params, madds, confusion=confusion, bar=missed)
+    return Result(
+        tuple(accuracy), tuple(loss), params, madds,
+        confusion=confusion, precision=training.precision, bar=missed,
+    )  # fmt: skip
 
 
 class _Training:
@@ -150,6 +192,7 @@ class _Training:
         self.model = network.module(data.images)
         initialise(self.model, recipe.init)
         self.model.to(data.device, memory_format=torch.channels_last)
+        self.precision = precision(self.model, data.device)
         self.optimizer = _optimizer(self.model, recipe, rate)
         self.size, self.data, self.recipe, self.rate = network.input_size, data, recipe, rate
         self.weight = _class_weights(data, recipe)
@@ -158,7 +201,7 @@ class _Training:
     def epoch(self, number: int, deadline: float) -> None:
         """One pass over the training images in a new order; what does not fill a last batch waits for the next."""
         self.model.train()
-        train = self.data.train
+        train, size = self.data.train, None if self.recipe.crop else self.size
         order = train[torch.randperm(len(train)).to(train.device)]
         steps = len(train) // self.batch
         for step in range(steps):
@@ -166,11 +209,11 @@ class _Training:
                 raise _TooLongError(f"epoch {number + 1} of {self.recipe.epochs} was under way")
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * schedule(self.recipe, number * steps + step, steps)
-            self._step(*self.data.batch(order[step * self.batch : (step + 1) * self.batch]))
+            self._step(*self.data.batch(order[step * self.batch : (step + 1) * self.batch], size))
 
     def _step(self, pixels: Tensor, labels: Tensor) -> None:
         x = self.data.ready(augment(pixels, self.recipe.crop, self.recipe.flip), self.size)
-        with _autocast(self.data.device):
+        with autocast(self.data.device, self.precision):
             logits = self.model(x)
         loss = F.cross_entropy(logits.float(), labels, self.weight, label_smoothing=self.recipe.smoothing)
         self.optimizer.zero_grad(set_to_none=True)
@@ -182,12 +225,13 @@ class _Training:
 def evaluate(model: nn.Module, size: int, data: Resident) -> tuple[Tensor, float]:
     """Counts int64 (K true classes, K predicted ones) and mean cross entropy in nats on the validation images."""
     model.eval()
+    kind = precision(model, data.device)
     classes = data.images.classes
     counts = torch.zeros(classes * classes, dtype=torch.int64, device=data.device)
     loss = torch.zeros((), device=data.device)
     for indices in torch.split(data.valid, 500):
-        pixels, labels = data.batch(indices)
-        with _autocast(data.device):
+        pixels, labels = data.batch(indices, size)
+        with autocast(data.device, kind):
             logits = model(data.ready(pixels, size)).float()
         loss += F.cross_entropy(logits, labels, reduction="sum")
         counts += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)
@@ -227,15 +271,40 @@ class _TooLongError(Exception):
     """The time limit of a child passed."""
 
 
-def _autocast(device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+def precision(model: nn.Module, device: torch.device) -> str:
+    """What a model's convolutions and products compute in: "bfloat16" or "float32"; it follows from no measurement.
+
+    bfloat16 on a GPU, and on a CPU with instructions for it, but for a model with convolutions in groups of another
+    kind than `Depthwise`: oneDNN has no fast gradients for them in bfloat16.
+    """
+    if device.type == "cuda":
+        return "bfloat16"
+    grouped = any(
+        isinstance(part, nn.Conv2d) and part.groups > 1 for part in model.modules() if type(part) is not Depthwise
+    )
+    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() and not grouped else "float32"
 
 
-def _optimizer(model: nn.Module, recipe: Recipe, rate: float) -> torch.optim.Optimizer:
+def autocast(device: torch.device, kind: str) -> torch.autocast:
+    """The context in which a model computes with this precision."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=kind == "bfloat16")
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep memory for the next step: giving it back and getting it anew takes a tenth of a float32 step."""
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mmap_threshold, trim_threshold = -3, -1  # as malloc.h names them
+        mallopt(mmap_threshold, 2**30) or mallopt(mmap_threshold, 2**25)  # glibc before 2.35 takes no more
+        mallopt(trim_threshold, 2**31 - 1)
+
+
+def _optimizer(model: nn.Module, recipe: Recipe, rate: float, fused: bool = True) -> torch.optim.Optimizer:
+    """fused: one pass over all weights."""
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(model.parameters(), rate, weight_decay=recipe.decay)
+        return torch.optim.Adam(model.parameters(), rate, weight_decay=recipe.decay, fused=fused)
+    nesterov = recipe.momentum > 0
     return torch.optim.SGD(
-        model.parameters(), rate, recipe.momentum, weight_decay=recipe.decay, nesterov=recipe.momentum > 0
+        model.parameters(), rate, recipe.momentum, weight_decay=recipe.decay, nesterov=nesterov, fused=fused
     )
 
 

@@ -16,7 +16,7 @@ from nas.errors import UserError
 from nas.network import Images, Network
 from nas.recipe import RECIPES, Recipe
 from nas.reward import Result
-from nas.train import Resident, _class_weights, augment, evaluate, schedule, train
+from nas.train import Resident, _class_weights, _optimizer, augment, evaluate, precision, resized, schedule, train
 
 SMALL = Network(8, (Block("conv", 8, dropout=0.1), Block("separable", 8, stride=2)))
 RECIPE = Recipe(epochs=2, batch=32)
@@ -313,8 +313,34 @@ def test_pixels_are_normalised_and_resized() -> None:
     assert same.flatten().tolist() == pytest.approx([-2, -1.2, -0.4, 2])  # (x / 255 - 0.5) / 0.25
     assert resident.ready(pixels, 5).shape == (1, 1, 5, 5)
     assert resident.ready(torch.full_like(pixels, 255), 7).flatten().tolist() == pytest.approx([2] * 49)
-    assert resident.ready(pixels, 1).flatten().tolist() == pytest.approx([-0.4])  # the mean
+    assert resident.ready(pixels, 1).flatten().tolist() == pytest.approx([-0.4], abs=1.1 / 64)  # the mean, ± a level
     assert pixels.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("size", [4, 12, 64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_resized_once_are_those_resized_each_time(size: int, channels: int) -> None:
+    torch.manual_seed(0)
+    pixels = torch.randint(0, 256, (40, channels, 32, 32), dtype=torch.uint8)
+    some = torch.tensor([30, 2, 17])
+    once = resized(pixels, size)
+    assert (once.dtype, once.shape) == (torch.uint8, (40, channels, size, size))
+    assert torch.equal(once[some], resized(pixels[some], size))
+
+
+def test_images_may_be_mirrored_before_they_are_resized_or_after() -> None:
+    torch.manual_seed(0)
+    pixels = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
+    for size in (16, 24, 48):
+        assert torch.equal(resized(pixels.flip(3), size), resized(pixels, size).flip(3))
+
+
+def test_resizing_in_whole_levels_is_off_by_one_level_at_most() -> None:
+    torch.manual_seed(0)
+    pixels = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
+    for size in (16, 24, 48):
+        exact = nn.functional.interpolate(pixels.float(), (size, size), mode="bilinear", antialias=True)
+        assert (resized(pixels, size).float() - exact).abs().max() < 1.01
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -322,6 +348,36 @@ def test_a_gpu_that_is_not_there_is_told() -> None:
     with pytest.raises(UserError, match="device cuda: found no GPU here, expected one; use --device cpu or auto"):
         Resident(data([0, 1], train=1), "cuda")
     assert Resident(data([0, 1], train=1), "auto").device.type == "cpu"
+
+
+def test_a_batch_is_not_resized_before_it_is_augmented() -> None:
+    pixels, _ = DIGITS.batch(torch.tensor([5, 2]), size=16)
+    assert pixels.shape == (2, 1, 8, 8)
+
+
+def test_bfloat16_is_for_processors_that_have_it_and_for_no_foreign_convolutions_in_groups() -> None:
+    here = "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+    cpu = torch.device("cpu")
+    assert precision(SMALL.module(DIGITS.images), cpu) == here  # with a separable block
+    assert precision(nn.Sequential(nn.Conv2d(4, 8, 3)), cpu) == here
+    assert precision(nn.Sequential(nn.Conv2d(4, 8, 3, groups=2)), cpu) == "float32"
+    assert precision(nn.Conv2d(4, 8, 3, groups=2), torch.device("cuda")) == "bfloat16"
+    assert trained().precision == here
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_fused_step_is_the_step(optimizer: str) -> None:
+    weights = []
+    for fused in (True, False):
+        torch.manual_seed(0)
+        model = nn.Linear(20, 10)
+        steps = _optimizer(model, Recipe(optimizer=optimizer, decay=0.01), 0.1, fused)
+        for _ in range(3):
+            steps.zero_grad()
+            model(torch.ones(2, 20)).square().sum().backward()
+            steps.step()
+        weights.append(model.weight.detach())
+    assert torch.allclose(*weights, rtol=1e-5, atol=1e-6)
 
 
 def test_a_batch_is_the_pixels_and_labels_of_some_images() -> None:
