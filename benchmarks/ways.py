@@ -13,7 +13,9 @@ two trainings, that of a tutorial and that of somebody who knows torch well:
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import multiprocessing
 import tempfile
 import time
@@ -279,7 +281,8 @@ def ray_tune(peer: Peer, workers: int, terms: Terms) -> list[Trained]:
             tune_config=tune.TuneConfig(reuse_actors=True),
             run_config=tune.RunConfig(storage_path=folder, verbose=0),
         )
-        results = list(tuner.fit())
+        with contextlib.redirect_stdout(io.StringIO()):  # what verbose=0 leaves
+            results = list(tuner.fit())
     ray().shutdown()
     lost = [result.error for result in results if result.error]
     if lost:
