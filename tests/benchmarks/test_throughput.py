@@ -139,10 +139,8 @@ def test_memory_is_looked_at_until_the_end() -> None:
 
 def test_the_bytes_of_a_step_by_hand() -> None:
     network = Network(8, (Block("conv", 4),))
-    values, weights = (
-        4 * 64 + 10,
-        4 * 27 + 8 + 40 + 10,
-    )  # convolution and classifier; kernels, norm, classifier, its bias
+    values = 4 * 64 + 10  # of convolution and classifier
+    weights = 4 * 27 + 8 + 40 + 10  # kernels, norm, classifier, its bias
     assert traffic(network, Images(8, 3, 10), 2) == 2 * (10 * values + 4 * 3 * 64) + 28 * weights
 
 

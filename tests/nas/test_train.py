@@ -377,7 +377,7 @@ def test_a_fused_step_is_the_step(optimizer: str) -> None:
             model(torch.ones(2, 20)).square().sum().backward()
             steps.step()
         weights.append(model.weight.detach())
-    assert torch.allclose(*weights, rtol=1e-5, atol=1e-6)
+    assert torch.allclose(weights[0], weights[1], rtol=1e-5, atol=1e-6)
 
 
 def test_a_batch_is_the_pixels_and_labels_of_some_images() -> None:
