@@ -1,6 +1,6 @@
 """One child on one device, from network to `Result`.
 
-What training on a CPU gained, and what it did not: benchmarks/THROUGHPUT.md.
+What was tried to make it fast on a CPU, with its figures, is at the head of `benchmarks/throughput.py`.
 """
 
 from __future__ import annotations

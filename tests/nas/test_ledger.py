@@ -73,6 +73,17 @@ def test_the_lines_are_json_in_the_order_of_the_format(tmp_path: Path) -> None:
     assert list(trained)[8:] == ["accuracy", "loss", "params", "madds", "seconds", "memory", "precision", "sum"]
 
 
+def test_the_precision_of_a_training_is_kept_and_none_is_known_of_lines_without_it(tmp_path: Path) -> None:
+    trial = replace(TRIALS[0], result=replace(RESULT, precision="bfloat16"))
+    path = written(tmp_path, [trial])
+    assert read(tmp_path)[1] == [trial]
+    header, line = path.read_bytes().splitlines(keepends=True)
+    record = unsealed(line.rstrip(b"\n"))
+    del record["precision"]
+    path.write_bytes(header + sealed(record))
+    assert read(tmp_path)[1] == TRIALS[:1]
+
+
 def test_what_a_controller_said_of_itself_is_kept_before_the_result(tmp_path: Path) -> None:
     said = replace(TRIALS[0], figures={"entropy": 0.71})
     line = json.loads(written(tmp_path, [said]).read_text("utf-8").splitlines()[1])
