@@ -17,7 +17,7 @@ time in milliseconds on a busy machine, so ratios within a line are what counts)
     kept: images resized as uint8, not as float                     1.8 -> 0.3 to 24 × 24, 8.2 -> 0.7 to 64 × 64
     kept: normalised in one pass, not two                           0.68 -> 0.37
     kept: the optimizer's step fused                                not measured alone; unfused it was 1 % of a step
-    not kept: images resized once and held by each worker           0.6 less of a step of 20 to 200, for 86 MB at 24 × 24
+    not kept: images resized once and held by each worker           0.6 less of a step of 20 to 200; 86 MB a size
     not kept: evaluation in batches of 64 to 1,000, not of 500      within 6 % from 125 on; 64 is 13 % slower
     not kept: inference_mode, not no_grad                           within 5 % either way
     not kept: transparent huge pages for tensors                    no gain beside malloc's
