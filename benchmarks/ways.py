@@ -269,7 +269,7 @@ def _epochs(
 
 def ray_tune(peer: Peer, workers: int, terms: Terms) -> list[Trained]:
     """A trial a child, a function as trainable, actors used again; `workers` trials at once."""
-    ray().init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray().init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     from ray import tune
 
     share = {"cpu": 1.0} if terms.device == "cpu" else {"cpu": 1.0, "gpu": 1 / workers}
