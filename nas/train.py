@@ -87,10 +87,11 @@ class Resident:
         """
         if size not in self._sized:
             count, channels, height, width = self.pixels.shape
-            if (height, width) == (size, size) or not self._fits(count * channels * size**2, 0.1):
-                return self.pixels
-            parts = torch.split(self.pixels, 4096)
-            self._sized[size] = torch.cat([resized(part, size) for part in parts])
+            as_it_is = (height, width) == (size, size) or self.pixels.device != self.device
+            if as_it_is or not self._fits(count * channels * size**2, 0.1):
+                self._sized[size] = self.pixels
+            else:
+                self._sized[size] = torch.cat([resized(part, size) for part in torch.split(self.pixels, 4096)])
         return self._sized[size]
 
     def _fits(self, size: int, share: float) -> bool:
