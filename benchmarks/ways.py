@@ -103,8 +103,7 @@ def ours(terms: Terms) -> list[Trained]:
     """As a search has its children trained: jobs to a RayPool, results back."""
     space = Listed().on(terms.data.images)
     training = Training(space, terms.data, terms.recipe, terms.device, THREADS, None)
-    share = 1 / terms.workers if terms.device == "cuda" else 1.0
-    pool = RayPool(training, terms.workers, gpus_per_worker=share)
+    pool = RayPool(training, terms.workers, per_gpu=terms.workers if terms.device == "cuda" else None)
     jobs = terms.jobs()
     for number, (child, seed) in enumerate(jobs):
         pool.submit(Job(number, (child,), seed))

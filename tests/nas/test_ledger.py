@@ -70,6 +70,7 @@ def test_the_lines_are_json_in_the_order_of_the_format(tmp_path: Path) -> None:
     header, trained, repeat, _ = map(json.loads, written(tmp_path).read_text("utf-8").splitlines())
     assert list(header) == ["format", "space", "seed", "window", "length", "sum"]
     assert list(repeat) == ["trial", "answers", "key", "network", "reward", "error", "same_as", "at", "sum"]
+    assert list(trained)[:8] == list(repeat)[:-1]
     assert list(trained)[8:] == ["accuracy", "loss", "params", "madds", "seconds", "memory", "precision", "sum"]
 
 
