@@ -2,12 +2,13 @@
 
 import random
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from nas import names
 from nas.blocks import Block
@@ -19,6 +20,13 @@ IMAGES = Images(8, 1, 10)
 TRIALS = 30
 OPTUNA_TRIALS = 15  # it takes milliseconds a question
 WINDOW = 4
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """For sums, as in a search: more are slower on matrices this small, and many times so on a busy machine."""
+    with threadpool_limits(1, "blas"):
+        yield
 
 
 class Conditional(Space):
