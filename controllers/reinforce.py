@@ -16,8 +16,8 @@ parameters: the input of a step is the last answer plus which choice is asked, f
 the answers; candidates are scored again under the present weights when they are told, for a search runs ahead of its
 updates; the average's decay, which the paper does not give, is 0.9. An update is one step over the last `batch` told
 and the best; what the critic learns from is bounded too.
-A failed child counts as the lowest reward told so far, and not at all before there is one. A repeat is told as any
-other.
+A failed child counts as the lowest reward told by its update, and not at all before there is one. A repeat is told as
+any other.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Reinforce:
         self.average: float | None = None  # of rewards, moving
         self.lowest: float | None = None
         self.entropy = 1.0
-        self.waiting: list[tuple[Candidate, float]] = []  # told since the last update
+        self.waiting: list[tuple[Candidate, float]] = []  # told since the last update, -∞ for a failure
         self.elite: list[tuple[Candidate, float]] = []  # the best told, the best first
 
     def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
@@ -96,14 +96,13 @@ class Reinforce:
             self.critic.tell(candidate, reward)
         known = [value for value in (reward, self.lowest) if value is not None]
         self.lowest = min(known, default=None)
+        if self.lowest is None:
+            return
         if reward is not None:
             self._keep(candidate, reward)
-        reward = self.lowest if reward is None else reward
-        if reward is None:
-            return
-        self.waiting.append((candidate, reward))
+        self.waiting.append((candidate, -math.inf if reward is None else reward))
         if len(self.waiting) == self.batch:
-            self._update()
+            self._update(self.lowest)
             self.waiting = []
 
     def figures(self, trial: int) -> dict[str, float]:
@@ -128,14 +127,15 @@ class Reinforce:
         if all(candidate.key != other.key for other, _ in self.elite):
             self.elite = sorted([*self.elite, (candidate, reward)], key=lambda kept: -kept[1])[: self.best]
 
-    def _update(self) -> None:
-        rewards = [reward for _, reward in self.waiting]
+    def _update(self, lowest: float) -> None:
+        rewards = [max(reward, lowest) for _, reward in self.waiting]
         candidates = [candidate for candidate, _ in self.waiting + self.elite]
-        self.entropy = self.policy.step(candidates, self._gains(rewards) + [1.0] * len(self.elite), self.rate)
+        gains = self._gains(rewards, lowest) + [1.0] * len(self.elite)
+        self.entropy = self.policy.step(candidates, gains, self.rate)
 
-    def _gains(self, rewards: Sequence[float]) -> list[float]:
+    def _gains(self, rewards: Sequence[float], lowest: float) -> list[float]:
         if self.baseline == "ranks":
-            return list(standing(rewards, [reward for _, reward in self.critic.kept]))
+            return list(standing(rewards, [max(reward, lowest) for _, reward in self.critic.kept]))
         if self.average is None:
             self.average = float(np.mean(rewards))
         gains, self.average = advantages(rewards, self.average, self.decay)

@@ -218,17 +218,20 @@ def test_the_first_baseline_is_the_mean_of_the_first_batch() -> None:
     assert controller.average == 0.625  # 0.5, then 0.25, then 0.625
 
 
-def test_a_failed_child_counts_as_the_lowest_reward_told() -> None:
-    controller = Reinforce(Linked(), seed=0, length=0, batch=9)
-    for trial, reward in enumerate([None, 0.75, 0.5, None, -1.0, None]):
+def test_a_failed_child_counts_as_the_lowest_reward_told_by_its_update() -> None:
+    controller = Reinforce(Linked(), seed=0, length=0, batch=5, **PLAIN | {"decay": 0.5})
+    for trial, reward in enumerate([None, 0.75, 0.5, None, -1.0, None]):  # the first came before any reward
         controller.tell(trial, first(trial), reward)
-    assert [reward for _, reward in controller.waiting] == [
-        0.75,
-        0.5,
-        0.5,
-        -1.0,
-        -1.0,
-    ]  # the first came before any reward
+    assert controller.average == -0.83125  # from -0.35, the mean of 0.75, 0.5, -1, -1, -1: 0.2, 0.35, -0.325, -0.6625
+
+
+def test_failed_children_rank_with_the_lowest_however_many_they_are() -> None:
+    controller = Reinforce(Linked(), seed=0, length=0, batch=9)
+    networks = list(Linked().candidates())
+    for trial, reward in enumerate([0.5, None, 0.25, None, None]):  # four share the lower four fifths: at 2/5
+        controller.tell(trial, networks[trial], reward)
+    gains = controller._gains([0.5, 0.25, 0.25, 0.25, 0.25], lowest=0.25)
+    assert gains == pytest.approx([1.2816, *4 * [-0.2533]], abs=1e-4)  # normal quantiles of 9/10 and 4/10
 
 
 def test_a_batch_of_equal_rewards_moves_nothing_by_much() -> None:
