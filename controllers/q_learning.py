@@ -6,8 +6,8 @@ not with the unique networks; defaults are for hundreds of trials instead of tho
 after four tenths of the search, and a network's own reward mixed into the target of each of its steps (`trace`, after
 Peng & Williams, "Incremental Multi-Step Q-Learning", 1996), because the maximum over values seen once or twice is
 mostly luck. The paper's are `rate=0.01, trace=0, schedule="metaqnn"`.
-A failed child counts as the lowest reward told so far, and not at all before there is one. A repeat is told and
-replayed as any other.
+A failed child counts as the lowest reward told so far, once: it is not replayed, for it may be no fault of its answers.
+Before there is a reward it does not count at all. A repeat is told and replayed as any other.
 """
 
 import math
@@ -92,12 +92,12 @@ class QLearning:
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
         """Update along the network, then along networks drawn from the memory."""
         self.lowest = min((value for value in (reward, self.lowest) if value is not None), default=None)
-        reward = self.lowest if reward is None else reward
-        if reward is None:
+        if self.lowest is None:
             return
         steps = [self._step(question, given) for question, given in candidate.decisions]
-        self.memory.append((steps, reward))
-        update(steps, reward, self.rate, self.discount, self.trace)
+        if reward is not None:
+            self.memory.append((steps, reward))
+        update(steps, self.lowest if reward is None else reward, self.rate, self.discount, self.trace)
         rng = random.Random(f"replay {self.seed} {len(self.memory)}")
         for steps_then, reward_then in rng.choices(self.memory, k=self.replays):
             update(steps_then, reward_then, self.rate, self.discount, self.trace)

@@ -174,6 +174,13 @@ def test_a_failed_child_counts_as_the_lowest_reward_and_not_at_all_before_there_
     assert agent.q[("kind", "second")][1] == -0.75  # 0.5 * 0.5 + 0.5 * -2.0
 
 
+def test_a_failed_child_is_not_replayed() -> None:
+    agent = learner()
+    agent.tell(0, candidate(0, 0), 0.25)
+    agent.tell(1, candidate(0, 1, 1), None)
+    assert [reward for _, reward in agent.memory] == [0.25]
+
+
 def test_at_the_end_one_answer_in_ten_is_drawn_by_lot() -> None:
     agent = learner(replays=20)
     for trial, answers in enumerate([(1, 1, 0), (0, 0), (1, 0), (1, 1, 1)]):
