@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import random
-import shlex
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -25,7 +24,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from benchmarks.processes import run, side_by_side, watched
+from benchmarks.processes import command, run, side_by_side, watched
 from benchmarks.report import WARM, figures
 from benchmarks.tables import Table, load
 from nas import names, report
@@ -34,13 +33,16 @@ from nas.ledger import Ledger, Trial
 from nas.pool import Job, Serial, cores
 from nas.preset import PRESETS
 from nas.report import Search
-from nas.reward import Result, accuracy
+from nas.reward import REWARDS, Result, Reward, accuracy
 from nas.search import Controller, Loop
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 RANDOM = "random"  # always among the controllers
+TO_THE_END = (
+    10  # repeats a network of the table: of 22,000 random searches about one misses the last network, (1 - 1/n)^10n
+)
 
 
 class Contender(NamedTuple):
@@ -57,6 +59,12 @@ class Contender(NamedTuple):
             return names.controller(self.typed, self.settings)
         kind, given = names.controller(f"{PRESETS[name].controller}:{own}", self.settings)
         return kind, {**PRESETS[name].parameters, **given}
+
+    @property
+    def reward(self) -> Reward:
+        """What its controller is told of a row's reward: a preset's own function of it, else the row's itself."""
+        name = self.typed.partition(":")[0]
+        return REWARDS[PRESETS[name].reward] if name in PRESETS else accuracy
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ def search(table: Table, contender: Contender, seed: int, terms: Terms) -> Searc
     kind, parameters = contender.made()
     timed = Timed(kind(table.space, seed, terms.length, **parameters))
     loop = Loop(
-        table.space, timed, Serial(Lookup(table, terms.fail)), InMemory(), accuracy,
+        table.space, timed, Serial(Lookup(table, terms.fail)), InMemory(), contender.reward,
         seed=seed, window=terms.window, trials=sys.maxsize, unique=min(terms.budget, len(table)),
         device_seconds=terms.seconds, patience=terms.patience,
     )  # fmt: skip
@@ -92,10 +100,11 @@ def search(table: Table, contender: Contender, seed: int, terms: Terms) -> Searc
     return Search(
         contender.typed,
         seed,
-        np.array([trial.reward for trial in new[:within]], float),
+        np.array([row.reward if trial.scored else math.nan for trial, row in zip(new, rows, strict=True)][:within]),
         np.array([row.result for row in rows[:within]], float),
         seconds[:within],
         len(trials),
+        len(trials) - len(new),
         a_trial(spent),
         time.perf_counter() - begun,
         _why(why, table, terms, len(new), float(seconds.sum())),
@@ -175,8 +184,11 @@ def _why(loops: str, table: Table, terms: Terms, evaluated: int, seconds: float)
     if seconds >= terms.seconds:
         return f"{terms.seconds:,g} simulated seconds are spent"
     if evaluated >= len(table):
-        return f"all {len(table):,} networks of the table are known"
-    return f"{evaluated:,} networks are evaluated" if evaluated >= terms.budget else loops
+        return f"{report.every(evaluated)} of the table {'is' if evaluated == 1 else 'are'} known"
+    if evaluated >= terms.budget:
+        return f"{report.counted(evaluated, 'network')} {'is' if evaluated == 1 else 'are'} evaluated"
+    left = f"; {len(table) - evaluated:,} of the table's {len(table):,} networks are not known"
+    return loops + left * (terms.budget >= len(table))
 
 
 # --- all of them ---
@@ -265,7 +277,17 @@ def _is_of(setting: str, typed: str) -> bool:
 
 CONTROLLERS = (
     "As for `nas search`, with commas between; random is added. A preset's name stands for its controller with its "
-    "parameters: its recipe, reward (a cube keeps the order) and limits do not apply to a table."
+    "parameters and reward, as zoph2017 is told the cube of the table's; its recipe and limits do not apply to a table."
+)
+
+PATIENCE = (
+    f"End a search after so many repeats in a row; {Terms.patience:,} unless given, and where the --budget is the "
+    f"whole table or more, at least {TO_THE_END} for each of its networks."
+)
+FILE = (
+    "The table's file; unless given, it is looked for in the folder that the environment variable NAS_TABLES names. "
+    "For nasbench201 also the benchmark's own: NATS-Bench's folder or .pickle.pbz2 (pip install nats_bench) or "
+    "NAS-Bench-201's .pth (pip install nas-bench-201)."
 )
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -282,7 +304,7 @@ def main(
     simulated_seconds: Annotated[
         float | None, typer.Option(min=1e-9, help="Of training, a search; what ends later does not count.")
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="The table's file, where it is not in its place.")] = None,
+    file: Annotated[Path | None, typer.Option(help=FILE)] = None,
     dataset: Annotated[str | None, typer.Option(help="nasbench201: the columns' prefix, c10 unless given.")] = None,
     window: Annotated[int, typer.Option(min=1, help="Trials under way at once.")] = 1,
     fail: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the networks that fail.")] = 0.0,
@@ -297,7 +319,7 @@ def main(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="CONTROLLER:NAME=VALUE", help="May be repeated.")
     ] = None,
-    patience: Annotated[int, typer.Option(min=1, help="End a search after so many repeats in a row.")] = 1000,
+    patience: Annotated[int | None, typer.Option(min=1, help=PATIENCE)] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Searches at once; all cores unless given.")] = None,
 ) -> None:
     """Compare controllers on a table of known results; random search is always beside them."""
@@ -306,7 +328,7 @@ def main(
     rivals = with_fewer(contenders(controllers, settings or []), fewer or [])
     references = [RANDOM, *(one.typed for one in contenders(against) if one.typed != RANDOM)]
     _check_references(references, rivals)
-    terms = _terms(found, budget, simulated_seconds, window, fail, patience)
+    terms = terms_of(found, budget, simulated_seconds, window, fail, patience)
     report.make_folder(out)
     numbers = range(first_seed, first_seed + seeds)
     done = watched(
@@ -314,19 +336,27 @@ def main(
         len(tasks_of(rivals, numbers)),
         "nothing is written",
     )
-    facts = report.checklist(_command(), time.monotonic() - begun)
+    facts = report.checklist(command("compare"), time.monotonic() - begun)
     console.print(report.written(figures(found, rivals, terms, done, references, facts), out), markup=False)
 
 
-def _terms(table: Table, budget: int | None, seconds: float | None, window: int, fail: float, patience: int) -> Terms:
+def terms_of(
+    table: Table, budget: int | None, seconds: float | None, window: int, fail: float, patience: int | None
+) -> Terms:
     """Schedules stretch over the networks that the budget has room for, by the table's mean seconds if it has such."""
     if budget is None and seconds is None:
         raise UserError("budget: found none, expected --budget, --simulated-seconds or both")
-    length = budget or len(table)
+    length = min(budget or len(table), len(table))
     if seconds is not None:
         table.need_seconds()
         length = min(length, math.ceil(seconds / table.mean_seconds))
-    return Terms(budget or len(table), length, seconds or math.inf, window, fail, patience)
+    return Terms(budget or len(table), length, seconds or math.inf, window, fail, patience or _patience(table, budget))
+
+
+def _patience(table: Table, budget: int | None) -> int:
+    """Enough for random sampling to meet the last network of a table that is to be known to its end."""
+    whole = budget is not None and budget >= len(table)
+    return max(Terms.patience, TO_THE_END * len(table) * whole)
 
 
 def _check_references(references: Sequence[str], rivals: Sequence[Contender]) -> None:
@@ -334,10 +364,6 @@ def _check_references(references: Sequence[str], rivals: Sequence[Contender]) ->
     for name in references:
         if name not in typed:
             raise UserError(f"--against: found {name}, expected one of --controllers: {', '.join(typed)}")
-
-
-def _command() -> str:
-    return shlex.join(["python", "-m", "benchmarks.compare", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

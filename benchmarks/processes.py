@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import shlex
 import signal
 import sys
 import time
@@ -81,6 +82,11 @@ def watched(coming: Iterator[T], count: int, lost: str) -> list[T]:
         err.print(f"stopped after {len(done):,} of {count:,} searches; {lost}")
         raise typer.Exit(130) from None
     return done
+
+
+def command(name: str) -> str:
+    """What was typed to run this benchmark, to repeat it from a shell."""
+    return shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
 
 
 def run(app: typer.Typer, name: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas import names, report
 from nas.report import Figures, Search
+from nas.reward import accuracy
 
 if TYPE_CHECKING:
     from benchmarks.compare import Contender, Terms
@@ -31,18 +32,22 @@ def figures(
     groups = {one.typed: [s for s in searches if s.controller == one.typed] for one in contenders}
     found = report.figures(
         groups, references, terms.budget, terms.seconds,
-        timed=bool(table.seconds), optimum=table.optimum, networks=len(table),
+        timed=bool(table.seconds), optimum=table.optimum, networks=len(table), highest=table.highest_reward,
     )  # fmt: skip
     for contender in contenders:
         found["controllers"][contender.typed]["parameters"] = _parameters(contender)
-    seeds = sorted({one.seed for one in searches})
     return found | {
         "name": table.name,
         "about": _about(table),
         "axes": {"result": "result of the chosen network", "seconds": "simulated seconds"},
         "table": _table(table),
         "terms": _terms(terms),
-        "notes": _notes(table, terms, contenders, seeds),
+        "notes": [
+            *_notes_on_seeds(contenders, groups),
+            *report.without_results(groups),
+            *_notes_on_rewards(table, contenders),
+            *_notes_on_terms(table, terms),
+        ],
         "conditions": _conditions(table),
         "checklist": dict(checklist),
     }
@@ -94,19 +99,42 @@ def _terms(terms: Terms) -> Figures:
     }
 
 
-def _notes(table: Table, terms: Terms, contenders: Sequence[Contender], seeds: Sequence[int]) -> list[str]:
-    """What a reader must know to take the figures as what they are."""
+def _notes_on_seeds(contenders: Sequence[Contender], groups: Mapping[str, Sequence[Search]]) -> list[str]:
+    most = max(map(len, groups.values()))
     notes = [
-        f"{contender.typed} has the first {contender.seeds} of the {len(seeds)} seeds; tests pair seeds that both have."
+        f"{contender.typed} has the first {contender.seeds} of the {most} seeds; tests pair seeds that both have."
         for contender in contenders
-        if contender.seeds < len(seeds)
+        if contender.seeds < most
     ]
-    if len(seeds) == 1:
-        notes.append("One seed: there are no deviations, intervals and tests. Give --seeds 20 or more.")
+    single = [name for name, group in groups.items() if len(group) == 1]
+    if single:
+        which = "" if len(single) == len(groups) else f" of {', '.join(single)}"
+        notes.append(f"One seed{which}: there are no deviations, intervals and tests. Give 20 seeds or more.")
+    return notes
+
+
+def _notes_on_rewards(table: Table, contenders: Sequence[Contender]) -> list[str]:
+    """What controllers are told or can make of a table that is not what their names lead one to expect."""
+    told = [
+        f"{contender.typed} is told the preset's reward: {contender.reward.__name__}, of what the table has."
+        for contender in contenders
+        if contender.reward is not accuracy
+    ]
+    if any(not isinstance(choice.options[0], str) for choice in table.space.positions):
+        return told
+    return told + [
+        f"{contender.typed} answers at random: CMA-ES models numbers alone, and no option of this table is one."
+        for contender in contenders
+        if contender.made()[1].get("sampler") == "cmaes"
+    ]
+
+
+def _notes_on_terms(table: Table, terms: Terms) -> list[str]:
+    notes = []
     if terms.budget > len(table):
         notes.append(
-            f"The budget of {terms.budget:,} is larger than the table: a search ends when all {len(table):,} networks "
-            f"are known, or after {terms.patience:,} repeats in a row."
+            f"The budget of {terms.budget:,} is larger than the table: a search ends when {report.every(len(table))} "
+            f"{'is' if len(table) == 1 else 'are'} known, or after {terms.patience:,} repeats in a row."
         )
     if table.seconds:
         notes.append(f"Simulated seconds are {table.seconds}.")
@@ -119,7 +147,7 @@ def _notes(table: Table, terms: Terms, contenders: Sequence[Contender], seeds: S
 
 def _conditions(table: Table) -> dict[str, str]:
     return {
-        "search space and training": f"{table.name}, {len(table):,} networks, the same table for all",
+        "search space and training": f"{table.name}, {report.counted(len(table), 'network')}, the same table for all",
         "table": f"{table.path.name}, SHA-256 {table.sha256 or 'not taken of a folder'}",
         "the search sees": _seen(table),
         "it is judged by": table.result,

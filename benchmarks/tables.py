@@ -29,19 +29,21 @@ import math
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nas.errors import UserError
 from nas.network import Images
+from nas.report import counted
 from nas.space import Candidate, Choice, Pick, Space, shorten
 from search_spaces.nasbench201 import EDGES, NasBench201
 
 FOLDER = "NAS_TABLES"  # the environment variable that says where the two files lie
 FILES = {"nasbench201": "nasbench201_cifar10.csv.gz", "nasbench-macro": "nasbench_macro_cifar10.csv.gz"}
+CELL = "|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|"  # how NAS-Bench-201 writes one
 SEPARATORS = "|-,;/: _"
 LAYER = Choice("0", "1", "2", name="layer")  # identity, 3 × 3 with expansion 3, 5 × 5 with expansion 6
 PACKAGED = {"c10": "cifar10", "c100": "cifar100", "in16": "ImageNet16-120"}  # what the benchmark's packages call them
@@ -82,6 +84,11 @@ class Positions(Space):
         self.positions = tuple(positions)
         self.written = tuple(written) or ({},) * len(self.positions)
 
+    def texts(self, answers: Sequence[int]) -> list[str]:
+        """How these answers are written in the file, position by position."""
+        options = [choice.options[answer] for choice, answer in zip(self.positions, answers, strict=True)]
+        return [written.get(option, option) for option, written in zip(options, self.written, strict=True)]
+
     def build(self, pick: Pick) -> Known:
         """Ask for each position; a tabular agent knows which it is and the answer before, as MetaQNN's does."""
         parts: list[str] = []
@@ -115,6 +122,11 @@ class Table:
     def optimum(self) -> float:
         """The highest result in the table."""
         return max(row.result for row in self.rows.values())
+
+    @cached_property
+    def highest_reward(self) -> float:
+        """The highest reward in the table, as a search sees it."""
+        return max(row.reward for row in self.rows.values())
 
     @cached_property
     def best_reward_result(self) -> float:
@@ -182,7 +194,7 @@ def _nasbench201(path: Path, dataset: str) -> Table:
     timed = {train_s, valid_s} <= set(lines.names)
     rows: dict[tuple[int, ...], Row] = {}
     for line in lines:
-        seconds = 12 * line.number(train_s) + line.number(valid_s) if timed else None
+        seconds = 12 * line.positive(train_s) + line.positive(valid_s) if timed else None
         row = Row(line.text("arch"), line.percent(val) / 100, line.percent(test), seconds)
         line.add(rows, _cell(row.arch), row)
     said = "12 × est_train_s_per_epoch + est_valid_s: estimates, not measured" if timed else ""
@@ -194,12 +206,12 @@ def _cells(
 ) -> Table:
     """The table of NAS-Bench-201's cells, if none is missing; words: what reward, result and seconds are."""
     space = Positions((NasBench201.operation,) * len(EDGES))
-    _check_complete(path, space, rows)
+    _check_complete(path, space, rows, CELL.format)
     return Table(f"nasbench201 {dataset}", path, digest, space, rows, *words, percent=True)
 
 
 _EDGE = "(" + "|".join(NasBench201.operation.options) + ")"
-_CELL = re.compile(rf"\|{_EDGE}~0\|\+\|{_EDGE}~0\|{_EDGE}~1\|\+\|{_EDGE}~0\|{_EDGE}~1\|{_EDGE}~2\|")
+_CELL = re.compile(re.escape(CELL).replace(r"\{\}", _EDGE))
 
 
 def _cell(arch: str) -> tuple[int, ...] | str:
@@ -220,7 +232,7 @@ def _macro(path: Path) -> Table:
         row = Row(line.text("arch"), first / 100, (second + third) / 2, None)
         line.add(rows, _chain(row.arch), row)
     space = Positions((LAYER,) * 8)
-    _check_complete(path, space, rows)
+    _check_complete(path, space, rows, lambda *layers: "".join(layers))
     result = "mean of test_acc_seed1 and test_acc_seed2"
     return Table("nasbench-macro", path, digest, space, rows, "test_acc_seed0", result, "", percent=True)
 
@@ -235,7 +247,7 @@ def _plain(path: Path) -> Table:
     lines, digest = _lines(path, headless=True)
     if len(lines.names) != 2:
         raise UserError(
-            f"{path}: found {len(lines.names)} columns, expected two, architectures and their scores; "
+            f"{path}: found {counted(len(lines.names), 'column')}, expected two, architectures and their scores; "
             "leave the others out"
         )
     arch, score = lines.names
@@ -249,7 +261,7 @@ def _plain(path: Path) -> Table:
         answers = tuple(have.index(part) for have, part in zip(columns, cut, strict=True))
         line.add(rows, answers, Row(line.text(arch), value / 100 if percent else value, value, None))
     space = _positions(columns)
-    _check_complete(path, space, rows)
+    _check_complete(path, space, rows, partial(_replaced, entries[0].text(arch), parts[0]))
     result = f"{score}, {'taken as percent: all are 0 to 100, and one is above 1' if percent else 'the reward itself'}"
     return Table(f"csv:{path.name}", path, digest, space, rows, score, result, "", percent)
 
@@ -294,6 +306,15 @@ def _cut(path: Path, archs: Sequence[str]) -> list[list[str]]:
                 f"put one of {' '.join(SEPARATORS.strip())} between them, as in conv-pool-conv"
             )
     return [list(arch) for arch in archs]
+
+
+def _replaced(arch: str, parts: Sequence[str], *others: str) -> str:
+    """An architecture of the file with other parts, what is between them kept."""
+    found, rest = "", arch
+    for part, other in zip(parts, others, strict=True):
+        before, _, rest = rest.partition(part)
+        found += before + other
+    return found + rest
 
 
 # --- the benchmark's own packages ---
@@ -375,6 +396,13 @@ class Line:
             raise self._wrong(column, repr(text), "a number")
         return value
 
+    def positive(self, column: str) -> float:
+        """The value as a number above 0."""
+        value = self.number(column)
+        if value <= 0:
+            raise self._wrong(column, f"{value:g}", "seconds, a number above 0")
+        return value
+
     def percent(self, column: str) -> float:
         """The value as a number of 0 to 100."""
         value = self.number(column)
@@ -424,7 +452,8 @@ class Lines:
         for place, values in enumerate(self.values, self.first):
             if len(values) != len(self.names):
                 raise UserError(
-                    f"{self.path}, line {place}: found {len(values)} columns, expected {len(self.names)}; mend the line"
+                    f"{self.path}, line {place}: found {counted(len(values), 'column')}, expected {len(self.names)}; "
+                    "mend the line"
                 )
             yield Line(self.path, place, dict(zip(self.names, values, strict=True)))
 
@@ -444,7 +473,9 @@ def _lines(path: Path, headless: bool = False) -> tuple[Lines, str]:
     if headless and values and _is_number(values[0][-1]):
         return Lines(path, ["architecture", "score", *map(str, range(3, len(values[0]) + 1))], 1, values), digest
     if len(values) < 2:
-        raise UserError(f"{path}: found {len(values)} lines, expected one with the columns' names and one a row")
+        raise UserError(
+            f"{path}: found {counted(len(values), 'line')}, expected one with the columns' names and one a row"
+        )
     return Lines(path, [name.strip() for name in values[0]], 2, values[1:]), digest
 
 
@@ -460,15 +491,17 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _check_complete(path: Path, space: Positions, rows: Mapping[tuple[int, ...], Row]) -> None:
-    """Raise UserError unless each combination of options has its row."""
+def _check_complete(
+    path: Path, space: Positions, rows: Mapping[tuple[int, ...], Row], written: Callable[..., str]
+) -> None:
+    """Raise UserError unless each combination of options has its row; written: as the file has it, of its texts."""
     expected = math.prod(len(choice.options) for choice in space.positions)
     if len(rows) == expected:
         return
     combinations = itertools.product(*(choice.every for choice in space.positions))
     missing = next(answers for answers in combinations if answers not in rows)
-    named = space.replay(missing).key
+    named = written(*space.texts(missing))
     raise UserError(
-        f"{path}: found {len(rows):,} architectures, expected all {expected:,} combinations of the options of "
-        f"{len(space.positions)} positions; {named} is missing, for example: add what is missing"
+        f"{path}: found {counted(len(rows), 'architecture')}, expected all {expected:,} combinations of the options of "
+        f"{counted(len(space.positions), 'position')}; {named} is missing, for example: add what is missing"
     )

@@ -59,7 +59,7 @@ def figures(groups: Groups, budget: int, references: Sequence[str]) -> Figures:
         "about": _about(header),
         "axes": {"result": "validation accuracy of the chosen network, %", "seconds": "seconds of training"},
         "terms": {"different networks": budget},
-        "notes": _notes(groups, budget),
+        "notes": [*_notes(groups, budget), *report.without_results(searches)],
         "conditions": _conditions(header, groups),
     }
 
@@ -111,6 +111,7 @@ def searched(name: str, search: plot.Search, budget: int) -> report.Search:
         np.array([100 * one.accuracy[-1] if one and one.accuracy else math.nan for one in results]),
         np.array([one.seconds if one else 0.0 for one in results]),
         len(last),
+        sum(trial.same_as is not None for trial in last),
         math.nan,
         max(trial.at for trial in last),
         f"{len(new):,} networks are trained" if len(new) == budget else "the last trials were all repeats",

@@ -52,6 +52,7 @@ class Search(NamedTuple):
     results: Floats  # (evaluations,), what the chosen network is judged by
     seconds: Floats  # (evaluations,), each one's own; NaN where nobody knows them
     trials: int  # repeats included
+    repeats: int  # of the trials, those of a network met before
     thinking: float  # seconds a trial in the controller; NaN where nobody knows them
     wall: float  # seconds in all
     why: str  # it ended
@@ -68,19 +69,23 @@ def figures(
     timed: bool = True,
     optimum: float | None = None,
     networks: float = math.inf,
+    highest: float | None = None,
 ) -> Figures:
     """What every comparison reports, fit for JSON. groups: by controller, the searches of each in any order.
 
     references: controllers that all others are tested against.  budget: evaluations;  seconds: the budget of these.
     timed: whether evaluations have seconds.  optimum: the highest result there is, None where nobody knows it.
-    networks: how many there are in all.
+    networks: how many there are in all.  highest: the highest reward there is, None where nobody knows it.
     """
     by_name = {name: sorted(group, key=lambda search: search.seed) for name, group in groups.items()}
     after = _reached(by_name, budget, seconds, networks)
     return {
         "format": 1,
         "optimum": optimum,
-        "after": [moment(said, _results(by_name, at), references, optimum) for said, at in after.items()],
+        "after": [
+            _with_rewards(moment(said, _results(by_name, at), references, optimum), by_name, at, highest)
+            for said, at in after.items()
+        ],
         "controllers": {name: _costs(group) for name, group in by_name.items()},
         "curves": {
             "evaluations": _over_evaluations(by_name, budget, seconds),
@@ -156,10 +161,10 @@ def _end(counts: Sequence[int], budget: int, seconds: float, networks: float) ->
     """
     least, most, full = min(counts), max(counts), min(budget, networks)
     if least == networks:
-        return f"all {networks:,} networks"
+        return every(least)
     if seconds < math.inf and least < full:
         return f"{seconds:,g} simulated seconds{f' or {most:,} evaluations' if most == full else ''}"
-    return f"{'up to ' if least < most < budget else ''}{most:,} evaluations"
+    return f"{'up to ' if least < most < budget else ''}{counted(most, 'evaluation')}"
 
 
 def _results(by_name: Mapping[str, Sequence[Search]], evaluations: int | None) -> dict[str, dict[int, float]]:
@@ -169,8 +174,18 @@ def _results(by_name: Mapping[str, Sequence[Search]], evaluations: int | None) -
     }
 
 
+def _with_rewards(
+    moment: Figures, by_name: Mapping[str, Sequence[Search]], evaluations: int | None, highest: float | None
+) -> Figures:
+    """The same with the share of the seeds that had found the highest reward: all that a search can look for."""
+    for name, of in moment["controllers"].items():
+        best = [np.fmax.reduce(search.rewards[:evaluations], initial=-np.inf) for search in by_name[name]]
+        of["highest_reward_found"] = None if highest is None else float(np.mean([one == highest for one in best]))
+    return moment
+
+
 def _spread(values: Floats, optimum: float | None) -> Figures:
-    """Of the results over seeds; seeds that found nothing count as found 0 times, not as a result."""
+    """Of the results over seeds; a seed that found nothing has no result, and has not found the optimum."""
     found = values[np.isfinite(values)]
     mean = float(found.mean()) if len(found) else None
     return {
@@ -178,7 +193,7 @@ def _spread(values: Floats, optimum: float | None) -> Figures:
         "deviation": float(found.std(ddof=1)) if len(found) > 1 else None,
         "interval": bootstrap(found),
         "regret": None if mean is None or optimum is None else optimum - mean,
-        "optimum_found": None if optimum is None or not len(found) else float((found == optimum).mean()),
+        "optimum_found": None if optimum is None else float((values == optimum).mean()),
         "seeds_with_a_result": len(found),
         "results": _json(values),
     }
@@ -194,7 +209,7 @@ def _paired(first: Mapping[int, float], second: Mapping[int, float]) -> Figures:
 
 
 def _costs(group: Sequence[Search]) -> Figures:
-    trials = sum(search.trials for search in group)
+    evaluations = np.concatenate([search.rewards for search in group])
     means = np.array(
         [
             np.mean([search.seconds.sum() for search in group]),
@@ -204,14 +219,18 @@ def _costs(group: Sequence[Search]) -> Figures:
     seconds, thinking = _json(means)
     return {
         "seeds": [search.seed for search in group],
-        "repeats": 1 - sum(min(len(s.rewards), s.trials) for s in group) / trials,
-        "failed": float(np.concatenate([np.isnan(search.rewards) for search in group]).mean()),
-        "evaluations": float(np.mean([len(search.rewards) for search in group])),
+        "repeats": _share(sum(s.repeats for s in group), sum(s.trials for s in group)),
+        "failed": _share(int(np.isnan(evaluations).sum()), len(evaluations)),
+        "evaluations": len(evaluations) / len(group),
         "seconds": seconds,
         "ms_a_trial": thinking,
         "wall_seconds": sum(search.wall for search in group),
         "ended": dict(Counter(search.why for search in group).most_common()),
     }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 def _over_evaluations(by_name: Mapping[str, Sequence[Search]], budget: int, seconds: float) -> Figures:
@@ -311,6 +330,7 @@ def _means(controllers: Mapping[str, Figures]) -> str:
 
 def _moment(moment: Figures, known: bool) -> str:
     """All controllers after so many evaluations, and how they differ from the references; known: the optimum is."""
+    rewards = any(of.get("highest_reward_found") is not None for of in moment["controllers"].values())
     rows = [
         [
             name,
@@ -318,10 +338,12 @@ def _moment(moment: Figures, known: bool) -> str:
             _number(of["deviation"], 3),
             _interval(of["interval"]),
             *([_number(of["regret"], 3), _percent(of["optimum_found"])] if known else []),
+            *([_percent(of["highest_reward_found"])] if rewards else []),
         ]
         for name, of in moment["controllers"].items()
     ]
     heads = ["controller", "mean", "deviation", "95 %", *(["regret", "found the optimum"] if known else [])]
+    heads += ["found the highest reward"] if rewards else []
     text = f"## After {moment['after']}\n\n{grid(heads, rows)}"
     tests = [
         [
@@ -389,6 +411,20 @@ def _checklist(figures: Figures) -> str:
     return "## To repeat it\n\n" + grid(["what", "here"], [[name, text] for name, text in rows.items()])
 
 
+def without_results(groups: Mapping[str, Sequence[Search]]) -> list[str]:
+    """Notes on searches that have chosen nothing by their ends, which no mean has."""
+    none = {name: sum(bool(np.isnan(s.rewards).all()) for s in group) for name, group in groups.items()}
+    notes = [
+        f"{name} has no result for {missing} of {counted(len(groups[name]), 'seed')}, where no evaluation succeeded; "
+        "mean, interval and tests are of the others."
+        for name, missing in none.items()
+        if missing
+    ]
+    lengths = [len(search.rewards) for group in groups.values() for search in group]
+    early = f"{lengths.count(0):,} of {len(lengths):,} searches ended before their first evaluation."
+    return notes + [early] * (0 in lengths)
+
+
 def _seeds(controllers: Mapping[str, Figures]) -> str:
     """Which ones, of each controller where they are not the same for all."""
     texts = {name: _numbers(of["seeds"]) for name, of in controllers.items()}
@@ -413,12 +449,22 @@ def pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None) or "none"
 
 
+def counted(number: int, noun: str) -> str:
+    """In words, as "1 network" or "1,200 networks"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def every(networks: int) -> str:
+    """In words, as many networks as there are."""
+    return "the only network" if networks == 1 else f"all {networks:,} networks"
+
+
 def _number(value: float | None, digits: int, sign: str = "") -> str:
-    return "–" if value is None else f"{value:{sign}.{digits}f}"
+    return "–" if value is None else f"{value:{sign}z.{digits}f}"
 
 
 def _interval(interval: Sequence[float] | None, sign: str = "") -> str:
-    return "–" if interval is None else f"{interval[0]:{sign}.3f} to {interval[1]:{sign}.3f}"
+    return "–" if interval is None else f"{interval[0]:{sign}z.3f} to {interval[1]:{sign}z.3f}"
 
 
 def _percent(share: float | None) -> str:

@@ -10,17 +10,20 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.compare import Contender, Lookup, Terms, Timed, a_trial, app, contenders, search, searches
+from benchmarks.compare import Contender, Lookup, Terms, Timed, a_trial, app, contenders, search, searches, terms_of
 from benchmarks.report import WARM
 from benchmarks.tables import FILES, Positions, Row, Table, default_folder, load
 from nas.errors import UserError
 from nas.pool import Job
 from nas.preset import PRESETS
+from nas.reward import Result
 from nas.search import figures_of
 from nas.space import Choice
+from search_spaces.nasbench201 import NasBench201
 
 RANDOM, EVOLUTION = Contender("random"), Contender("evolution", ("population=5", "sample=3"))
 LETTERS = "abc"
+OPERATIONS = list(itertools.product(NasBench201.operation.options, repeat=6))
 
 
 def made(positions: int = 4, seconds: float | None = 10.0) -> Table:
@@ -93,6 +96,25 @@ def test_what_ends_after_the_simulated_seconds_does_not_count(window: int) -> No
     assert list(done.seconds) == [10.0] * 10
     assert len(done.rewards) == 10
     assert done.why == "105 simulated seconds are spent"
+
+
+def test_what_the_seconds_cut_off_is_no_repeat() -> None:
+    alone, many = (search(made(7), RANDOM, 0, Terms(81, 10, seconds=105.0, window=window)) for window in (1, 16))
+    assert alone.repeats == many.repeats == 0
+    assert many.trials > len(many.rewards)
+
+
+def test_a_preset_is_told_its_own_reward_and_the_report_has_the_tables() -> None:
+    preset, terms = Contender("zoph2017"), Terms(budget=10, length=10)
+    assert preset.reward(Result((0.5,))) == 0.125
+    table = made()
+    assert set(search(table, preset, 0, terms).rewards) <= {row.reward for row in table.rows.values()}
+    assert Contender("reinforce").reward(Result((0.5,))) == Contender("metaqnn").reward(Result((0.5,))) == 0.5
+
+
+def test_a_search_that_leaves_networks_of_a_whole_table_out_says_how_many() -> None:
+    done = search(made(2), Contender("q-learning", ("schedule=short",)), 0, Terms(budget=9, length=1, patience=5))
+    assert f"; {9 - len(done.rewards)} of the table's 9 networks are not known" in done.why
 
 
 def test_with_a_window_trials_are_asked_before_the_ones_before_are_told() -> None:
@@ -201,6 +223,44 @@ def test_controllers_and_settings_that_do_not_exist_are_refused(typed: str, sett
 
 
 # --- the command ---
+
+
+@pytest.mark.parametrize(
+    ("budget", "seconds", "length", "patience"),
+    [
+        (100, None, 100, 1000),
+        (10_000, None, 6561, 65_610),  # all that the table has
+        (None, 500.0, 50, 1000),
+        (10_000, 1e9, 6561, 65_610),
+    ],
+)
+def test_schedules_end_with_the_table_and_patience_lasts_to_its_end(
+    budget: int | None, seconds: float | None, length: int, patience: int
+) -> None:
+    terms = terms_of(made(8), budget, seconds, 1, 0.0, None)
+    assert (terms.length, terms.patience) == (length, patience)
+    assert terms_of(made(8), budget, seconds, 1, 0.0, 7).patience == 7
+
+
+def test_seconds_below_one_evaluation_are_a_report_without_a_result(tmp_path: Path) -> None:
+    cells = ["|" + "|+|".join(("{}~0", "{}~0|{}~1", "{}~0|{}~1|{}~2")).format(*ops) + "|" for ops in OPERATIONS]
+    lines = ["arch,c10_val_12ep,c10_test_200ep,est_train_s_per_epoch,est_valid_s", *(f"{c},50,50,1,1" for c in cells)]
+    (tmp_path / "cells.csv").write_text("\n".join(lines))
+    words = [
+        "-c",
+        "reinforce",
+        "--file",
+        tmp_path / "cells.csv",
+        "--simulated-seconds",
+        1,
+        "--seeds",
+        2,
+        "--workers",
+        1,
+    ]
+    said = compare("nasbench201", *words, "--out", tmp_path)
+    assert "Note: 4 of 4 searches ended before their first evaluation." in said
+    assert "| random | – | – | – | – | 0.0 % | 0.0 % |" in said
 
 
 def test_the_command_writes_figures_text_and_picture(tmp_path: Path) -> None:

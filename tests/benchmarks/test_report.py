@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ def one(
     rewards: Sequence[float], results: Sequence[float], controller: str = "random", seed: int = 0, why: str = "done"
 ) -> Search:
     seconds = np.full(len(rewards), EACH)
-    return Search(controller, seed, np.array(rewards), np.array(results), seconds, 2 * len(rewards), 0.002, 0.5, why)
+    return Search(
+        controller, seed, np.array(rewards), np.array(results), seconds, 2 * len(rewards), len(rewards), 0.002, 0.5, why
+    )
 
 
 def table(seconds: float | None = EACH) -> Table:
@@ -53,6 +56,7 @@ def test_means_regrets_and_tests_are_those_of_the_chosen_networks() -> None:
         "interval": None,
         "regret": 2.0,  # of the optimum of 4
         "optimum_found": 0.0,
+        "highest_reward_found": 0.0,  # 0.9
         "seeds_with_a_result": 3,
         "results": [1.0, 2.0, 3.0],
     }
@@ -84,7 +88,45 @@ def test_a_search_that_found_nothing_is_left_out_and_counted() -> None:
     assert (end["controllers"]["evolution"]["mean"], end["controllers"]["evolution"]["seeds_with_a_result"]) == (3.0, 1)
     assert (end["controllers"]["random"]["mean"], end["controllers"]["random"]["regret"]) == (None, None)
     assert end["paired"][0]["pairs"] == 0
-    assert "| random | – | – | – | – | – |" in markdown(found)
+    assert "| random | – | – | – | – | 0.0 % | 0.0 % |" in markdown(found)
+    assert "Note: evolution has no result for 1 of 2 seeds, where no evaluation succeeded;" in markdown(found)
+    assert end["controllers"]["evolution"]["optimum_found"] == 0.0  # 3 of 4
+
+
+def test_the_highest_reward_is_found_or_not_whatever_it_is_worth() -> None:
+    searches = [one([0.9, 0.8], [3.0, 4.0]), one([0.1, NAN], [1.0, 4.0], seed=1)]
+    (end,) = reported(searches, Terms(2, 2))["after"]
+    assert (end["controllers"]["random"]["highest_reward_found"], end["controllers"]["random"]["optimum_found"]) == (
+        0.5,
+        0,
+    )
+    assert "| found the optimum | found the highest reward |" in markdown(reported(searches, Terms(2, 2)))
+
+
+def test_one_seed_of_one_controller_is_said_to_be_one() -> None:
+    searches = [one([0.1], [1.0], seed=seed) for seed in range(2)] + [one([0.1], [1.0], "evolution")]
+    contenders = [Contender("random"), Contender("evolution", seeds=1)]
+    notes = figures(table(), contenders, Terms(1, 1), searches, ["random"], {})["notes"]
+    assert notes[:2] == [
+        "evolution has the first 1 of the 2 seeds; tests pair seeds that both have.",
+        "One seed of evolution: there are no deviations, intervals and tests. Give 20 seeds or more.",
+    ]
+
+
+def test_a_preset_that_is_told_another_reward_is_said_to_be() -> None:
+    notes = reported([one([0.1], [1.0], name) for name in ("random", "metaqnn", "zoph2017")], Terms(1, 1))["notes"]
+    assert [note for note in notes if "told" in note] == [
+        "zoph2017 is told the preset's reward: cubed, of what the table has."
+    ]
+
+
+def test_cma_es_is_said_to_be_random_where_no_option_is_a_number() -> None:
+    searches = [one([0.1], [1.0], name) for name in ("random", "optuna:tpe", "optuna:cmaes")]
+    said = "optuna:cmaes answers at random: CMA-ES models numbers alone, and no option of this table is one."
+    assert reported(searches, Terms(1, 1))["notes"].count(said) == 1
+    numbers = replace(table(), space=Positions((Choice(1, 2, name="x"),) * 2))
+    contenders = [Contender(search.controller) for search in searches]
+    assert said not in figures(numbers, contenders, Terms(1, 1), searches, ["random"], {})["notes"]
 
 
 def test_a_table_without_seconds_has_no_curve_over_them() -> None:

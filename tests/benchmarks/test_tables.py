@@ -4,6 +4,7 @@ import gzip
 import importlib.util
 import itertools
 import random
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -245,7 +246,7 @@ def test_a_file_of_a_package_that_is_not_there_names_the_package(tmp_path: Path)
     [
         (
             [(arch, 90) for arch in CHAINS[:-1]],
-            "found 6,560 architectures, expected all 6,561 .*2-2-2-2-2-2-2-2 is mis",
+            "found 6,560 architectures, expected all 6,561 .*22222222 is mis",
         ),
         ([(CHAINS[5], 90), (CHAINS[5], 91)], r"line 3: found the architecture '00000012' for the second time"),
         ([(CHAINS[0], "good")], "line 2: found 'good' in column test_acc_seed0, expected a number; mend the line"),
@@ -255,12 +256,27 @@ def test_a_file_of_a_package_that_is_not_there_names_the_package(tmp_path: Path)
         ([(CHAINS[0], "9,1")], "line 2: found 7 columns, expected 4; mend the line"),
         ([("00000013", 90)], "found the architecture '00000013', expected eight digits of 0, 1 and 2; name the table"),
         ([("12", 90)], "found the architecture '12', expected eight digits of 0, 1 and 2, its leading zeros kept"),
-        ([], "found 1 lines, expected one with the columns' names and one a row"),
+        ([], "found 1 line, expected one with the columns' names and one a row"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, rows: list[tuple[str, object]], message: str) -> None:
     with pytest.raises(UserError, match=message):
         load("nasbench-macro", chains(tmp_path, rows))
+
+
+@pytest.mark.parametrize("seconds", [(0, 1), (-5, 1), (1, 0)])
+def test_times_that_are_not_above_0_are_refused(tmp_path: Path, seconds: tuple[float, float]) -> None:
+    head = ("arch", "c10_val_12ep", "c10_test_200ep", "est_train_s_per_epoch", "est_valid_s")
+    path = written(tmp_path, [head, (CELLS[0], 90, 90, 1, 1), (CELLS[1], 90, 90, *seconds)])
+    found = f"{min(seconds)} in column est_{'train_s_per_epoch' if seconds[1] else 'valid_s'}"
+    with pytest.raises(UserError, match=f"line 3: found {found}, expected seconds, a number above 0; mend the line"):
+        load("nasbench201", path)
+
+
+def test_a_cell_that_is_missing_is_named_as_the_file_would_have_it(tmp_path: Path) -> None:
+    path = written(tmp_path, [("arch", "c10_val_12ep", "c10_test_200ep"), *((cell, 90, 90) for cell in CELLS[1:])])
+    with pytest.raises(UserError, match=re.escape(f"; {CELLS[0]} is missing")):
+        load("nasbench201", path)
 
 
 def test_another_spaces_architectures_are_refused(tmp_path: Path) -> None:
@@ -272,7 +288,10 @@ def test_another_spaces_architectures_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([("00", 1), ("01", 2), ("10", 3)], "found 3 architectures, expected all 4 combinations .*1-1 is missing"),
+        ([("00", 1), ("01", 2), ("10", 3)], "found 3 architectures, expected all 4 combinations .* 11 is missing"),
+        ([("|x~0|+|x~0|", 1), ("|x~0|+|y~0|", 2), ("|y~0|+|x~0|", 3)], r"; \|y~0\|\+\|y~0\| is missing"),
+        ([("1-2", 1), ("1-16", 2), ("02-2", 3)], "; 02-16 is missing"),
+        ([("a",), ("b",)], "found 1 column, expected two"),
         ([("00", 1), ("01", 2), ("00", 3)], "line 3: found the architecture '00' for the second time"),
         ([("00", 1), ("01", "x")], "line 2: found 'x' in column score, expected a number"),
         ([("00", 1), ("011", 2)], "found the architectures '00' and '011', expected equally many positions in each"),

@@ -110,7 +110,9 @@ def test_repeats_and_failures_are_counted_and_failures_use_up_the_budget(tmp_pat
 
 
 def test_refused_networks_cost_nothing(tmp_path: Path) -> None:
-    assert end([search(tmp_path, [0.5, failed(1, "refused: too large"), 0.75])])["after"] == "2 evaluations"
+    found = compare([search(tmp_path, [0.5, failed(1, "refused: too large"), 0.75])])
+    assert found["after"][-1]["after"] == "2 evaluations"
+    assert found["controllers"]["random"]["repeats"] == 0.0
 
 
 def test_searches_of_one_controller_are_told_apart_by_what_differs(tmp_path: Path) -> None:

@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 
 from nas.errors import UserError
-from nas.report import Search, checklist, chosen, figures, incumbents, incumbents_at, markdown, moment, write
+from nas.report import (
+    Search,
+    checklist,
+    chosen,
+    figures,
+    incumbents,
+    incumbents_at,
+    markdown,
+    moment,
+    without_results,
+    write,
+)
 
 NAN = float("nan")
 NO_END = float("inf")
@@ -20,7 +31,18 @@ def one(
     rewards: Sequence[float], results: Sequence[float], controller: str = "random", seed: int = 0, why: str = "done"
 ) -> Search:
     seconds = np.full(len(rewards), EACH)
-    return Search(controller, seed, np.array(rewards), np.array(results), seconds, 2 * len(rewards), 0.0005, 0.5, why)
+    return Search(
+        controller,
+        seed,
+        np.array(rewards),
+        np.array(results),
+        seconds,
+        2 * len(rewards),
+        len(rewards),
+        0.0005,
+        0.5,
+        why,
+    )
 
 
 def reported(searches: Sequence[Search], budget: int, references: Sequence[str] = ("random",), **options: Any) -> Any:
@@ -153,7 +175,7 @@ def test_the_costs_of_searching_are_reported() -> None:
     assert of == {
         "seeds": [0, 1],
         "parameters": {},
-        "repeats": 0.5,  # two networks in four trials
+        "repeats": 0.5,  # two of four trials
         "failed": 0.25,
         "evaluations": 2.0,
         "seconds": 20.0,
@@ -163,7 +185,37 @@ def test_the_costs_of_searching_are_reported() -> None:
     }
 
 
+def test_evaluations_that_do_not_count_are_no_repeats() -> None:
+    cut = one([0.1], [1.0])._replace(trials=10, repeats=1)  # by a limit on seconds, with a window
+    assert reported([cut], 1)["controllers"]["random"]["repeats"] == 0.1
+
+
+def test_searches_without_an_evaluation_have_no_shares_and_are_counted() -> None:
+    none = [one([], [], seed=seed)._replace(trials=1) for seed in range(2)]
+    found = reported([*none, one([0.1], [1.0], seed=2)], 1, seconds=5.0)
+    assert found["controllers"]["random"]["evaluations"] == pytest.approx(1 / 3)
+    assert reported(none, 1, seconds=5.0)["controllers"]["random"]["failed"] is None
+    assert without_results({"random": none}) == [
+        "random has no result for 2 of 2 seeds, where no evaluation succeeded; mean, interval and tests are of the "
+        "others.",
+        "2 of 2 searches ended before their first evaluation.",
+    ]
+
+
+def test_searches_that_all_found_something_need_no_note() -> None:
+    assert without_results({"random": [one([NAN, 0.1], [1.0, 2.0])]}) == []
+
+
 # --- text and files ---
+
+
+def test_nothing_is_minus_zero() -> None:
+    assert "| 0.000 |" in markdown(reported([one([0.1], [2.0001])], 1, optimum=2.0))
+
+
+def test_one_is_not_several() -> None:
+    assert reported([one([0.1], [1.0])], 1, networks=1)["after"][0]["after"] == "the only network"
+    assert reported([one([0.1], [1.0])], 1)["after"][0]["after"] == "1 evaluation"
 
 
 def test_what_nobody_knows_has_no_column() -> None:
@@ -220,7 +272,7 @@ def test_a_command_cannot_break_the_table() -> None:
 
 @pytest.mark.parametrize("optimum", [2.0, None])
 @pytest.mark.parametrize("timed", [True, False])
-@pytest.mark.parametrize("rewards", [[0.1, 0.5, 0.3], [NAN, NAN, NAN], [0.1]])
+@pytest.mark.parametrize("rewards", [[0.1, 0.5, 0.3], [NAN, NAN, NAN], [0.1], []])
 def test_three_files_are_written(tmp_path: Path, rewards: list[float], timed: bool, optimum: float | None) -> None:
     found = reported([one(rewards, rewards, seed=s) for s in range(2)], len(rewards), timed=timed, optimum=optimum)
     write(found, tmp_path / "new" / "folder")
