@@ -2,14 +2,13 @@
 
     python -m benchmarks.ablation --seeds 100 --out runs/ablation
 
-Each line of the table is a controller with its defaults but for what the line says; figures are the mean test accuracy
-of the chosen network after 100 and 200 different networks, with their standard errors.
+Each line is a controller with its defaults but for what the line says; figures are means over seeds after 100 and 200
+different networks, with their standard errors: the highest reward, which is what defaults are chosen by, and the test
+accuracy of the network that has it, which nothing may be chosen by.
 """
 
 from __future__ import annotations
 
-import shlex
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.compare import Contender, Terms, searches
-from benchmarks.processes import run, watched
+from benchmarks.processes import command, run, watched
 from benchmarks.tables import Table, load
 from nas import report
 from nas.errors import UserError
@@ -28,6 +27,7 @@ from nas.pool import cores
 
 TABLES = ("nasbench201", "nasbench-macro")
 BUDGETS = (100, 200)
+SAID = {"rewards": "highest reward, %", "results": "test accuracy, %"}
 PAPERS_Q = ("rate=0.01", "trace=0", "schedule=metaqnn")
 PLAIN = ("baseline=average", "best=0", "explore=0", "screen=1")
 
@@ -71,13 +71,20 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
+class Figure(NamedTuple):
+    """What is said of many seeds."""
+
+    mean: float
+    error: float  # the mean's standard error
+
+
 class Line(NamedTuple):
     """One variant on all tables."""
 
     controller: str
     variant: str
-    means: tuple[float, ...]  # by table, then by budget
-    errors: tuple[float, ...]  # standard errors of them
+    rewards: tuple[Figure, ...]  # the highest, in percent where the table has percent; by table, then by budget
+    results: tuple[Figure, ...]  # of the networks chosen, likewise
 
 
 def measured(tables: Sequence[Table], seeds: int, workers: int, controllers: Sequence[str]) -> Iterator[Line]:
@@ -86,12 +93,17 @@ def measured(tables: Sequence[Table], seeds: int, workers: int, controllers: Seq
     for controller in controllers:
         for variant, settings in VARIANTS[controller].items():
             contender = Contender(controller, settings)
-            columns = []
+            rewards, results = [], []
             for table in tables:
                 done = watched(searches(table, [contender], terms, range(seeds), workers), seeds, "nothing is written")
-                columns += [np.array([report.incumbents(one, budget)[-1] for one in done]) for budget in BUDGETS]
-            errors = tuple(float(column.std(ddof=1)) / seeds**0.5 for column in columns)
-            yield Line(controller, variant, tuple(float(column.mean()) for column in columns), errors)
+                unit = 100 if table.percent else 1
+                rewards += [_figure([unit * one.rewards[:budget].max() for one in done]) for budget in BUDGETS]
+                results += [_figure([report.incumbents(one, budget)[-1] for one in done]) for budget in BUDGETS]
+            yield Line(controller, variant, tuple(rewards), tuple(results))
+
+
+def _figure(values: Sequence[float]) -> Figure:
+    return Figure(float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5)
 
 
 def head(tables: Sequence[Table], seeds: int, facts: Mapping[str, Any]) -> str:
@@ -99,8 +111,9 @@ def head(tables: Sequence[Table], seeds: int, facts: Mapping[str, Any]) -> str:
     hardware = facts["hardware"]
     said = [
         "# What each part of a controller is worth",
-        "Mean test accuracy of the chosen network, with its standard error, after so many different networks. A line "
-        "is the controller with its defaults but for what the line says.",
+        "Means over seeds with their standard errors, after so many different networks: of the highest reward, and of "
+        "the test accuracy of the network that has it. A line is the controller with its defaults but for what the "
+        "line says. Defaults are chosen by rewards: no search sees the test accuracies, and nobody who sets one may.",
         f"{seeds} seeds, 0 to {seeds - 1}, on {hardware['cpu']}, {hardware['cores']} cores, in "
         f"{facts['wall_seconds']:,.0f} s; {report.pairs(facts['code'])}, {report.pairs(facts['versions'])}.",
         *(f"{table.name}: {table.path.name}, SHA-256 {table.sha256}." for table in tables),
@@ -110,16 +123,17 @@ def head(tables: Sequence[Table], seeds: int, facts: Mapping[str, Any]) -> str:
 
 
 def markdown(lines: Sequence[Line]) -> str:
-    """The lines as one table a controller."""
+    """The lines as two tables a controller: of rewards, and of what the chosen networks are judged by."""
     heads = [f"{table} after {budget}" for table in TABLES for budget in BUDGETS]
     text = []
     for controller in dict.fromkeys(line.controller for line in lines):
-        text += [f"| {controller} | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
-        for line in (line for line in lines if line.controller == controller):
-            cells = [f"{mean:.3f} ± {error:.3f}" for mean, error in zip(line.means, line.errors, strict=True)]
-            text.append(f"| {line.variant} | {' | '.join(cells)} |")
-        text.append("")
-    return "\n".join(text)
+        own = [line for line in lines if line.controller == controller]
+        for what in ("rewards", "results"):
+            rows = [
+                [line.variant, *(f"{mean:.3f} ± {error:.3f}" for mean, error in getattr(line, what))] for line in own
+            ]
+            text.append(report.grid([f"{controller}, {SAID[what]}", *heads], rows))
+    return "\n\n".join(text) + "\n"
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -146,9 +160,8 @@ def main(
     lines = []
     for line in measured(tables, seeds, workers or cores(), wanted):
         lines.append(line)
-        console.print(f"{line.controller}, {line.variant}: {' / '.join(f'{mean:.3f}' for mean in line.means)}")
-    command = shlex.join(["python", "-m", "benchmarks.ablation", *sys.argv[1:]])
-    facts = report.checklist(command, time.monotonic() - begun)
+        console.print(f"{line.controller}, {line.variant}: {' / '.join(f'{of.mean:.3f}' for of in line.rewards)}")
+    facts = report.checklist(command("ablation"), time.monotonic() - begun)
     console.print(markdown(lines), markup=False)
     report.write_text(out / "ablation.md", f"{head(tables, seeds, facts)}\n{markdown(lines)}")
     console.print(f"written: {out / 'ablation.md'}", markup=False)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import random
-import shlex
 import sys
 import tempfile
 import time
@@ -28,7 +27,7 @@ from rich.console import Console
 
 from benchmarks import scale
 from benchmarks.compare import Contender, InMemory, Timed
-from benchmarks.processes import ONE_THREAD, run, side_by_side, watched
+from benchmarks.processes import ONE_THREAD, command, run, side_by_side, watched
 from benchmarks.report import WARM
 from nas import names
 from nas.ledger import Ledger
@@ -286,7 +285,7 @@ def main(
     for part in parts or list(Part):
         texts.append(_measured(part, tasks, trials))
         console.print(f"{texts[-1]}\n", markup=False)
-    facts = checklist(shlex.join(["python", "-m", "benchmarks.loop", *sys.argv[1:]]), time.monotonic() - begun)
+    facts = checklist(command("loop"), time.monotonic() - begun)
     texts.append(conditions(trials, facts))
     console.print(texts[-1], markup=False)
     if out:

@@ -114,9 +114,7 @@ def _as_workers_need() -> Iterator[None]:
     """Processes begun meanwhile have one thread for sums and never see Ctrl-C; here it takes effect at the end."""
     waiting: list[int] = []
     handler = signal.signal(signal.SIGINT, lambda number, _: waiting.append(number))
-    mask = signal.pthread_sigmask(
-        signal.SIG_BLOCK, {signal.SIGINT}
-    )  # which processes inherit, but a handler they do not
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by processes, unlike a handler
     try:
         with _one_thread():
             yield

@@ -131,9 +131,10 @@ def _notes_on_rewards(table: Table, contenders: Sequence[Contender]) -> list[str
 
 def _notes_on_terms(table: Table, terms: Terms) -> list[str]:
     notes = []
-    if terms.budget > len(table):
+    larger = terms.budget > len(table)
+    if larger or (terms.budget == len(table) and terms.seconds == math.inf):
         notes.append(
-            f"The budget of {terms.budget:,} is larger than the table: a search ends when {report.every(len(table))} "
+            f"The budget of {terms.budget:,} is {'larger than' if larger else 'all of'} the table: a search ends when {report.every(len(table))} "
             f"{'is' if len(table) == 1 else 'are'} known, or after {terms.patience:,} repeats in a row."
         )
     if table.seconds:

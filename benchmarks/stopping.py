@@ -14,8 +14,6 @@ curve as far as its bar lets it go.
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,12 +22,11 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import typer
 from rich.console import Console
 
 from benchmarks.compare import InMemory
-from benchmarks.processes import run, side_by_side, watched
+from benchmarks.processes import command, run, side_by_side, watched
 from nas import data, names, report
 from nas.errors import UserError
 from nas.ledger import read
@@ -38,10 +35,8 @@ from nas.pool import Job, Serial, cores
 from nas.reward import Result, accuracy
 from nas.search import Loop
 from nas.space import Candidate, Limit, Space
-from nas.statistics import bootstrap
+from nas.statistics import Floats, bootstrap
 from nas.stop import is_below
-
-Floats = npt.NDArray[np.float64]
 
 CURVES = Path(__file__).parent / "curves.json"
 RULES = (
@@ -50,7 +45,7 @@ RULES = (
 )  # fmt: skip
 WINDOW = 8
 CHUNK = 25  # orders that a process goes through at a time
-SAME = ("space", "limits", "data", "training", "validation", "fingerprint", "recipe", "reward")
+CONDITIONS = ("space", "limits", "data", "training", "validation", "fingerprint", "recipe", "reward")
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ def recorded(folders: Iterable[Path]) -> list[Recorded]:
                 f"{folder}: found the space {header['space']} and the rule {header.get('stop') or 'none'}, expected a "
                 "built-in space without parameters, and children that were all trained to their ends"
             )
-        conditions = {name: header[name] for name in SAME} | {"images": list(data.native(header["data"]))}
+        conditions = {name: header[name] for name in CONDITIONS} | {"images": list(data.native(header["data"]))}
         _, children = found.setdefault(json.dumps(conditions), (conditions, {}))
         children.update({t.key: (t.answers, t.result) for t in trials if t.scored and t.result})
     return [Recorded(conditions, dict(children.values())) for conditions, children in found.values()]
@@ -266,7 +261,7 @@ def record(
 ) -> None:
     """Take the curves of all children out of ledgers."""
     sets = recorded(folders)
-    _write(out, written(sets))
+    report.write_text(out, written(sets))
     for one in sets:
         console.print(f"{one.conditions['data']}: {len(one.children)} children of {one.epochs} epochs", markup=False)
 
@@ -294,11 +289,10 @@ def replay(
         for one in sets
         for row in measured(one, counts[one.conditions["data"]][0], orders, wanted, workers or cores())
     ]
-    command = shlex.join(["python", "-m", "benchmarks.stopping", *sys.argv[1:]])
-    text = markdown(rows, orders, counts, report.checklist(command, time.monotonic() - begun))
+    text = markdown(rows, orders, counts, report.checklist(command("stopping"), time.monotonic() - begun))
     console.print(text, markup=False)
     if out:
-        _write(out, text)
+        report.write_text(out, text)
 
 
 def _read(path: Path) -> str:
@@ -307,15 +301,6 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise UserError(
             f"{path}: found {error.strerror}, expected curves; record some with python -m benchmarks.stopping record"
-        ) from None
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise UserError(
-            f"{path}: found {error.strerror}, expected a file that can be written; choose another --out"
         ) from None
 
 

@@ -415,8 +415,8 @@ def without_results(groups: Mapping[str, Sequence[Search]]) -> list[str]:
     """Notes on searches that have chosen nothing by their ends, which no mean has."""
     none = {name: sum(bool(np.isnan(s.rewards).all()) for s in group) for name, group in groups.items()}
     notes = [
-        f"{name} has no result for {missing} of {counted(len(groups[name]), 'seed')}, where no evaluation succeeded; "
-        "mean, interval and tests are of the others."
+        f"{name} has no result for {missing} of {counted(len(groups[name]), 'seed')}, where no evaluation succeeded"
+        f"{'; mean, interval and tests are of the others' * (missing < len(groups[name]))}."
         for name, missing in none.items()
         if missing
     ]

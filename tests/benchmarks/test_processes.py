@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 from threadpoolctl import threadpool_info
@@ -23,3 +25,10 @@ def test_one_worker_has_one_thread_for_sums_as_several_have() -> None:
     )
     assert found == [([1] * len(before[0]), ONE_THREAD)] * 2
     assert (threads(), dict(os.environ)) == before
+
+
+def test_a_command_can_be_typed_again() -> None:
+    code = "from benchmarks.processes import command; print(command('compare'))"
+    words = [sys.executable, "-c", code, "csv:a b.csv", "-c", "random"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == "python -m benchmarks.compare 'csv:a b.csv' -c random\n"

@@ -89,7 +89,7 @@ def test_a_search_that_found_nothing_is_left_out_and_counted() -> None:
     assert (end["controllers"]["random"]["mean"], end["controllers"]["random"]["regret"]) == (None, None)
     assert end["paired"][0]["pairs"] == 0
     assert "| random | – | – | – | – | 0.0 % | 0.0 % |" in markdown(found)
-    assert "Note: evolution has no result for 1 of 2 seeds, where no evaluation succeeded;" in markdown(found)
+    assert "Note: evolution has no result for 1 of 2 seeds, where no evaluation succeeded; mean," in markdown(found)
     assert end["controllers"]["evolution"]["optimum_found"] == 0.0  # 3 of 4
 
 
