@@ -40,9 +40,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 RANDOM = "random"  # always among the controllers
-TO_THE_END = (
-    10  # repeats a network of the table: of 22,000 random searches about one misses the last network, (1 - 1/n)^10n
-)
+TO_THE_END = 10  # repeats a network of the table: one random search in 22,000 misses the last, (1 - 1/n)^10n
 
 
 class Contender(NamedTuple):

@@ -133,9 +133,10 @@ def _notes_on_terms(table: Table, terms: Terms) -> list[str]:
     notes = []
     larger = terms.budget > len(table)
     if larger or (terms.budget == len(table) and terms.seconds == math.inf):
+        known = f"{report.every(len(table))} {'is' if len(table) == 1 else 'are'} known"
         notes.append(
-            f"The budget of {terms.budget:,} is {'larger than' if larger else 'all of'} the table: a search ends when {report.every(len(table))} "
-            f"{'is' if len(table) == 1 else 'are'} known, or after {terms.patience:,} repeats in a row."
+            f"The budget of {terms.budget:,} is {'larger than' if larger else 'all of'} the table: a search ends when "
+            f"{known}, or after {terms.patience:,} repeats in a row."
         )
     if table.seconds:
         notes.append(f"Simulated seconds are {table.seconds}.")
