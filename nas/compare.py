@@ -10,6 +10,7 @@ several, and what is compared is its validation accuracy.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 
 from nas import ledger, names, plot, report
 from nas.errors import UserError
-from nas.ledger import Trial
+from nas.ledger import RECORDS, Trial
 from nas.report import Figures, pairs
 
 SAME = (
@@ -192,6 +193,12 @@ def _notes(groups: Groups, budget: int) -> list[str]:
         of = _by_name(groups, what)
         if len({repr(value) for value in of.values()}) > 1:
             notes.append(f"The {what} is not the same for all searches: {pairs(of)}.")
+    other = [name for name in RECORDS if len(_records(groups, name)) > 1]
+    if other:
+        notes.append(
+            f"Not all searches were begun with the same {' and '.join(other)}: seconds are not of one kind, and equal "
+            "networks may differ in their last digits. The report's last table says which are which."
+        )
     ended = [str(folder) for group in groups.values() for folder, _, t in group if len(trained(t)) < budget]
     if ended:
         notes.append(
@@ -233,9 +240,26 @@ def _conditions(header: Mapping[str, Any], groups: Groups) -> dict[str, str]:
         "limits": pairs({name: limits or "none" for name, limits in _by_name(groups, "limits").items()}),
         "children stop by": pairs({name: rule or "no rule" for name, rule in _by_name(groups, "stop").items()}),
         "baseline": " and ".join(baselines(groups)) or "none",
-        "hardware is that of": "this comparison; ledgers do not say theirs",
+        **{f"{name}, of searches": _recorded(groups, name) for name in RECORDS},
+        "hardware is that of": "this comparison",
         "wall time is that of": "all searches together, interruptions left out",
     }
+
+
+def _records(groups: Groups, name: str) -> dict[str, list[str]]:
+    """What the searches were begun with -> their folders."""
+    found: dict[str, list[str]] = {}
+    for folder, header, _ in itertools.chain.from_iterable(groups.values()):
+        value = header.get(name, "not recorded")
+        text = pairs(value) if isinstance(value, Mapping) else str(value or "none")
+        found.setdefault(text, []).append(str(folder))
+    return found
+
+
+def _recorded(groups: Groups, name: str) -> str:
+    """In words; with folders where searches differ."""
+    found = _records(groups, name)
+    return next(iter(found)) if len(found) == 1 else "; ".join(f"{text}: {', '.join(of)}" for text, of in found.items())
 
 
 def _listed(texts: Iterable[str], most: int = 5) -> str:

@@ -2,10 +2,11 @@
 
 The format, version 1. `ledger.jsonl` is UTF-8 text. Each line is one JSON object whose last field, "sum", is the CRC-32
 of the line as it would stand without that field, in eight hexadecimal digits. The first line is the header: "format"
-and what the search is a function of. Each further line is a trial, in the order in which they finished: "trial",
-"answers", "key", "network", "reward", "error", "same_as", "at", then "figures" if the controller says any of itself
-(names and numbers, of the moment when it was asked), and the result if a child was trained, with "bar" if that child
-was stopped: by epoch the least accuracy with which it would have gone on.
+and what the search is a function of; then "code", "versions", "cpu" and "gpu" of the machine that began it, which are a
+record and no condition: a search goes on under others, and keeps these. Each further line is a trial, in the order in
+which they finished: "trial", "answers", "key", "network", "reward", "error", "same_as", "at", then "figures" if the
+controller says any of itself (names and numbers, of the moment when it was asked), and the result if a child was
+trained, with "bar" if that child was stopped: by epoch the least accuracy with which it would have gone on.
 A line that the end of the file cuts off is a write that a crash interrupted: it is dropped.
 """
 
@@ -26,6 +27,7 @@ from nas.reward import Result
 
 FORMAT = 1
 FILE = "ledger.jsonl"
+RECORDS = ("code", "versions", "cpu", "gpu")  # of a header: what the search was begun with
 
 
 @dataclass(frozen=True)

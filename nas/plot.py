@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from nas import health
 from nas.errors import UserError
-from nas.ledger import FILE, Trial, read
+from nas.ledger import FILE, RECORDS, Trial, read
 from nas.names import searched
 from nas.space import Space, shorten
 from nas.summary import random_rewards
@@ -132,14 +132,14 @@ def band(curves: Floats) -> tuple[Floats, Floats]:
 
 
 def grouped(searches: Sequence[Search]) -> list[list[Search]]:
-    """The searches whose headers are equal but for the seed, together; in the order of their first.
+    """The searches whose headers are equal but for seed and records, together; in the order of their first.
 
     Raises UserError if two of a group have the same seed: a search and its copy are no two seeds.
     """
     groups: dict[str, dict[int, Search]] = {}
     for search in searches:
         folder, header, _ = search
-        kind = json.dumps({**header, "seed": None}, sort_keys=True)
+        kind = json.dumps({**header, **dict.fromkeys(("seed", *RECORDS))}, sort_keys=True)
         other = groups.setdefault(kind, {}).setdefault(header["seed"], search)
         if other is not search:
             raise UserError(
@@ -157,9 +157,9 @@ def aligned(group: Sequence[Search]) -> list[list[float | None]]:
 
 
 def labels(headers: Sequence[Header]) -> list[str]:
-    """For each header what it does not share with all others, the seed aside: "Reinforce, rate 0.01"."""
+    """For each header what it does not share with all others, seed and records aside: "Reinforce, rate 0.01"."""
     flat = [_leaves(header) for header in headers]
-    paths = dict.fromkeys(path for leaves in flat for path in leaves if path != ("seed",))
+    paths = dict.fromkeys(path for leaves in flat for path in leaves if path[0] not in ("seed", *RECORDS))
     differing = [path for path in paths if len({repr(leaves.get(path, "-")) for leaves in flat}) > 1]
     fields = {path[0] for path in differing}
     said = [path for path in differing if FOLLOWS.get(path[0]) not in fields]

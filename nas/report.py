@@ -11,11 +11,9 @@ chosen and what is reported), "axes" (what "result" and "seconds" are called in 
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
 import platform
-import subprocess
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nas import machine
 from nas.errors import UserError
 from nas.plot import COLOURS, MARKERS
 from nas.pool import cores
@@ -265,40 +264,12 @@ def checklist(command: str, wall: float) -> Figures:
     """What a repetition needs to know beside terms, conditions and parameters. wall: seconds of the whole run."""
     packages = ("torch", "numpy", "scipy", "optuna")
     return {
-        "code": {"nas-rl": _version("nas-rl"), "commit": _commit()},
-        "versions": {"python": platform.python_version(), **{package: _version(package) for package in packages}},
+        "code": machine.code(),
+        "versions": machine.versions(packages),
         "command": command,
-        "hardware": {"cpu": _cpu(), "cores": cores(), "system": f"{platform.system()} {platform.machine()}"},
+        "hardware": {"cpu": machine.cpu(), "cores": cores(), "system": f"{platform.system()} {platform.machine()}"},
         "wall_seconds": wall,
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """The commit of this code, "-dirty" where files differ from it; None where it is no checkout."""
-    root = Path(__file__).resolve().parents[1]
-    if not (root / ".git").exists():  # installed; a checkout around it would be another's
-        return None
-    try:
-        words = ["git", "-C", str(root), "describe", "--always", "--dirty"]
-        return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or "unknown"
 
 
 # --- Markdown ---

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from threadpoolctl import threadpool_limits
 
+from nas import machine
 from nas.errors import UserError, where
 from nas.ledger import Ledger, Trial
 from nas.network import Network
@@ -95,7 +96,8 @@ def search(
         workers = (Serial if done else pool)(Training(space, data, recipe, device, THREADS, child_timeout))
         stack.callback(workers.close)
         if ledger.header is None:
-            ledger.begin(header | {"window": window or max(8, 2 * workers.workers), "length": length})
+            own = {"window": window or max(8, 2 * workers.workers), "length": length}
+            ledger.begin(header | own | _records(device))
         assert ledger.header is not None
         loop = Loop(
             space, answering, workers, ledger, reward,
@@ -133,6 +135,12 @@ def _header(
         "threads": THREADS,
         "child_timeout": child_timeout,
     } | ({"stop": repr(stop)} if stop else {})
+
+
+def _records(device: str) -> dict[str, Any]:
+    """What this machine is, for who compares searches; nothing is refused for it."""
+    gpu = None if device == "cpu" else machine.gpu()
+    return {"code": machine.code(), "versions": machine.versions(), "cpu": machine.cpu(), "gpu": gpu}
 
 
 def _named(thing: Any) -> str:
@@ -323,6 +331,7 @@ class Loop:
 
     def _tell(self, trial: int) -> None:
         candidate, done = self.pending.pop(trial), self.finished[trial]
+        self.known.pop(trial, None)
         self.controller.tell(trial, candidate, done.reward)
         if done.same_as is None:
             self.under_way.pop(candidate.key, None)

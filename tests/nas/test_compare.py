@@ -199,6 +199,23 @@ def test_windows_that_differ_are_said(tmp_path: Path) -> None:
     assert "The window is not the same for all searches: random 8, evolution 1." in found["notes"]
 
 
+def test_what_searches_were_begun_with_is_shown_by_search_where_it_differs(tmp_path: Path) -> None:
+    same = {"cpu": "Zen", "versions": {"torch": "2.1"}}
+    first = search(tmp_path, [0.5], **same, code={"nas-rl": "1.0"})
+    second = search(tmp_path, [0.7], "evolution", **same, code={"nas-rl": "1.1", "commit": None})
+    found = compare([first, second])
+    assert found["conditions"]["cpu, of searches"] == "Zen"
+    assert found["conditions"]["versions, of searches"] == "torch 2.1"
+    assert found["conditions"]["gpu, of searches"] == "not recorded"
+    assert found["conditions"]["code, of searches"] == f"nas-rl 1.0: {first}; nas-rl 1.1: {second}"
+    assert found["notes"][-1].startswith("Not all searches were begun with the same code: seconds are not of one kind")
+
+
+def test_searches_begun_with_the_same_need_no_note(tmp_path: Path) -> None:
+    found = compare([search(tmp_path, [0.5], seed=seed, cpu="Zen", gpu=None) for seed in (0, 1)])
+    assert (found["conditions"]["gpu, of searches"], found["notes"]) == ("none", [])
+
+
 @pytest.mark.parametrize(
     ("other", "found", "expected"),
     [

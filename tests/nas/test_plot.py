@@ -204,6 +204,12 @@ def test_labels_leave_out_what_follows_from_the_space_or_the_data() -> None:
     assert labels([header(), header(fingerprint="ffff")]) == ["fingerprint 0a1b2c", "fingerprint ffff"]
 
 
+def test_what_a_search_was_begun_with_tells_no_groups_apart() -> None:
+    assert labels([header(cpu="one"), header(cpu="another", versions={"torch": "2"})]) == ["defaults", "defaults"]
+    one, other = ((Path(), header(seed=seed, cpu=str(seed)), []) for seed in (0, 1))
+    assert grouped([one, other]) == [[one, other]]
+
+
 def test_labels_stay_short() -> None:
     far = header(data="folder:" + "long/" * 100, space=f"Space({'x' * 100})", controller="C" * 100)
     assert all(len(label) < 100 for label in labels([header(), far]))

@@ -17,7 +17,7 @@ from controllers.reinforce import Reinforce
 from nas.blocks import Block
 from nas.data import load
 from nas.errors import UserError
-from nas.ledger import FILE, Ledger, Trial, read
+from nas.ledger import FILE, RECORDS, Ledger, Trial, read
 from nas.network import Images, Network
 from nas.pool import Job, Pool, Serial
 from nas.recipe import RECIPES
@@ -666,6 +666,7 @@ def test_the_header_says_what_the_search_is_a_function_of(tmp_path: Path) -> Non
                  limits={"rows": Limit(1, 1, 4)}, child_timeout=60.0)  # fmt: skip
     header, _ = read(tmp_path)
     recipe = header.pop("recipe")
+    assert all(header.pop(name, "") != "" for name in RECORDS)
     assert recipe["epochs"] == 1
     assert recipe.keys() == vars(RECIPES["quick"]).keys()
     assert header == {
@@ -733,6 +734,26 @@ def test_another_search_in_the_same_folder_is_refused(tmp_path: Path, options: d
     with pytest.raises(UserError, match=f"found a search with {found}"):
         whole_search(tmp_path, **options)
     assert (tmp_path / FILE).read_bytes() == content
+
+
+def test_a_search_goes_on_on_another_machine_and_the_header_says_where_it_began(tmp_path: Path) -> None:
+    whole_search(tmp_path / "here", trials=5)
+    header, trials = read(tmp_path / "here")
+    elsewhere = {"code": {"nas-rl": "0.0"}, "versions": {"python": "3.99"}, "cpu": "another", "gpu": "one"}
+    for name, records in (("there", elsewhere), ("unrecorded", {})):  # older ledgers have none
+        with Ledger(tmp_path / name) as ledger:
+            ledger.begin({field: value for field, value in header.items() if field not in RECORDS} | records)
+            for trial in trials:
+                ledger.append(trial)
+        whole_search(tmp_path / name)
+        after, _ = read(tmp_path / name)
+        assert {field: after[field] for field in RECORDS if field in after} == records
+        assert len(in_order(tmp_path / name)) == 12
+
+
+def test_what_a_child_on_the_cpu_was_trained_on_is_no_gpu(tmp_path: Path) -> None:
+    whole_search(tmp_path, trials=1, device="cpu")
+    assert read(tmp_path)[0]["gpu"] is None
 
 
 @pytest.mark.parametrize(

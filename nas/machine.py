@@ -1,0 +1,64 @@
+"""What figures come from, as a record: the code, the versions it runs with, the processor and the GPU."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+PACKAGES = ("torch", "numpy")  # whose sums a child's are
+
+
+def code() -> dict[str, str | None]:
+    """The version of this toolkit, and the commit it is at: "-dirty" where files differ from it."""
+    return {"nas-rl": version("nas-rl"), "commit": _commit()}
+
+
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str | None]:
+    """Of Python and of these packages; none of them is imported."""
+    return {"python": platform.python_version(), **{package: version(package) for package in packages}}
+
+
+def version(package: str) -> str | None:
+    """As it is installed; None where it is not."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def cpu() -> str:
+    """The processor's model."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or "unknown"
+
+
+@cache
+def gpu() -> str | None:
+    """The models of this machine's NVIDIA GPUs, each once; None where the driver knows of none."""
+    names = _said(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])
+    return ", ".join(dict.fromkeys(names.splitlines())) if names else None
+
+
+@cache
+def _commit() -> str | None:
+    """None where the code is no checkout."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():  # installed; a checkout around it would be another's
+        return None
+    return _said(["git", "-C", str(root), "describe", "--always", "--dirty"])
+
+
+def _said(command: list[str]) -> str | None:
+    """What a command printed; None where it is missing, fails or takes ten seconds."""
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
