@@ -200,7 +200,7 @@ def test_windows_that_differ_are_said(tmp_path: Path) -> None:
 
 
 def test_what_searches_were_begun_with_is_shown_by_search_where_it_differs(tmp_path: Path) -> None:
-    same = {"cpu": "Zen", "versions": {"torch": "2.1"}}
+    same: dict[str, Any] = {"cpu": "Zen", "versions": {"torch": "2.1"}}
     first = search(tmp_path, [0.5], **same, code={"nas-rl": "1.0"})
     second = search(tmp_path, [0.7], "evolution", **same, code={"nas-rl": "1.1", "commit": None})
     found = compare([first, second])

@@ -206,7 +206,7 @@ def test_labels_leave_out_what_follows_from_the_space_or_the_data() -> None:
 
 def test_what_a_search_was_begun_with_tells_no_groups_apart() -> None:
     assert labels([header(cpu="one"), header(cpu="another", versions={"torch": "2"})]) == ["defaults", "defaults"]
-    one, other = ((Path(), header(seed=seed, cpu=str(seed)), []) for seed in (0, 1))
+    one, other = one_of("a", seed=0, cpu="one"), one_of("b", seed=1, cpu="another")
     assert grouped([one, other]) == [[one, other]]
 
 
