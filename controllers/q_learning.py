@@ -1,11 +1,12 @@
 """Tabular Q-learning with ε-greedy exploration and replay: MetaQNN.
 
 Source: Baker, Gupta, Naik & Raskar, "Designing Neural Network Architectures using Reinforcement Learning", ICLR 2017.
-Departs from the paper: the table grows as states are met, in any space; ε falls with the trials, repeats included, and
-not with the unique networks; defaults are for hundreds of trials instead of thousands: a rate of 0.1, exploration over
-after four tenths of the search, and a network's own reward mixed into the target of each of its steps (`trace`, after
-Peng & Williams, "Incremental Multi-Step Q-Learning", 1996), because the maximum over values seen once or twice is
-mostly luck. The paper's are `rate=0.01, trace=0, schedule="metaqnn"`.
+Departs from the paper: the table grows as states are met, in any space; defaults are for hundreds of trials instead of
+thousands: a rate of 0.1, exploration over after four tenths of the search, repeats included, and a network's own reward
+mixed into the target of each of its steps (`trace`, after Peng & Williams, "Incremental Multi-Step Q-Learning", 1996),
+because the maximum over values seen once or twice is mostly luck. The paper's are `rate=0.01, trace=0,
+schedule="metaqnn"`; under that schedule ε falls with the different networks, as there: trials less the repeats told,
+so that a pending repeat counts until it is told.
 A failed child counts as the lowest reward told so far, once: it is not replayed, for it may be no fault of its answers.
 Before there is a reward it does not count at all. A repeat is told and replayed as any other.
 """
@@ -74,6 +75,8 @@ class QLearning:
         self.q: QTable = {}
         self.memory: list[tuple[list[Step], float]] = []
         self.lowest: float | None = None
+        self.keys: set[str] = set()  # of the networks told, failed ones too
+        self.repeats = 0  # told
 
     def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
         """Each answer greedy, or with probability ε uniform."""
@@ -91,6 +94,9 @@ class QLearning:
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
         """Update along the network, then along networks drawn from the memory."""
+        key = candidate.key
+        self.repeats += key in self.keys
+        self.keys.add(key)
         self.lowest = min((value for value in (reward, self.lowest) if value is not None), default=None)
         if self.lowest is None:
             return
@@ -107,7 +113,8 @@ class QLearning:
         return {"epsilon": self._epsilon(trial)}
 
     def _epsilon(self, trial: int) -> float:
-        return epsilon(self.schedule, trial / max(1, self.length))
+        counted = trial - self.repeats if self.schedule == "metaqnn" else trial
+        return epsilon(self.schedule, counted / max(1, self.length))
 
     def _step(self, question: Question, given: int) -> Step:
         """The table's row for this question, with a value for each of its legal answers, and the one given."""

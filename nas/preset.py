@@ -60,7 +60,9 @@ of 12,800 children.
 Departs from it: the depth grows by about as many steps over a search of any length, where the space has a choice
 `depth`, from 6 whatever its options, and all depths reached so far stay open; the baseline's decay, which is not given,
 is 0.9; the batch of a child's training, which is not given, is 128; one controller in place of 100 that share their
-weights.""",
+weights, and it scores candidates again under its present weights when they are told; a step of the LSTM is given what
+is asked beside the last answer; a failed child counts as the lowest reward told, and not at all before there is
+one.""",
     ),
     "metaqnn": Preset(
         controller="q-learning",
@@ -74,8 +76,9 @@ Follows Baker, Gupta, Naik & Raskar, "Designing Neural Network Architectures usi
 sections 4 and 5 and table 2: Q-values from 0.5, learning rate 0.01, discount 1, updates from a network's last layer to
 its first, 100 networks replayed after each, ε from 1 to 0.1; 20 epochs a child, begun again at a lower rate where the
 first is no better than chance.
-Departs from it: ε's schedule, of 2,700 different networks there, stretches over a search of any length and counts
-trials, repeats included; dropout is the space's, and `metaqnn` has it.""",
+Departs from it: ε's schedule, of 2,700 different networks there, stretches over a search of any length, and a repeat
+under way counts as a different network until it is told; a failed child counts as the lowest reward told, and not at
+all before there is one; dropout is the space's, and `metaqnn` has it.""",
     ),
     "nasbench201-reinforce": Preset(
         controller="reinforce",
@@ -88,6 +91,8 @@ update after each child, a moving average with decay 0.9 as baseline, 12 epochs 
 Departs from it, and most in the policy: there the options of each question have logits of their own, here an LSTM gives
 them, so that one rate moves the policy differently, and what it reached on the benchmark says little of the original.
 The reward is a fraction and not in percent, and a child's own reward is not yet in its baseline: both only scale the
-gradient, which Adam undoes, but for the first few children's.""",
+gradient, which Adam undoes, but for the first few children's. Where several children are under way, they are scored
+again under the present weights when they are told; a failed child counts as the lowest reward told, and not at all
+before there is one.""",
     ),
 }  # fmt: skip

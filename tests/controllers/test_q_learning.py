@@ -110,6 +110,15 @@ def test_the_short_schedule_of_a_hundred_trials(trial: int, chance: float) -> No
     assert epsilon("short", trial / 100) == chance
 
 
+def test_the_papers_schedule_counts_different_networks_and_the_short_one_trials() -> None:
+    papers, short = learner(schedule="metaqnn"), learner(schedule="short")  # over 100 trials
+    for trial in range(11):  # ten of them repeats, one of a network that failed
+        papers.tell(trial, candidate(0, 0), None if trial == 0 else 0.5)
+        short.tell(trial, candidate(0, 0), 0.5)
+    assert [papers.figures(trial)["epsilon"] for trial in (65, 66)] == [1.0, 0.9]  # 55 of 100, and 1,500 of 2,700
+    assert [short.figures(trial)["epsilon"] for trial in (11, 42)] == [0.9, 0.1]
+
+
 def test_the_schedules_last_as_long_as_they_say() -> None:
     assert {name: sum(trials for _, trials in stages) for name, stages in SCHEDULES.items()} == {
         "metaqnn": 2700,
