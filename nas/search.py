@@ -96,8 +96,7 @@ def search(
         workers = (Serial if done else pool)(Training(space, data, recipe, device, THREADS, child_timeout))
         stack.callback(workers.close)
         if ledger.header is None:
-            own = {"window": window or max(8, 2 * workers.workers), "length": length}
-            ledger.begin(header | own | _records(device))
+            ledger.begin(header | {"window": window or max(8, 2 * workers.workers), "length": length} | _origin(device))
         assert ledger.header is not None
         loop = Loop(
             space, answering, workers, ledger, reward,
@@ -137,7 +136,7 @@ def _header(
     } | ({"stop": repr(stop)} if stop else {})
 
 
-def _records(device: str) -> dict[str, Any]:
+def _origin(device: str) -> dict[str, Any]:
     """What this machine is, for who compares searches; nothing is refused for it."""
     gpu = None if device == "cpu" else machine.gpu()
     return {"code": machine.code(), "versions": machine.versions(), "cpu": machine.cpu(), "gpu": gpu}
