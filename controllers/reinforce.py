@@ -25,7 +25,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -116,7 +116,7 @@ class Reinforce:
         def answer(question: Question) -> int:
             chances = thought.chances(question)
             by_lot = self.explore and rng.random() < self.explore
-            given = rng.choice(question.legal) if by_lot else rng.choices(question.legal, chances)[0]
+            given = rng.choice(question.legal) if by_lot else drawn(question.legal, chances, rng)
             thought.answered(question, given)
             return given
 
@@ -140,6 +140,16 @@ class Reinforce:
             self.average = float(np.mean(rewards))
         gains, self.average = advantages(rewards, self.average, self.decay)
         return gains
+
+
+def drawn(answers: Sequence[int], chances: Sequence[float], rng: random.Random) -> int:
+    """One of the answers, with these chances; quicker than `rng.choices` for a few."""
+    left = rng.random()
+    for answer, chance in zip(answers, chances, strict=True):
+        left -= chance
+        if left < 0:
+            return answer
+    return answers[-1]  # the chances' sum may be a hair below 1
 
 
 def advantages(rewards: Sequence[float], baseline: float, decay: float) -> tuple[list[float], float]:
@@ -189,6 +199,19 @@ class Policy:
             name: rng.uniform(-SPREAD, SPREAD, shape).astype(np.float32) for name, shape in self._shapes().items()
         }
         self._adam: Any = None
+
+    @cached_property
+    def fused(self) -> Fused:
+        """The present weights for steps in numpy; made anew after each update."""
+        return fused(self.weights, self.hidden, self.layers)
+
+    def scoring(self, question: Question) -> tuple[Floats, Floats]:
+        """The weights (legal, hidden) and biases (legal,) that score this question's legal answers."""
+        known, asked = self.fused.scoring, (question.choice.name, question.legal)
+        if asked not in known:
+            rows = [self.first[question.choice.name] + given for given in question.legal]
+            known[asked] = self.weights["out"][rows], self.weights["out_bias"][rows]
+        return known[asked]
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         hidden = self.hidden
@@ -243,6 +266,7 @@ class Policy:
         self._adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._adam.step()
+        self.__dict__.pop("fused", None)
         torch.set_num_threads(threads)
         return entropy
 
@@ -267,8 +291,10 @@ class Policy:
 class Moment:
     """The LSTM's state after some steps, and the moments that were reached from it."""
 
-    def __init__(self, h: Floats, c: Floats) -> None:
-        self.h, self.c = h, c  # (layers, hidden)
+    __slots__ = ("after", "c", "chances", "h")
+
+    def __init__(self, h: list[Floats], c: list[Floats]) -> None:
+        self.h, self.c = h, c  # (hidden,) by layer
         self.after: dict[tuple[int, int], Moment] = {}  # by the answer before, and what the next step is for
         self.chances: dict[tuple[int, ...], list[float]] = {}  # by what is legal
 
@@ -302,16 +328,17 @@ class Thought:
             self.token = self.policy.first[question.choice.name] + answer
 
     def _softmax(self, output: Floats, question: Question) -> list[float]:
-        w = self.policy.weights
-        rows = [self.policy.first[question.choice.name] + given for given in question.legal]
-        scores = (w["out"][rows] @ output + w["out_bias"][rows]).astype(np.float64)
-        raised = np.exp(scores - scores.max())
-        return list(raised / raised.sum())
+        weight, bias = self.policy.scoring(question)
+        scores = (weight @ output + bias).tolist()
+        highest = max(scores)
+        raised = [math.exp(score - highest) for score in scores]
+        total = sum(raised)
+        return [one / total for one in raised]
 
     def _link(self, previous: Floats, current: Floats) -> list[float]:
         w = self.policy.weights
         mixed = w["previous"] @ previous + w["current"] @ current
-        yes = float(_sigmoid(w["vector"] @ np.tanh(mixed)))
+        yes = (math.tanh(w["vector"] @ np.tanh(mixed) / 2) + 1) / 2  # a sigmoid that does not overflow
         return [1 - yes, yes]
 
     def _step(self, what: int) -> Floats:
@@ -325,27 +352,65 @@ class Thought:
 
 def beginning(policy: Policy) -> Moment:
     """Before any question."""
-    nothing = np.zeros((policy.layers, policy.hidden), policy.weights["out"].dtype)
+    nothing = policy.layers * [np.zeros(policy.hidden, policy.weights["out"].dtype)]
     return Moment(nothing, nothing)
 
 
 def step(policy: Policy, moment: Moment, token: int, what: int) -> Moment:
-    """One step of the LSTM (torch's order of gates: input, forget, cell, output)."""
-    w, hidden = policy.weights, policy.hidden
-    x: Floats = w["answers"][token] + w["whats"][what]
-    h, c = moment.h.copy(), moment.c.copy()
-    for layer in range(policy.layers):
-        gates = w[f"weight_ih_l{layer}"] @ x + w[f"weight_hh_l{layer}"] @ h[layer]
-        gates += w[f"bias_ih_l{layer}"] + w[f"bias_hh_l{layer}"]
-        opened = _sigmoid(gates)
-        c[layer] *= opened[hidden : 2 * hidden]
-        c[layer] += opened[:hidden] * np.tanh(gates[2 * hidden : 3 * hidden])
-        x = h[layer] = opened[3 * hidden :] * np.tanh(c[layer])
-    return Moment(h, c)
+    """One step of the LSTM."""
+    fused = policy.fused
+    gates = fused.answers[token] + fused.whats[what] + fused.state @ moment.h[0]
+    state = [_cell(gates, moment.c[0])]
+    for layer, (weight, bias) in enumerate(fused.deeper, 1):
+        gates = weight @ np.concatenate((state[-1][0], moment.h[layer])) + bias
+        state.append(_cell(gates, moment.c[layer]))
+    return Moment([h for h, _ in state], [c for _, c in state])
 
 
-def _sigmoid(scores: Any) -> Any:
-    return (np.tanh(scores / 2) + 1) / 2  # exp would overflow
+def _cell(gates: Floats, c: Floats) -> tuple[Floats, Floats]:
+    """The output and the cell's state (hidden,) of one layer, from its gates (4 · hidden,) as `Fused` has them."""
+    hidden = len(c)
+    gates = np.tanh(gates)
+    opened = gates[: 3 * hidden]
+    opened += 1
+    opened *= 0.5
+    c = opened[hidden : 2 * hidden] * c + opened[:hidden] * gates[3 * hidden :]
+    return opened[2 * hidden :] * np.tanh(c), c
+
+
+class Fused(NamedTuple):
+    """The LSTM's weights as a step needs them: gates in the order input, forget, output, cell.
+
+    Rows of the first three are halved, for sigmoid(x) = (tanh(x / 2) + 1) / 2, and tanh does not overflow.
+    """
+
+    answers: Floats  # (options + 1, 4 · hidden), what an answer adds to the first layer's gates
+    whats: Floats  # (whats, 4 · hidden), what a step's purpose adds, and the biases
+    state: Floats  # (4 · hidden, hidden), of the first layer's last output
+    deeper: list[
+        tuple[Floats, Floats]
+    ]  # of each later layer: (4 · hidden, 2 · hidden) of input and last output; biases
+    scoring: dict[tuple[str, tuple[int, ...]], tuple[Floats, Floats]]  # by choice and what is legal: weights, biases
+
+
+def fused(weights: Mapping[str, Floats], hidden: int, layers: int) -> Fused:
+    """These weights, for steps."""
+    order = np.arange(4 * hidden).reshape(4, hidden)[[0, 1, 3, 2]].ravel()  # torch's is input, forget, cell, output
+    halves = np.repeat(np.array([0.5, 0.5, 0.5, 1], np.float32), hidden)
+
+    def rows(name: str, layer: int) -> Floats:
+        given = weights[f"{name}_l{layer}"][order]
+        return given * (halves[:, None] if given.ndim == 2 else halves)
+
+    biases = [rows("bias_ih", layer) + rows("bias_hh", layer) for layer in range(layers)]
+    first = rows("weight_ih", 0).T
+    return Fused(
+        weights["answers"] @ first,
+        weights["whats"] @ first + biases[0],
+        rows("weight_hh", 0),
+        [(np.hstack([rows("weight_ih", n), rows("weight_hh", n)]), biases[n]) for n in range(1, layers)],
+        {},
+    )
 
 
 class _Batch(NamedTuple):
