@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import shlex
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +27,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.compare import Contender, contenders
-from benchmarks.processes import run, side_by_side, watched
+from benchmarks.processes import command, run, side_by_side, watched
 from nas import compare, names, report
 from nas.check import sound
 from nas.data import Data, load, test_images
@@ -203,8 +201,7 @@ def main(
     coming = side_by_side(partial(search, terms), tasks, workers or cores())
     tested = dict(watched(coming, len(tasks), "the same command goes on from here"))
     found = figures([terms.folder(*task) for task in tasks], budget, tested)
-    command = shlex.join(["python", "-m", "benchmarks.children", *sys.argv[1:]])
-    found["checklist"] = report.checklist(command, time.monotonic() - begun)
+    found["checklist"] = report.checklist(command("children"), time.monotonic() - begun)
     console.print(report.written(found, out), markup=False)
 
 

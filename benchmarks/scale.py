@@ -160,17 +160,8 @@ def utilisation(cases: Sequence[tuple[int, float]] = CASES, each: int = EACH) ->
 
 def busy_table(found: Sequence[Sequence[Busy]], cases: Sequence[tuple[int, float]] = CASES) -> str:
     """The table, and what its figures are."""
-    heads = [
-        "workers",
-        "σ",
-        "busy",
-        "median",
-        "least",
-        "most",
-        "before the end",
-        "ms a trial, first third",
-        "last third",
-    ]
+    heads = ["workers", "σ", "busy", "median", "least", "most", "before the end"]
+    heads += ["ms a trial, first third", "last third"]
     lines = []
     for (workers, sigma), searches in zip(cases, found, strict=True):
         shares = [search.share for search in searches]
@@ -183,8 +174,7 @@ def busy_table(found: Sequence[Sequence[Busy]], cases: Sequence[tuple[int, float
         f"median, least and most of {SEEDS} seeds; before the end: the mean until the last child begins, for a very "
         f"long one that began late leaves all others waiting. The workers are simulated, {EACH} trials each, the "
         f"window is twice their number; children's times are log-normal with this σ, predicted within {WITHIN:.0%}. "
-        "Milliseconds are what "
-        "the loop, a random controller and the simulation took."
+        "Milliseconds are what the loop, a random controller and the simulation took."
     )
     return f"{grid(heads, lines)}\n\n{said}"
 

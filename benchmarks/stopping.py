@@ -225,11 +225,10 @@ def _task(one: Recorded, children: int, rule: str, seeds: range) -> tuple[tuple[
 def markdown(rows: Sequence[Row], orders: int, counts: Mapping[str, tuple[int, int]], facts: Mapping[str, Any]) -> str:
     """The table, what its figures are, and what a repetition needs to know; counts: children drawn, and in all."""
     heads = ["data", "rule", "epochs saved", "chosen", "difference", "95 %", "as good", "rank, told", "rank, last"]
-    lines = [heads, ["---"] * 2 + ["---:"] * (len(heads) - 2), *map(_line, rows)]
     hardware = facts["hardware"]
     said = [
         "# What stopping children early saves and costs",
-        "\n".join(f"| {' | '.join(line)} |" for line in lines),
+        report.grid(heads, map(_line, rows), words=2),
         "Chosen: final validation accuracy, in percent, of the best child that was not stopped, as a mean over orders; "
         "its difference to no rule in the same orders, with a bootstrap 95 % interval over the orders, and the share "
         "of orders in which it is none. Rank: Spearman's correlation of what is told with the accuracies after all "

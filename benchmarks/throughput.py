@@ -31,9 +31,7 @@ from __future__ import annotations
 import contextlib
 import math
 import multiprocessing
-import shlex
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,14 +45,14 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from benchmarks.processes import run
+from benchmarks.processes import command, run
 from benchmarks.ways import CHILDREN, Terms, Trained, loaders, ways
 from nas.data import Data, load
 from nas.errors import UserError
 from nas.network import Images, Network
 from nas.pool import cores
 from nas.recipe import Recipe
-from nas.report import checklist, pairs
+from nas.report import checklist, grid, pairs, write_text
 
 RECIPE = Recipe(epochs=2, batch=128, rate=0.1, warmup=0.1)
 PAUSE = 0.5  # seconds between two looks at the memory
@@ -208,8 +206,7 @@ def markdown(rows: Sequence[Row], terms: Terms, facts: Mapping[str, Any], speed:
     """The table, ratios, and what a repetition needs to know. speed: the card's bandwidth, bytes a second."""
     heads = ["way", "children an hour", "steps a second", "accuracy", "GiB", "in bfloat16", "start-up, s"]
     heads += ["GiB on the GPU", "of the roofline"] if speed else []
-    lines = [heads, ["---"] + ["---:"] * (len(heads) - 1), *(_line(row, terms, speed) for row in rows)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = grid(heads, [_line(row, terms, speed) for row in rows], words=1)
     return "\n\n".join([table, *_ratios(rows), *_said(terms, facts, speed)]) + "\n"
 
 
@@ -300,18 +297,16 @@ def main(
     )
     chosen = _chosen(only, terms)
     if out:
-        _written(out, "")
+        write_text(out, "")
     rows = []
     for way, train in chosen.items():
         err.print(f"{way}: {len(terms.jobs())} children", markup=False)
         rows.append(measured(way, train, terms))
-    command = shlex.join(["python", "-m", "benchmarks.throughput", *sys.argv[1:]]).replace(data, _plainly(terms.data))
-    text = markdown(
-        rows, terms, checklist(command, time.monotonic() - begun), bandwidth() if device == "cuda" else None
-    )
+    facts = checklist(command("throughput").replace(data, _plainly(terms.data)), time.monotonic() - begun)
+    text = markdown(rows, terms, facts, bandwidth() if device == "cuda" else None)
     console.print(text, markup=False)
     if out:
-        _written(out, text)
+        write_text(out, text)
 
 
 def _known(device: str) -> str:
@@ -331,15 +326,6 @@ def _chosen(only: Sequence[str] | None, terms: Terms) -> dict[str, Callable[[Ter
         if way not in known:
             raise UserError(f"way: found {way!r}, expected one of {'; '.join(known)}")
     return {way: train for way, train in known.items() if not only or way in only}
-
-
-def _written(out: Path, text: str) -> None:
-    try:
-        out.write_text(text)
-    except OSError as error:
-        raise UserError(
-            f"{out}: found {error.strerror}, expected a file that can be written; choose another --out"
-        ) from None
 
 
 if __name__ == "__main__":

@@ -84,8 +84,7 @@ class Reinforce:
         start = beginning(self.policy)
         if self.screen == 1 or len(self.critic.told) < self.batch:
             return self._drawn(start, rng, trial)
-        drawn = [self._drawn(start, rng, trial) for _ in range(self.screen)]
-        new = self.critic.new(drawn, pending)
+        new = self.critic.new([self._drawn(start, rng, trial) for _ in range(self.screen)], pending)
         if not new:
             return self.critic.by_lot(self.space, pending, rng, trial)
         return self.critic.pick(new, *self.critic.memory(), np.random.default_rng([self.seed, trial]))
@@ -387,9 +386,7 @@ class Fused(NamedTuple):
     answers: Floats  # (options + 1, 4 · hidden), what an answer adds to the first layer's gates
     whats: Floats  # (whats, 4 · hidden), what a step's purpose adds, and the biases
     state: Floats  # (4 · hidden, hidden), of the first layer's last output
-    deeper: list[
-        tuple[Floats, Floats]
-    ]  # of each later layer: (4 · hidden, 2 · hidden) of input and last output; biases
+    deeper: list[tuple[Floats, Floats]]  # of later layers: (4 · hidden, 2 · hidden) of input and last output; biases
     scoring: dict[tuple[str, tuple[int, ...]], tuple[Floats, Floats]]  # by choice and what is legal: weights, biases
 
 

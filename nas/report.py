@@ -409,9 +409,10 @@ def _numbers(seeds: Sequence[int]) -> str:
     return f"{seeds[0]} to {seeds[-1]}" if whole else ", ".join(map(str, seeds))
 
 
-def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [heads, ["---"] * len(heads), *rows]
+def grid(heads: Sequence[str], rows: Iterable[Sequence[str]], words: int | None = None) -> str:
+    """A table in Markdown. words: how many columns come before those of numbers, which stand to the right."""
+    left = len(heads) if words is None else words
+    lines = [heads, ["---"] * left + ["---:"] * (len(heads) - left), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
