@@ -278,6 +278,9 @@ CONTROLLERS = (
     "parameters and reward, as zoph2017 is told the cube of the table's; its recipe and limits do not apply to a table."
 )
 
+TABLE = (
+    "nasbench201, nasbench-macro, csv:PATH, or nk:POSITIONS,OPTIONS,TIES,SEED for a random landscape, as nk:8,3,2,0."
+)
 PATIENCE = (
     f"End a search after so many repeats in a row; {Terms.patience:,} unless given, and where the --budget is the "
     f"whole table or more, at least {TO_THE_END} for each of its networks."
@@ -294,7 +297,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 @app.command()
 def main(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="nasbench201, nasbench-macro or csv:PATH.")],
+    table: Annotated[str, typer.Argument(metavar="TABLE", help=TABLE)],
     controllers: Annotated[str, typer.Option("--controllers", "-c", help=CONTROLLERS)],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for comparison.json, .md and .png.")],
     seeds: Annotated[int, typer.Option(min=1, help="How many searches of each controller.")],

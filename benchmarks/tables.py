@@ -9,6 +9,11 @@
   architecture is cut at the first of | - , ; / : space _ that cuts all of them into equally many parts, else into its
   characters; each part is a position with the options that are found there, in the order of the numbers where all are
   numbers. Scores of 0 to 100 with one above 1 are taken as percent.
+- `nk:POSITIONS,OPTIONS,TIES,SEED`: a random landscape, made as it is asked for. Kauffman & Levin, "Towards a General
+  Theory of Adaptive Walks on Rugged Landscapes", 1987: a position is worth a uniform number that depends on its option
+  and on those of TIES other positions, and an architecture the mean of its positions, in percent; the score is both
+  reward and result. With no ties there is one peak; the more ties, the less a part says of the whole. No table of
+  trained networks is needed to try defaults on many of them.
 
 A table has one row for each combination of its positions' options. Networks alike under two names are two rows.
 For `nasbench201`, the file may also be the benchmark's own, read by its own package, which unpickles it: a folder or
@@ -27,6 +32,7 @@ import io
 import itertools
 import math
 import os
+import random
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,6 +52,7 @@ FILES = {"nasbench201": "nasbench201_cifar10.csv.gz", "nasbench-macro": "nasbenc
 CELL = "|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|"  # how NAS-Bench-201 writes one
 SEPARATORS = "|-,;/: _"
 LAYER = Choice("0", "1", "2", name="layer")  # identity, 3 × 3 with expansion 3, 5 × 5 with expansion 6
+LARGEST = 200_000  # architectures of a landscape
 PACKAGED = {"c10": "cifar10", "c100": "cifar100", "in16": "ImageNet16-120"}  # what the benchmark's packages call them
 
 
@@ -149,7 +156,7 @@ class Table:
 
 
 def load(typed: str, file: Path | None = None, dataset: str | None = None) -> Table:
-    """The table that is typed: nasbench201, nasbench-macro or csv:PATH, from another file if one is given.
+    """The table that is typed: nasbench201, nasbench-macro, csv:PATH or nk:..., from another file if one is given.
 
     dataset: the prefix of nasbench201's columns, c10 unless given.
     Raises UserError for whatever is wrong with the name or the file.
@@ -159,10 +166,12 @@ def load(typed: str, file: Path | None = None, dataset: str | None = None) -> Ta
         raise UserError(f"--dataset: found {dataset!r} with {typed}, expected it with nasbench201 only; leave it out")
     if kind == "csv" and path and file is None:
         return _plain(Path(path))
+    if kind == "nk" and file is None:
+        return _landscape(typed, path)
     if typed not in FILES:
         raise UserError(
-            f"table: found {typed!r}{' with --file' if file else ''}, expected nasbench201, nasbench-macro or "
-            "csv:PATH; --file goes with the first two"
+            f"table: found {typed!r}{' with --file' if file else ''}, expected nasbench201, nasbench-macro, csv:PATH "
+            "or nk:POSITIONS,OPTIONS,TIES,SEED; --file goes with the first two"
         )
     where = file or default_folder() / FILES[typed]
     if file is None and not where.is_file():
@@ -177,6 +186,35 @@ def default_folder() -> Path:
     """Where the tables are looked for: NAS_TABLES, or shared/data beside the repository."""
     given = os.environ.get(FOLDER)
     return Path(given) if given else Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+# --- a landscape ---
+
+
+def _landscape(typed: str, numbers: str) -> Table:
+    """Kauffman's landscape of so many positions, options, ties and this seed, as numbers with commas between."""
+    given = [int(number) if number.isdecimal() else -1 for number in numbers.split(",")]
+    positions, options, ties, seed = given if len(given) == 4 else (-1, -1, -1, -1)
+    if min(positions, options - 1) < 1 or min(ties, seed) < 0 or ties >= positions or options**positions > LARGEST:
+        raise UserError(
+            f"table: found {typed!r}, expected nk:POSITIONS,OPTIONS,TIES,SEED with at least 2 options, fewer ties than "
+            f"positions and at most {LARGEST:,} architectures, as in nk:8,3,2,0"
+        )
+    rng = random.Random(seed)
+    others = [rng.sample([other for other in range(positions) if other != place], ties) for place in range(positions)]
+    worth = [
+        {part: rng.random() for part in itertools.product(range(options), repeat=ties + 1)} for _ in range(positions)
+    ]
+    rows = {}
+    for answers in itertools.product(range(options), repeat=positions):
+        parts = (
+            worth[place][(answers[place], *(answers[other] for other in others[place]))] for place in range(positions)
+        )
+        score = math.fsum(parts) / positions
+        rows[answers] = Row("-".join(map(str, answers)), score, 100 * score, None)
+    space = Positions((Choice(*map(str, range(options)), name="position"),) * positions)
+    said = "the mean of the positions' worth"
+    return Table(typed, Path(typed), "", space, rows, said, f"{said}, the reward itself, in percent", "", percent=True)
 
 
 # --- the three kinds of file ---

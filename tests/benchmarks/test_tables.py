@@ -5,13 +5,13 @@ import importlib.util
 import itertools
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.tables import FILES, Table, default_folder, load, packaged
+from benchmarks.tables import FILES, Row, Table, default_folder, load, packaged
 from nas.errors import UserError
 from search_spaces.nasbench201 import NasBench201
 
@@ -311,9 +311,57 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
             load(f"csv:{tmp_path / name}")
 
 
+# --- landscapes ---
+
+
+def test_without_ties_a_landscapes_best_is_the_best_of_each_position() -> None:
+    table = load("nk:4,3,0,7")
+    best = max(table.rows, key=lambda answers: table.rows[answers].reward)
+    for place in range(4):
+        column = [table.rows[(*best[:place], option, *best[place + 1 :])].reward for option in range(3)]
+        assert max(column) == column[best[place]] == table.highest_reward
+    # What a change of one position gains is the same wherever it is made.
+    gains = {round(table.rows[(1, *rest)].reward - table.rows[(0, *rest)].reward, 12) for _, *rest in table.rows}
+    assert len(gains) == 1
+
+
+def test_ties_make_what_a_change_gains_depend_on_as_many_other_positions() -> None:
+    rows = load("nk:6,2,1,7").rows
+    gains = {round(rows[(1, *rest)].reward - rows[(0, *rest)].reward, 12) for _, *rest in rows}
+    assert len(gains) > 1
+    smooth, rugged = (load(f"nk:6,2,{ties},7").rows for ties in (0, 5))
+    assert _peaks(smooth) == 1
+    assert _peaks(rugged) > 3
+
+
+def _peaks(rows: Mapping[tuple[int, ...], Row]) -> int:
+    """How many networks of two options a position no change of one position makes better."""
+    return sum(
+        all(
+            rows[(*answers[:place], 1 - answers[place], *answers[place + 1 :])].reward < row.reward
+            for place in range(6)
+        )
+        for answers, row in rows.items()
+    )
+
+
+def test_a_landscape_is_its_numbers_alone_and_its_result_the_reward_in_percent() -> None:
+    one, again, other = load("nk:3,2,1,5"), load("nk:3,2,1,5"), load("nk:3,2,1,6")
+    assert one.rows == again.rows != other.rows
+    assert all(row.result == 100 * row.reward and 0 < row.reward < 1 for row in one.rows.values())
+    assert len(one) == 8
+    assert one.optimum == 100 * one.highest_reward
+
+
+@pytest.mark.parametrize("numbers", ["", "8,3,1", "8,1,1,0", "8,3,8,0", "8,3,-1,0", "0,3,0,0", "a,3,1,0", "20,3,1,0"])
+def test_a_landscape_that_cannot_be_is_refused(numbers: str) -> None:
+    with pytest.raises(UserError, match=f"found 'nk:{numbers}', expected nk:POSITIONS,OPTIONS,TIES,SEED with at least"):
+        load(f"nk:{numbers}")
+
+
 @pytest.mark.parametrize("typed", ["nasbench101", "csv", "csv:", "nasbench201:c10"])
 def test_an_unknown_table_is_refused(typed: str) -> None:
-    with pytest.raises(UserError, match=f"table: found '{typed}', expected nasbench201, nasbench-macro or csv:PATH"):
+    with pytest.raises(UserError, match=f"table: found '{typed}', expected nasbench201, nasbench-macro, csv:PATH"):
         load(typed)
 
 
