@@ -8,7 +8,7 @@ Departs from the paper, for hundreds of children instead of thousands:
 - `screen` candidates are drawn from the policy, and one draw of a critic's posterior (`nas/critic.py`) picks the new
   one that is trained;
 - answers are by lot with the probability `explore`;
-- the rate is 0.02 instead of 0.0006.
+- the rate is 0.04 instead of 0.0006.
 So the trained children are not plain samples of the policy; the update takes them as if they were, without a ratio of
 probabilities. Where all that is drawn is known, a random network is asked.
 The paper's rule is `rate=0.0006, baseline=average, best=0, explore=0, screen=1`, and `--preset zoph2017`. Whatever the
@@ -53,7 +53,7 @@ class Reinforce:
         space: Space,
         seed: int,
         length: int,
-        rate: float = 0.02,
+        rate: float = 0.04,
         batch: int = 8,
         hidden: int = 35,
         layers: int = 2,
@@ -61,7 +61,7 @@ class Reinforce:
         decay: float = 0.9,
         best: int = 10,
         explore: float = 0.1,
-        screen: int = 32,
+        screen: int = 48,
     ) -> None:
         _check(
             rate=rate, batch=batch, hidden=hidden, layers=layers, baseline=baseline, decay=decay, best=best,

@@ -42,8 +42,9 @@ class Block:
         return f"{self.kind.__module__.rpartition('.')[2]}.{self.kind.__qualname__}"
 
     def __str__(self) -> str:
-        set_here = [(f.name, getattr(self, f.name)) for f in fields(self)[1:] if getattr(self, f.name) != f.default]
-        return " ".join([self.name, *(f"{name}={value}" for name, value in set_here)])
+        values = vars(self)
+        set_here = [f"{name}={values[name]}" for name, default in DEFAULTS.items() if values[name] != default]
+        return " ".join([self.name, *set_here])
 
     def layers(self, channels: int) -> Layers | nn.Module:
         """What the block is made of for so many input channels; raises UserError for an unknown kind."""
@@ -54,6 +55,7 @@ class Block:
         return KINDS[self.kind](self, channels)
 
 
+DEFAULTS = {field.name: field.default for field in fields(Block)[1:]}  # a name asks for them thousands of times
 BlockFunction = Callable[[Block, int], Union[Layers, "nn.Module"]]
 
 

@@ -57,8 +57,8 @@ class Critic:
     def new(self, candidates: Iterable[Candidate], pending: Iterable[Candidate]) -> list[Candidate]:
         """Those that are neither told nor pending, each once."""
         waiting = {candidate.key for candidate in pending}
-        found = {one.key: one for one in candidates if one.key not in self.told and one.key not in waiting}
-        return list(found.values())
+        found = {one.key: one for one in candidates}  # a key takes longer to make than to look for
+        return [one for key, one in found.items() if key not in self.told and key not in waiting]
 
     def by_lot(self, space: Space, pending: Sequence[Candidate], rng: random.Random, trial: int) -> Candidate:
         """A random network that is new, if one is met soon."""
@@ -130,8 +130,8 @@ def sampled(x: Floats, scores: Floats, new: Floats, pairs: float, noise: float, 
         return both
 
     half = np.linalg.cholesky(covariance(x, x) + noise * np.eye(len(x)))
-    across = np.linalg.solve(half, covariance(x, new))
-    mean = across.T @ np.linalg.solve(half, scores)
+    solved = np.linalg.solve(half, np.column_stack([covariance(x, new), scores]))  # once, for each costs as much
+    across, mean = solved[:, :-1], solved[:, :-1].T @ solved[:, -1]
     left = covariance(new, new) - across.T @ across
     drawn: Floats = mean + np.linalg.cholesky(left + 1e-6 * np.eye(len(new))) @ draw.standard_normal(len(new))
     return drawn

@@ -16,7 +16,7 @@ import copy
 import itertools
 import math
 import random
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from nas.errors import UserError, where
@@ -324,7 +324,11 @@ class Space:
 
 def _legal(choice: Choice[T], among: Iterable[T]) -> tuple[int, ...]:
     among = list(among)
-    legal = tuple(i for i, option in enumerate(choice.options) if option in among)
+    try:
+        found: Collection[T] = set(among)  # quicker to look in
+    except TypeError:  # an option that has no hash
+        found = among
+    legal = tuple(i for i, option in enumerate(choice.options) if option in found)
     if legal and len(legal) >= len(among):
         return legal
     strange = [option for option in among if option not in choice.options]

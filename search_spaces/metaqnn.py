@@ -9,8 +9,8 @@ than the bin's lower end, global pooling comes after a 1 × 1 convolution to the
 put after fully connected layers, and their number n counts the softmax.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from typing import NamedTuple
 
 from nas.blocks import Block
@@ -50,7 +50,7 @@ class MetaQnn(Space):
         """Ask for one layer after the other until one is the softmax."""
         size, blocks = self.images.size, []
         state = State("start", 0, smallest_of_bin(size), 0)
-        while (layer := pick(self.layer, among=self._legal(state), state=state)) != "softmax":
+        while (layer := pick(self.layer, among=legal(state, state.depth == self.depth), state=state)) != "softmax":
             if layer in POOLINGS:
                 kernel, stride = POOLINGS[layer]
                 size = (size - kernel) // stride + 1
@@ -60,18 +60,21 @@ class MetaQnn(Space):
             state = State(layer, state.depth + 1, 0 if flat else smallest_of_bin(size), state.dense + (layer in DENSE))
         return Network(self.images.size, with_dropout(blocks), head="gap" if state.layer == "gap" else "flatten")
 
-    def _legal(self, state: State) -> Iterator[str]:
-        yield "softmax"
-        if state.layer == "gap" or state.depth == self.depth:
-            return
-        if state.dense == 0:
-            yield "gap"
-            yield from (name for name, (kernel, _) in CONVOLUTIONS.items() if kernel <= state.smallest)
-            yield from DENSE if state.smallest < 8 else ()
-        if state.dense == 1:
-            yield from (name for name, width in DENSE.items() if width <= DENSE[state.layer])
-        if state.layer in CONVOLUTIONS:
-            yield from (name for name, (kernel, _) in POOLINGS.items() if kernel <= state.smallest)
+
+@cache
+def legal(state: State, deepest: bool) -> tuple[str, ...]:
+    """The layers that may come next; deepest: there is room for none."""
+    if state.layer == "gap" or deepest:
+        return ("softmax",)
+    layers = ["softmax"]
+    if state.dense == 0:
+        layers += ["gap", *(name for name, (kernel, _) in CONVOLUTIONS.items() if kernel <= state.smallest)]
+        layers += DENSE if state.smallest < 8 else ()
+    if state.dense == 1:
+        layers += (name for name, width in DENSE.items() if width <= DENSE[state.layer])
+    if state.layer in CONVOLUTIONS:
+        layers += (name for name, (kernel, _) in POOLINGS.items() if kernel <= state.smallest)
+    return tuple(layers)
 
 
 def smallest_of_bin(size: int) -> int:
