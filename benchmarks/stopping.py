@@ -37,6 +37,7 @@ from nas.search import Loop
 from nas.space import Candidate, Limit, Space
 from nas.statistics import Floats, bootstrap
 from nas.stop import is_below
+from nas.summary import interval
 
 CURVES = Path(__file__).parent / "curves.json"
 RULES = (
@@ -178,6 +179,7 @@ class Row(NamedTuple):
     rule: str
     saved: float  # share of epochs, mean
     chosen: float  # mean
+    around: tuple[float, float]  # the 95 % interval of one such accuracy, by the number of validation images
     difference: float  # of the mean, to no rule
     interval: tuple[float, float]  # its bootstrap 95 % interval
     same: float  # share of orders with as good a child chosen
@@ -193,12 +195,18 @@ def row(one: Recorded, rule: str, found: Sequence[Replay], plain: Sequence[Repla
         rule,
         float(np.mean([replay.saved for replay in found])),
         100 * float(chosen.mean()),
+        _around(float(chosen.mean()), one.conditions["validation"]),
         100 * float((chosen - best).mean()),
         bootstrap(100 * (chosen - best)) or (np.nan, np.nan),
         float((chosen == best).mean()),
         float(np.mean([spearman(replay.told, replay.final) for replay in found])),
         float(np.mean([spearman(replay.last, replay.final) for replay in found])),
     )
+
+
+def _around(accuracy: float, images: int) -> tuple[float, float]:
+    low, high = interval(accuracy, images)
+    return 100 * low, 100 * high
 
 
 def spearman(first: Floats, second: Floats) -> float:
@@ -224,14 +232,16 @@ def _task(one: Recorded, children: int, rule: str, seeds: range) -> tuple[tuple[
 
 def markdown(rows: Sequence[Row], orders: int, counts: Mapping[str, tuple[int, int]], facts: Mapping[str, Any]) -> str:
     """The table, what its figures are, and what a repetition needs to know; counts: children drawn, and in all."""
-    heads = ["data", "rule", "epochs saved", "chosen", "difference", "95 %", "as good", "rank, told", "rank, last"]
+    heads = ["data", "rule", "epochs saved", "chosen", "own 95 %", "difference", "95 %", "as good"]
+    heads += ["rank, told", "rank, last"]
     hardware = facts["hardware"]
     said = [
         "# What stopping children early saves and costs",
         report.grid(heads, map(_line, rows), words=2),
-        "Chosen: final validation accuracy, in percent, of the best child that was not stopped, as a mean over orders; "
-        "its difference to no rule in the same orders, with a bootstrap 95 % interval over the orders, and the share "
-        "of orders in which it is none. Rank: Spearman's correlation of what is told with the accuracies after all "
+        "Chosen: final validation accuracy, in percent, of the best child that was not stopped, as a mean over orders, "
+        "and Wilson's 95 % interval of such an accuracy for the number of validation images; its difference to no rule "
+        "in the same orders, with a bootstrap 95 % interval over the orders, and the share of orders in which it is "
+        "none. Rank: Spearman's correlation of what is told with the accuracies after all "
         "epochs, if a stopped child's estimate is told, and if its last accuracy were.",
         *(f"{name}: {drawn} of {every} recorded children an order." for name, (drawn, every) in counts.items()),
         f"{orders} orders, window {WINDOW}, on {hardware['cpu']}; {report.pairs(facts['code'])}, "
@@ -242,8 +252,8 @@ def markdown(rows: Sequence[Row], orders: int, counts: Mapping[str, tuple[int, i
 
 
 def _line(one: Row) -> list[str]:
-    low, high = one.interval
-    figures = [f"{100 * one.saved:.0f} %", f"{one.chosen:.2f}", f"{one.difference:+.3f}", f"{low:+.3f} to {high:+.3f}"]
+    figures = [f"{100 * one.saved:.0f} %", f"{one.chosen:.2f}", "{:.1f} to {:.1f}".format(*one.around)]
+    figures += [f"{one.difference:+.3f}", "{:+.3f} to {:+.3f}".format(*one.interval)]
     return [one.data, one.rule, *figures, f"{100 * one.same:.0f} %", f"{one.told:.3f}", f"{one.last:.3f}"]
 
 

@@ -36,7 +36,8 @@ def made(children: int = 40) -> Recorded:
     controller = RandomSearch(space, 0, children)
     drawn = [controller.ask(trial, []) for trial in range(children)]
     limits = {name: list(limit) for name, limit in LIMITS.items()}
-    conditions = {"space": "Chain()", "limits": limits, "data": "digits", "images": [8, 1, 10], "recipe": {"epochs": 4}}
+    conditions: dict[str, object] = {"space": "Chain()", "limits": limits, "data": "digits", "images": [8, 1, 10]}
+    conditions |= {"validation": 300, "recipe": {"epochs": 4}}
     return Recorded(conditions, {one.answers: curve(number) for number, one in enumerate(drawn)})
 
 
@@ -88,6 +89,9 @@ def test_a_row_is_the_difference_to_no_rule_in_the_same_orders() -> None:
     assert found.difference == pytest.approx(-1)  # percent
     assert found.interval == pytest.approx((-2, 0))
     assert found.told == pytest.approx(1)
+    # Wilson's interval of 40 % of 300: (0.4 + z² / 600 ± z (0.4 · 0.6 / 300 + z² / 360,000)^½) / (1 + z² / 300).
+    assert found.chosen == pytest.approx(40)
+    assert found.around == pytest.approx((34.62, 45.64), abs=0.01)
 
 
 def test_ranks_agree_and_disagree() -> None:

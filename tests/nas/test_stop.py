@@ -21,11 +21,13 @@ def stopped(*accuracy: float) -> Result:
     return replace(whole(*accuracy), bar=(1.0,) * len(accuracy))
 
 
-def test_a_child_is_below_its_bar_by_its_last_accuracy_alone() -> None:
+def test_a_child_is_below_its_bar_by_its_highest_accuracy_so_far() -> None:
     bar = (0.0, 0.5)
     assert not is_below([0.1], bar)
-    assert is_below([0.6, 0.4], bar)
+    assert is_below([0.3, 0.4], bar)
+    assert is_below([0.4, 0.3], bar)
     assert not is_below([0.1, 0.5], bar)
+    assert not is_below([0.5, 0.1], bar)
     assert not is_below([0.1, 0.5, 0.1], bar)  # the third epoch has no bar
 
 
@@ -52,6 +54,12 @@ def test_with_fewer_than_six_that_came_so_far_there_is_no_bar() -> None:
     assert Halving(first=1).bar([]) == ()
     assert Halving(2, 1).bar(TWELVE[:5]) == (0.0,) * 4
     assert Halving(2, 1).bar([*TWELVE[:5], stopped(0.0)]) == (0.025, 0.0, 0.0, 0.0)
+
+
+def test_an_epoch_that_was_worse_than_the_one_before_moves_no_bar() -> None:
+    dipped = [replace(one, accuracy=(*one.accuracy[:3], 0.0, one.accuracy[4])) for one in TWELVE]
+    assert Halving(2, 1).bar(dipped) == Halving(2, 1).bar(TWELVE)
+    assert Prediction(0.5, 1).bar(dipped) == Prediction(0.5, 1).bar(TWELVE)
 
 
 # --- prediction ---
