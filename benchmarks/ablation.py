@@ -34,7 +34,7 @@ SAID = {"rewards": "highest reward, %", "results": "test accuracy, %"}
 PAPERS_Q = ("rate=0.01", "trace=0", "schedule=metaqnn")
 PLAIN = ("baseline=average", "best=0", "explore=0", "screen=1")
 
-# What is changed, in words, and the settings that change it.
+# What is changed, in words, and the settings that change it; baselines stand beside ours as they are.
 VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "reinforce": {
         "as it is": (),
@@ -75,6 +75,7 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
         "ten replays": ("replays=10",),
         "the paper's rate, trace and schedule": PAPERS_Q,
     },
+    **{baseline: {"as it is": ()} for baseline in ("random", "evolution", "local")},
 }
 
 

@@ -88,8 +88,9 @@ def test_the_head_has_what_a_repetition_needs(tmp_path: Path) -> None:
 
 
 def test_a_controller_without_variants_is_refused(tmp_path: Path) -> None:
-    error = CliRunner().invoke(app, ["--out", str(tmp_path), "-c", "evolution"]).exception
+    error = CliRunner().invoke(app, ["--out", str(tmp_path), "-c", "optuna:tpe"]).exception
     assert isinstance(error, UserError)
     assert str(error) == (
-        "--controller: found 'evolution', expected one with variants: reinforce, posterior-sampling, q-learning"
+        "--controller: found 'optuna:tpe', expected one with variants: reinforce, posterior-sampling, q-learning, "
+        "random, evolution, local"
     )
