@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import NoneType
 from typing import Any, Self
 
 from nas.errors import UserError
@@ -175,7 +176,16 @@ def _parse(path: Path) -> tuple[dict[str, Any] | None, list[Trial], int]:
             f"{path}, line 1: found format {records[0].get('format')!r}, expected {FORMAT}; "
             "it was written by another version of this toolkit: use that one, or choose another --out"
         )
-    return records[0], [_as_trial(path, number, record) for number, record in enumerate(records[1:], 2)], whole
+    trials: dict[int, Trial] = {}
+    for number, record in enumerate(records[1:], 2):
+        trial = _as_trial(path, number, record)
+        if trial.trial in trials:
+            raise UserError(
+                f"{path}, line {number}: found trial {trial.trial} for the second time, expected each trial once; "
+                "delete the line that should not be there"
+            )
+        trials[trial.trial] = trial
+    return records[0], list(trials.values()), whole
 
 
 def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
@@ -200,8 +210,19 @@ def _as_line(trial: Trial) -> dict[str, Any]:
     return line | ({} if result is None else {name: result[name] for name in _RESULT if name != "bar" or result["bar"]})
 
 
+_NUMBER = (int, float)
+_OF_ONE: dict[str, tuple[type, ...]] = {
+    "trial": (int,), "key": (str,), "network": (str,), "reward": (*_NUMBER, NoneType), "error": (str, NoneType),
+    "same_as": (int, NoneType), "at": _NUMBER, "figures": (dict, NoneType), "params": (int, NoneType),
+    "madds": (int, NoneType), "seconds": _NUMBER, "memory": (int, NoneType), "precision": (str, NoneType),
+}  # fmt: skip
+_OF_MANY: dict[str, tuple[type, ...]] = {"answers": (int,), "accuracy": _NUMBER, "loss": _NUMBER, "bar": _NUMBER}
+
+
 def _as_trial(path: Path, number: int, record: dict[str, Any]) -> Trial:
     try:
+        for name, value in record.items():
+            _check_kind(name, value)
         curves = {name: record.pop(name) for name in _RESULT if name in record}
         error = record["error"]
         result = None
@@ -211,8 +232,18 @@ def _as_trial(path: Path, number: int, record: dict[str, Any]) -> Trial:
         return Trial(**{**record, "answers": tuple(record["answers"]), "result": result})
     except (KeyError, TypeError) as error:
         raise UserError(
-            f"{path}, line {number}: found no sound trial ({error}), expected the fields of format {FORMAT}"
+            f"{path}, line {number}: found no sound trial ({error}), expected the fields of format {FORMAT}; restore "
+            "the line from a copy, or delete it and all after it to search on from there"
         ) from None
+
+
+def _check_kind(name: str, value: object) -> None:
+    """Raise TypeError for a value that the field of this name cannot have; JSON's true is no number."""
+    kinds = _OF_MANY.get(name)
+    if kinds and type(value) is list and all(type(one) in kinds for one in value):
+        return
+    if kinds or type(value) not in _OF_ONE.get(name, (type(value),)):
+        raise TypeError(f"{name} is {_short(value)}")
 
 
 def _compare(folder: Path, found: Mapping[str, Any], expected: Mapping[str, Any], within: str = "") -> None:

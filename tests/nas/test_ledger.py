@@ -172,6 +172,36 @@ def test_an_empty_line_is_damage(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("trial", "3"), ("trial", True), ("trial", 3.0), ("answers", "01"), ("answers", [0, "1"]), ("answers", None),
+        ("key", 7), ("network", None), ("reward", "0.5"), ("reward", [0.5]), ("error", 1), ("same_as", "0"),
+        ("at", None), ("figures", 0.5), ("accuracy", 0.5), ("accuracy", ["0.5"]), ("loss", [None]), ("params", "9"),
+        ("seconds", None), ("bar", {"0": 1}),
+    ],
+)  # fmt: skip
+def test_a_field_of_the_wrong_type_is_an_error_though_the_checksum_is_right(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    path = written(tmp_path)
+    *others, last = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(others) + sealed({**unsealed(last.rstrip()), field: value}))
+    with pytest.raises(
+        UserError, match=rf"line 4: found no sound trial \({field} is .*\), expected the fields of format"
+    ):
+        read(tmp_path)
+
+
+def test_a_trial_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines, lines[1]]))
+    number = json.loads(lines[1])["trial"]
+    with pytest.raises(UserError, match=rf"line 5: found trial {number} for the second time, expected each trial once"):
+        read(tmp_path)
+
+
 def test_a_whole_line_that_is_no_trial_is_an_error_that_names_the_line(tmp_path: Path) -> None:
     path = written(tmp_path)
     path.write_bytes(path.read_bytes() + sealed({"trial": 3, "error": None, "answers": []}))
