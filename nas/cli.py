@@ -139,7 +139,7 @@ def search(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    child_timeout: Annotated[float | None, typer.Option(min=0, help="Seconds that a child may train.")] = None,
+    child_timeout: Annotated[float | None, typer.Option(min=1e-9, help="Seconds that a child may train.")] = None,
     stop: Annotated[
         str,
         typer.Option(
