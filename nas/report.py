@@ -203,7 +203,7 @@ def _paired(first: Mapping[int, float], second: Mapping[int, float]) -> Figures:
     pairs = np.array([(value, second[seed]) for seed, value in first.items() if seed in second]).reshape(-1, 2)
     both = pairs[np.isfinite(pairs).all(1)]
     if not len(both):
-        return {"pairs": 0, "difference": None, "interval": None, "p": None, "effect": None}
+        return {"pairs": 0, "unequal": 0, "difference": None, "interval": None, "p": None, "effect": None}
     return paired(both[:, 0], both[:, 1])._asdict()
 
 
@@ -323,7 +323,7 @@ def _moment(moment: Figures, known: bool) -> str:
             _interval(test["interval"], "+"),
             _number(test["effect"], 2, "+"),
             _p(test["p"]),
-            str(test["pairs"]),
+            _pairs(test["pairs"], test["unequal"]),
         ]
         for test in moment["paired"]
     ]
@@ -338,9 +338,15 @@ def _on_tests(tests: Sequence[Figures]) -> list[str]:
     if not tests:
         return []
     said = "p is two-sided and not corrected for the number of tests."
-    if any(test["pairs"] < LEAST for test in tests):
-        said += f" With fewer than {LEAST} pairs there is none: even the smallest that is possible is above 0.05."
+    if any(test["unequal"] < test["pairs"] for test in tests):
+        said += " Equal pairs are left out of it, and of the rank-biserial correlation."
+    if any(test["unequal"] < LEAST for test in tests):
+        said += f" With fewer than {LEAST} unequal pairs there is none: even the smallest possible is above 0.05."
     return [said]
+
+
+def _pairs(pairs: int, unequal: int) -> str:
+    return str(pairs) if unequal == pairs else f"{pairs}, {unequal} unequal"
 
 
 def _searched(controllers: Mapping[str, Figures], seconds: str) -> str:

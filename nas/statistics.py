@@ -17,7 +17,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 10_000
-LEAST = 6  # pairs of a test: of fewer even the smallest p, 2^-(pairs - 1), is above 0.05
+LEAST = 6  # unequal pairs of a test: of fewer even the smallest p, 2^-(pairs - 1), is above 0.05
 AT_ONCE = 1_000  # resamples drawn together, so that many seeds need little memory
 
 
@@ -25,9 +25,10 @@ class Paired(NamedTuple):
     """What pairs of values say of the first of each against the second; differences in the values' unit."""
 
     pairs: int
+    unequal: int  # of them; p and effect are of these alone
     difference: float  # mean of first - second
     interval: tuple[float, float] | None  # its bootstrap 95 % interval; None with fewer than two pairs
-    p: float | None  # two-sided Wilcoxon signed-rank test; None with fewer than LEAST pairs
+    p: float | None  # two-sided Wilcoxon signed-rank test; None with fewer than LEAST unequal pairs
     effect: float | None  # rank-biserial: 1 where the first is always higher, -1 where always lower; None as interval
 
 
@@ -63,11 +64,13 @@ def bands(curves: Floats, share: float = 0.95, resamples: int = 1_000, seed: int
 def paired(first: Sequence[float] | Floats, second: Sequence[float] | Floats, seed: int = 0) -> Paired:
     """Compare two controllers by what each found with the same seeds, (n,) and (n,) with n at least 1."""
     differences = np.asarray(first, float) - np.asarray(second, float)
+    unequal = int(np.count_nonzero(differences))
     return Paired(
         len(differences),
+        unequal,
         float(differences.mean()),
         bootstrap(differences, seed=seed),
-        wilcoxon(differences) if len(differences) >= LEAST else None,
+        wilcoxon(differences) if unequal >= LEAST else None,
         rank_biserial(differences) if len(differences) > 1 else None,
     )
 

@@ -245,6 +245,14 @@ def test_small_p_values_keep_their_digits() -> None:
     assert "| +1.00 | 6.1e-05 | 15 |" in markdown(reported([*random, *better], 1))  # 2 / 2^15
 
 
+def test_equal_pairs_are_no_evidence_and_are_counted_apart() -> None:
+    found = [1.0] * 5 + [0.0] * 3
+    searches = [one([0.5] * 60, [value] * 60, "local", seed) for seed, value in enumerate(found)]
+    text = markdown(reported([*searches, *(one([0.5] * 60, [0.0] * 60, "random", seed) for seed in range(8))], 60))
+    assert "| +1.00 | – | 8, 5 unequal |" in text
+    assert text.count("Equal pairs are left out of it, and of the rank-biserial correlation.") == 1
+
+
 def test_what_p_is_is_said_once_and_why_there_is_none() -> None:
     def text(seeds: int) -> str:
         names = ("random", "local", "evolution")
@@ -255,10 +263,11 @@ def test_what_p_is_is_said_once_and_why_there_is_none() -> None:
 
     assert text(6).count("p is two-sided and not corrected for the number of tests.") == 1
     assert "| +1.00 | 0.031 | 6 |" in text(6)  # 2 / 2^6
-    assert "fewer than 6 pairs" not in text(6)
+    assert "fewer than 6 unequal pairs" not in text(6)
+    assert "Equal pairs" not in text(6)
     assert "| +1.00 | – | 5 |" in text(5)
     assert (
-        text(5).count("With fewer than 6 pairs there is none: even the smallest that is possible is above 0.05.") == 1
+        text(5).count("With fewer than 6 unequal pairs there is none: even the smallest possible is above 0.05.") == 1
     )
     assert "| – | – | 1 |" in text(1)
     assert "two-sided" not in markdown(reported([one([0.5], [1.0])], 1))
