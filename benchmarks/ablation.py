@@ -2,17 +2,18 @@
 
     python -m benchmarks.ablation --seeds 100 --out runs/ablation
 
-Each line is a controller with its defaults but for what the line says; figures are means over seeds after 100 and 200
-different networks, with their standard errors: the highest reward, which is what defaults are chosen by, and the test
-accuracy of the network that has it, which nothing may be chosen by. A landscape typed without its seed, as nk:8,3,1,
-is another one for each seed of a search, so that no default is fitted to one.
+The first line of a group has means over seeds after 100 and 200 different networks. Each further line is the same with
+one thing changed, or another controller, and has the mean of what it differs by, seed by seed, with a bootstrap 95 %
+interval. Differences are of the highest reward, which is what defaults are chosen by, and of the test accuracy of the
+network that has it, which nothing may be chosen by. A landscape typed without its seed, as nk:8,3,1, is another one for
+each seed of a search, so that no default is fitted to one.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -24,88 +25,104 @@ from benchmarks.compare import Contender, Terms, search
 from benchmarks.processes import command, run, side_by_side, watched
 from benchmarks.tables import Table, load
 from nas import report
-from nas.critic import Floats
 from nas.errors import UserError
 from nas.pool import cores
+from nas.statistics import Floats, bootstrap
 
 TABLES = ("nasbench201", "nasbench-macro", "nk:8,3,1", "nk:6,5,3")
 BUDGETS = (100, 200)
-SAID = {"rewards": "highest reward, %", "results": "test accuracy, %"}
 PAPERS_Q = ("rate=0.01", "trace=0", "schedule=metaqnn")
 PLAIN = ("baseline=average", "best=0", "explore=0", "screen=1")
 
-# What is changed, in words, and the settings that change it; baselines stand beside ours as they are.
-VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
+# By group what is searched with, in words; what is changed is changed of the first.
+GROUPS: dict[str, dict[str, Contender]] = {
+    "controllers": {
+        name: Contender(name)
+        for name in ("random", "evolution", "local", "q-learning", "reinforce", "posterior-sampling")
+    },
     "reinforce": {
-        "as it is": (),
-        "no critic: what the policy draws is trained": ("screen=1",),
-        "8 samples screened": ("screen=8",),
-        "32 samples screened": ("screen=32",),
-        "128 samples screened": ("screen=128",),
-        "the best are not imitated": ("best=0",),
-        "the 20 best are imitated": ("best=20",),
-        "a moving average as baseline, no ranks": ("baseline=average",),
-        "no answers by lot": ("explore=0",),
-        "half the rate": ("rate=0.02",),
-        "twice the rate": ("rate=0.08",),
-        "a tenth of the rate": ("rate=0.004",),
-        "critic alone: the policy does not move": ("rate=1e-9",),
-        "no critic, and the best not imitated": ("screen=1", "best=0"),
-        "the paper's rule at our rate": PLAIN,
-        "the paper's rule at its rate": ("rate=0.0006", *PLAIN),
+        words: Contender("reinforce", settings)
+        for words, settings in {
+            "as it is": (),
+            "no critic: what the policy draws is trained": ("screen=1",),
+            "8 samples screened": ("screen=8",),
+            "32 samples screened": ("screen=32",),
+            "128 samples screened": ("screen=128",),
+            "the best are not imitated": ("best=0",),
+            "the 20 best are imitated": ("best=20",),
+            "a moving average as baseline, no ranks": ("baseline=average",),
+            "no answers by lot": ("explore=0",),
+            "half the rate": ("rate=0.02",),
+            "twice the rate": ("rate=0.08",),
+            "a tenth of the rate": ("rate=0.004",),
+            "critic alone: the policy does not move": ("rate=1e-9",),
+            "no critic, and the best not imitated": ("screen=1", "best=0"),
+            "the paper's rule at our rate": PLAIN,
+            "the paper's rule at its rate": ("rate=0.0006", *PLAIN),
+        }.items()
     },
     "posterior-sampling": {
-        "as it is": (),
-        "all draws after all that was told": ("parts=0",),
-        "low scores count in full": ("lowest=-9",),
-        "neither parts nor a lowest score": ("parts=0", "lowest=-9"),
-        "no spread beyond the posterior": ("spread=0",),
-        "no pairs": ("pairs=0",),
-        "pairs only": ("pairs=1",),
-        "a pool of 20": ("pool=20",),
-        "a pool of one: no screening": ("pool=1",),
-        "noise 0.3": ("noise=0.3",),
+        words: Contender("posterior-sampling", settings)
+        for words, settings in {
+            "as it is": (),
+            "all draws after all that was told": ("parts=0",),
+            "low scores count in full": ("lowest=-9",),
+            "neither parts nor a lowest score": ("parts=0", "lowest=-9"),
+            "no spread beyond the posterior": ("spread=0",),
+            "no pairs": ("pairs=0",),
+            "pairs only": ("pairs=1",),
+            "a pool of 20": ("pool=20",),
+            "a pool of one: no screening": ("pool=1",),
+            "noise 0.3": ("noise=0.3",),
+        }.items()
     },
     "q-learning": {
-        "as it is": (),
-        "a rate of 0.01": ("rate=0.01",),
-        "a rate of 0.5": ("rate=0.5",),
-        "no trace": ("trace=0",),
-        "the paper's schedule": ("schedule=metaqnn",),
-        "ten replays": ("replays=10",),
-        "the paper's rate, trace and schedule": PAPERS_Q,
+        words: Contender("q-learning", settings)
+        for words, settings in {
+            "as it is": (),
+            "a rate of 0.01": ("rate=0.01",),
+            "a rate of 0.5": ("rate=0.5",),
+            "no trace": ("trace=0",),
+            "the paper's schedule": ("schedule=metaqnn",),
+            "ten replays": ("replays=10",),
+            "the paper's rate, trace and schedule": PAPERS_Q,
+        }.items()
     },
-    **{baseline: {"as it is": ()} for baseline in ("random", "evolution", "local")},
 }
 
 
-class Figure(NamedTuple):
-    """What is said of many seeds."""
-
-    mean: float
-    error: float  # the mean's standard error
-
-
 class Line(NamedTuple):
-    """One variant on all tables."""
+    """What one controller reached, by table: (seeds, budgets), in percent where the table has percent."""
 
-    controller: str
-    variant: str
-    rewards: Mapping[str, Sequence[Figure]]  # by table, one a budget: the highest, in percent where the table has that
-    results: Mapping[str, Sequence[Figure]]  # of the networks chosen, likewise
+    group: str
+    words: str
+    rewards: Mapping[str, Floats]  # the highest
+    results: Mapping[str, Floats]  # of the networks that have them
 
 
-def measured(tables: Sequence[str], seeds: int, workers: int, controllers: Sequence[str]) -> Iterator[Line]:
-    """Every variant of these controllers on every table."""
-    for controller in controllers:
-        for variant, settings in VARIANTS[controller].items():
-            rewards, results = {}, {}
+def measured(tables: Sequence[str], seeds: range, workers: int, groups: Sequence[str]) -> Iterator[Line]:
+    """Every line of these groups."""
+    known: dict[tuple[Contender, str], tuple[Floats, Floats]] = {}
+    for group in groups:
+        for words, contender in GROUPS[group].items():
             for table in tables:
-                tasks = [(seed,) for seed in range(seeds)]
-                work = partial(highest, table, Contender(controller, settings))
-                done = np.array(watched(side_by_side(work, tasks, workers), seeds, "nothing is written"))
-                rewards[table], results[table] = ([_figure(one) for one in each.T] for each in done.swapaxes(0, 1))
-            yield Line(controller, variant, rewards, results)
+                if (contender, table) not in known:
+                    tasks = [(seed,) for seed in seeds]
+                    coming = side_by_side(partial(_numbered, table, contender), tasks, workers)
+                    found = dict(watched(coming, len(seeds), "nothing is written"))
+                    rewards, results = np.array([found[seed] for seed in seeds]).swapaxes(0, 1)
+                    known[contender, table] = rewards, results
+            of = [known[contender, table] for table in tables]
+            yield Line(
+                group,
+                words,
+                dict(zip(tables, (rewards for rewards, _ in of), strict=True)),
+                dict(zip(tables, (results for _, results in of), strict=True)),
+            )
+
+
+def _numbered(typed: str, contender: Contender, seed: int) -> tuple[int, tuple[list[float], list[float]]]:
+    return seed, highest(typed, contender, seed)
 
 
 def highest(typed: str, contender: Contender, seed: int) -> tuple[list[float], list[float]]:
@@ -117,9 +134,15 @@ def highest(typed: str, contender: Contender, seed: int) -> tuple[list[float], l
     return rewards, [float(report.incumbents(done, budget)[-1]) for budget in BUDGETS]
 
 
-@cache
+@lru_cache(maxsize=len(TABLES))
 def _table(typed: str) -> Table:
-    return load(typed)
+    table = load(typed)
+    if len(table) <= max(BUDGETS):
+        raise UserError(
+            f"{typed}: found {report.counted(len(table), 'network')}, expected more than {max(BUDGETS)}, for all would "
+            "find the best; give a larger table"
+        )
+    return table
 
 
 def _is_many(typed: str) -> bool:
@@ -127,19 +150,17 @@ def _is_many(typed: str) -> bool:
     return typed.startswith("nk:") and typed.count(",") == 2
 
 
-def _figure(values: Floats) -> Figure:
-    return Figure(float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5)
-
-
-def head(tables: Sequence[str], seeds: int, facts: Mapping[str, Any]) -> str:
+def head(tables: Sequence[str], seeds: range, facts: Mapping[str, Any]) -> str:
     """What the figures are, and what a repetition needs to know; facts: as `nas.report.checklist` gives them."""
     hardware = facts["hardware"]
     said = [
         "# What each part of a controller is worth",
-        "Means over seeds with their standard errors, after so many different networks: of the highest reward, and of "
-        "the test accuracy of the network that has it. A line is the controller with its defaults but for what the "
-        "line says. Defaults are chosen by rewards: no search sees the test accuracies, and nobody who sets one may.",
-        f"{seeds} seeds, 0 to {seeds - 1}, on {hardware['cpu']}, {hardware['cores']} cores, in "
+        "The highest reward after so many different networks, and the test accuracy of the network that has it, in "
+        "percent where the table has that. A first line has means over seeds; a further line is the same but for what "
+        "it says, or another controller, and has the mean of its differences to the first line, seed by seed, with a "
+        "bootstrap 95 % interval. Defaults are chosen by rewards: no search sees the test accuracies, and nobody who "
+        "sets one may.",
+        f"{len(seeds)} seeds, {seeds[0]} to {seeds[-1]}, on {hardware['cpu']}, {hardware['cores']} cores, in "
         f"{facts['wall_seconds']:,.0f} s; {report.pairs(facts['code'])}, {report.pairs(facts['versions'])}.",
         *(_said(typed) for typed in tables),
         f"`{facts['command']}`",
@@ -155,26 +176,40 @@ def _said(typed: str) -> str:
 
 
 def markdown(lines: Sequence[Line]) -> str:
-    """The lines as two tables a controller: of rewards, and of what the chosen networks are judged by.
-
-    A landscape's results are its rewards, so they are not said twice.
-    """
+    """The lines as one or two tables a group: of rewards, and of results where these are others."""
     text = []
-    for controller in dict.fromkeys(line.controller for line in lines):
-        own = [line for line in lines if line.controller == controller]
-        for what in ("rewards", "results"):
-            tables = [table for table in own[0].rewards if what == "rewards" or not table.startswith("nk:")]
+    for group in dict.fromkeys(line.group for line in lines):
+        own = [line for line in lines if line.group == group]
+        every = list(own[0].rewards)
+        apart = [name for name in every if not np.allclose(own[0].rewards[name], own[0].results[name])]
+        for said, tables in (("highest reward", every), ("test accuracy", apart)):
             heads = [f"{table} after {budget}" for table in tables for budget in BUDGETS]
+            kind = "rewards" if said == "highest reward" else "results"
             rows = []
             for line in own:
-                figures = [figure for table in tables for figure in getattr(line, what)[table]]
-                rows.append([line.variant, *(f"{mean:.3f} ± {error:.3f}" for mean, error in figures)])
+                found, first = getattr(line, kind), getattr(own[0], kind)
+                rows.append([line.words, *(cell for table in tables for cell in _cells(found[table], first[table]))])
             if tables:
-                text.append(report.grid([f"{controller}, {SAID[what]}", *heads], rows))
+                text.append(report.grid([f"{group}, {said}", *heads], rows))
     return "\n\n".join(text) + "\n"
 
 
-TABLE = "As for benchmarks.compare, or a landscape without its seed, as nk:8,3,1; may be repeated; four unless given."
+def _cells(found: Floats, first: Floats) -> list[str]:
+    """By budget the mean, if these are the first line's own, else the mean difference with its interval."""
+    if found is first:
+        return [f"{mean:.3f}" for mean in found.mean(0)]
+    differences = (found - first).T
+    intervals = [bootstrap(each) or (np.nan, np.nan) for each in differences]
+    return [
+        f"{each.mean():+.3f} ({low:+.3f} to {high:+.3f})"
+        for each, (low, high) in zip(differences, intervals, strict=True)
+    ]
+
+
+TABLE = (
+    "As for benchmarks.compare, or a landscape without its seed, as nk:8,3,1; may be repeated; "
+    f"{', '.join(TABLES)} unless given."
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False, soft_wrap=True)
@@ -183,31 +218,33 @@ console = Console(highlight=False, soft_wrap=True)
 @app.command()
 def main(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for ablation.md.")],
-    seeds: Annotated[int, typer.Option(min=2, help="How many searches of each variant on each table.")] = 100,
-    controller: Annotated[
-        list[str] | None, typer.Option("--controller", "-c", help="One of those with variants; may be repeated.")
+    seeds: Annotated[int, typer.Option(min=2, help="How many searches of each line on each table.")] = 100,
+    first_seed: Annotated[int, typer.Option(min=0, help="The seeds are this one and those after it.")] = 0,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option("--group", "-g", help=f"May be repeated; {', '.join(GROUPS)} unless given."),
     ] = None,
-    table: Annotated[list[str] | None, typer.Option("--table", "-t", help=TABLE)] = None,
+    tables: Annotated[list[str] | None, typer.Option("--table", "-t", help=TABLE)] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Searches at once; all cores unless given.")] = None,
 ) -> None:
-    """Change one part of a controller at a time and say what it was worth."""
+    """Change one part of a controller at a time and say what it was worth after 100 and 200 networks."""
     begun = time.monotonic()
-    wanted = controller or list(VARIANTS)
+    wanted, grounds = groups or list(GROUPS), tables or list(TABLES)
     for name in wanted:
-        if name not in VARIANTS:
-            raise UserError(f"--controller: found {name!r}, expected one with variants: {', '.join(VARIANTS)}")
-    tables = table or list(TABLES)
-    for typed in tables:
+        if name not in GROUPS:
+            raise UserError(f"--group: found {name!r}, expected one of {', '.join(GROUPS)}")
+    for typed in grounds:
         _table(f"{typed},0" if _is_many(typed) else typed)
     report.make_folder(out)
+    numbers = range(first_seed, first_seed + seeds)
     lines = []
-    for line in measured(tables, seeds, workers or cores(), wanted):
+    for line in measured(grounds, numbers, workers or cores(), wanted):
         lines.append(line)
-        figures = [figure for each in line.rewards.values() for figure in each]
-        console.print(f"{line.controller}, {line.variant}: {' / '.join(f'{figure.mean:.3f}' for figure in figures)}")
+        means = [mean for each in line.rewards.values() for mean in each.mean(0)]
+        console.print(f"{line.group}, {line.words}: {' / '.join(f'{mean:.3f}' for mean in means)}")
     facts = report.checklist(command("ablation"), time.monotonic() - begun)
     console.print(markdown(lines), markup=False)
-    report.write_text(out / "ablation.md", f"{head(tables, seeds, facts)}\n{markdown(lines)}")
+    report.write_text(out / "ablation.md", f"{head(grounds, numbers, facts)}\n{markdown(lines)}")
     console.print(f"written: {out / 'ablation.md'}", markup=False)
 
 
