@@ -29,12 +29,12 @@ from functools import partial
 
 import numpy as np
 
-from nas.critic import Critic, Floats, term
+from nas.critic import Critic, Floats, Term, term
 from nas.errors import UserError
 from nas.space import Candidate, Question, Space
 
 SMALLEST = 8  # the smallest random part of what was told is of one in so many
-FEW = 20  # walks that show how various they are
+FEW = 20  # walks that show how settled it is
 
 
 class PosteriorSampling:
@@ -83,12 +83,15 @@ class PosteriorSampling:
         self.critic.tell(candidate, reward)
 
     def figures(self, trial: int) -> dict[str, float]:
-        """How many networks some of its walks lead to, as a share of the walks: 1 while all lead to others."""
+        """How various answers are that are greedy by draws of the posterior, without spread: 0 is settled.
+
+        That is no collapse: what it asks for is new as long as its walks lead to anything new.
+        """
         if len(self.critic.told) < self.first:
-            return {"variety": 1.0}
+            return {"uncertainty": 1.0}
         rng, draw = random.Random(f"{self.seed} {trial}"), np.random.default_rng([self.seed, trial])
-        walks = self._walks(FEW, *self.critic.memory(), draw, rng, trial)
-        return {"variety": len({candidate.key for candidate in walks}) / FEW}
+        weights = additive(*self.critic.memory(), self.critic.noise, FEW, draw)
+        return {"uncertainty": entropy([self.space.walk(partial(self._greedy, each, rng), trial) for each in weights])}
 
     def _walks(
         self, count: int, x: Floats, scores: Floats, draw: np.random.Generator, rng: random.Random, trial: int
@@ -126,3 +129,17 @@ def additive(x: Floats, scores: Floats, noise: float, count: int, draw: np.rando
     missed = scores - prior @ x.T - math.sqrt(noise) * draw.standard_normal((count, len(x)))
     drawn: Floats = prior + np.linalg.solve(x @ x.T + noise * np.eye(len(x)), missed.T).T @ x
     return drawn
+
+
+def entropy(candidates: Sequence[Candidate]) -> float:
+    """Mean over the questions of the entropy of their answers in several candidates, as a share of the highest."""
+    answers: dict[Term, list[int]] = {}
+    highest: dict[Term, float] = {}
+    for candidate in candidates:
+        for question, given in candidate.decisions:
+            asked = term(question, -1)
+            answers.setdefault(asked, []).append(given)
+            highest[asked] = max(highest.get(asked, 0.0), math.log(len(question.legal)))
+    shares = {asked: np.unique(given, return_counts=True)[1] / len(given) for asked, given in answers.items()}
+    each = [-float((share * np.log(share)).sum()) / highest[asked] for asked, share in shares.items()]
+    return float(np.mean(each)) if each else 0.0

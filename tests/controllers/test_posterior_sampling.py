@@ -1,9 +1,12 @@
 """Posterior sampling: its weights by hand, and the agent on four letters of three."""
 
+import math
+
 import numpy as np
 import pytest
 
-from controllers.posterior_sampling import PosteriorSampling, additive
+from benchmarks.tables import load
+from controllers.posterior_sampling import PosteriorSampling, additive, entropy
 from nas.blocks import Block
 from nas.errors import UserError
 from nas.network import Network
@@ -46,13 +49,26 @@ def test_a_network_told_is_not_asked_again_while_others_are_left() -> None:
     assert len(set(keys[10:])) == 50
 
 
-def test_its_walks_lead_to_fewer_networks_as_it_learns() -> None:
-    agent = PosteriorSampling(Four(), 0, 60)
-    assert agent.figures(0) == {"variety": 1.0}
-    for trial, candidate in enumerate(Four().candidates()):
-        agent.tell(trial, candidate, planted(candidate))
-    assert agent.figures(81)["variety"] < 0.8
-    assert agent.figures(81) == agent.figures(81)
+def test_its_uncertainty_falls_as_it_learns_in_a_space_of_thousands() -> None:
+    space = load("nk:8,3,0,1").space
+    agent = PosteriorSampling(space, 0, 100)
+    assert agent.figures(0) == {"uncertainty": 1.0}
+    said = []
+    for trial in range(100):
+        candidate = agent.ask(trial, [])
+        agent.tell(trial, candidate, float(sum(candidate.answers)))
+        said.append(agent.figures(trial)["uncertainty"])
+    assert said[10] > 0.25
+    assert np.mean(said[-10:]) < 0.25
+    assert said[-1] == agent.figures(99)["uncertainty"]
+
+
+def test_the_entropy_of_answers_is_a_mean_over_questions_as_a_share_of_the_highest() -> None:
+    """Four questions of three answers: one half and half, the others all alike: log 2 / log 3 / 4."""
+    alike, other = Four().replay([0, 1, 2, 0]), Four().replay([1, 1, 2, 0])
+    assert entropy([alike, other]) == pytest.approx(math.log(2) / math.log(3) / 4)
+    assert entropy([alike, alike]) == 0
+    assert entropy([Four().replay([answer] * 4) for answer in range(3)]) == pytest.approx(1)
 
 
 def test_weights_drawn_after_one_network_have_the_posterior_worked_out_by_hand() -> None:
