@@ -21,6 +21,7 @@ import numpy as np
 from nas import ledger, names, plot, report
 from nas.errors import UserError
 from nas.ledger import RECORDS, Trial
+from nas.preset import PRESETS
 from nas.report import Figures, pairs
 
 SAME = (
@@ -151,14 +152,28 @@ def _check_same(searches: Sequence[plot.Search]) -> None:
 
 def _called(headers: Sequence[Mapping[str, Any]]) -> list[str]:
     """What each controller is called: as it is typed, with what tells it from others of its class; no two alike."""
-    typed = {kind.__name__: name for name, kind in names.controllers().items()}
     called = []
     for header in headers:
         alike = [other for other in headers if other["controller"] == header["controller"]]
-        name = typed.get(header["controller"], header["controller"])
-        own = plot.labels(alike)[alike.index(header)]
-        called.append(name if len(alike) == 1 else f"{name} ({own})")
+        name, own = _typed(header)
+        if len(alike) > 1:
+            own = plot.labels(alike)[alike.index(header)]
+        called.append(f"{name} ({own})" if own else name)
     return [name if called.count(name) == 1 else f"{name} {place}" for place, name in enumerate(called, 1)]
+
+
+def _typed(header: Mapping[str, Any]) -> tuple[str, str]:
+    """How a controller is typed, or the preset whose parameters it has; and what of these is not its defaults."""
+    kinds = {kind.__name__: (name, kind) for name, kind in names.controllers().items()}
+    if header["controller"] not in kinds:
+        return header["controller"], ""
+    name, kind = kinds[header["controller"]]
+    given = header["parameters"]
+    for preset, of in PRESETS.items():
+        if of.controller == name and of.parameters == given:
+            return preset, ""
+    defaults = {one: parameter.default for one, parameter in names.parameters(kind, 3).items()}
+    return name, ", ".join(f"{one} {value}" for one, value in given.items() if value != defaults.get(one))
 
 
 def baselines(groups: Groups) -> list[str]:

@@ -10,10 +10,11 @@ import pytest
 from nas.compare import SETTLED, compare
 from nas.errors import UserError
 from nas.ledger import Ledger, Trial
+from nas.preset import PRESETS
 from nas.report import markdown, write
 from nas.reward import Result
 
-BUILT_IN = {"random": "RandomSearch", "evolution": "Evolution", "optuna": "OptunaSearch"}
+BUILT_IN = {"random": "RandomSearch", "evolution": "Evolution", "optuna": "OptunaSearch", "q-learning": "QLearning"}
 
 
 def trained(number: int, accuracy: float, seconds: float = 0.5) -> Trial:
@@ -65,6 +66,13 @@ def end(folders: Sequence[Path], **options: Any) -> Any:
 
 
 # --- figures ---
+
+
+def test_a_preset_is_called_by_its_name_and_a_controller_says_what_is_not_its_default(tmp_path: Path) -> None:
+    own = search(tmp_path, [0.5], "evolution", parameters={"population": 10, "sample": 10})
+    other = search(tmp_path, [0.5], "q-learning", parameters=dict(PRESETS["metaqnn"].parameters))
+    found = end([search(tmp_path, [0.5]), own, other])
+    assert list(found["controllers"]) == ["random", "evolution (population 10)", "metaqnn"]
 
 
 def test_the_validation_accuracies_of_chosen_networks_are_compared_in_percent(tmp_path: Path) -> None:
