@@ -3,7 +3,8 @@
 Sources: Rasmussen & Williams, "Gaussian Processes for Machine Learning", 2006, chapter 2; Thompson 1933.
 A network's value is linear in what was answered to which question, with weaker terms for each pair of answers; of all
 these weights it keeps the normal posterior, and draws from it. Rewards enter as normal scores of their ranks, so that
-no scale needs to be known.
+no scale needs to be known. It is no controller's own: `posterior-sampling` and `reinforce` screen with the same one, so
+that what differs between them is their policies, and what is found better for one is measured with both.
 """
 
 from __future__ import annotations
