@@ -1,4 +1,4 @@
-"""REINFORCE with a recurrent policy: an LSTM answers one question after the other.
+"""REINFORCE: an LSTM answers one question after the other, or a table of logits each on its own.
 
 Source: Zoph & Le, "Neural Architecture Search with Reinforcement Learning", ICLR 2017, sections 3.2 and 3.3.
 Departs from the paper, for hundreds of children instead of thousands:
@@ -6,7 +6,7 @@ Departs from the paper, for hundreds of children instead of thousands:
 - each update also makes the `best` networks so far likelier (priority-queue training: Abolafia et al., "Neural Program
   Synthesis with Priority Queue Training", 2018; self-imitation: Oh et al., ICML 2018);
 - `screen` candidates are drawn from the policy, and one draw of a critic's posterior (`nas/critic.py`) picks the new
-  one that is trained;
+  one that is trained; not before `batch` different networks are told, so the first `batch` children are not screened;
 - answers are by lot with the probability `explore`;
 - the rate is 0.04 instead of 0.0006.
 So the trained children are not plain samples of the policy; the update takes them as if they were, without a ratio of
@@ -14,8 +14,10 @@ probabilities. Where all that is drawn is known, a random network is asked.
 The paper's rule is `rate=0.0006, baseline=average, best=0, explore=0, screen=1`, and `--preset zoph2017`. Whatever the
 parameters: the input of a step is the last answer plus which choice is asked, for spaces whose next question depends on
 the answers; candidates are scored again under the present weights when they are told, for a search runs ahead of its
-updates; the average's decay, which the paper does not give, is 0.9. An update is one step over the last `batch` told
-and the best; what the critic learns from is bounded too.
+updates; the average, of which the paper gives neither start nor decay, begins at the mean of the first batch, and its
+decay is 0.9. An update is one step over the last `batch` told and the best; what the critic learns from is bounded too.
+With `layers=0` each question has logits of its own, in place of the LSTM's, as in Dong & Yang, "NAS-Bench-201", ICLR
+2020 (`--preset nasbench201-reinforce`).
 A failed child counts as the lowest reward told by its update, and not at all before there is one. A repeat is told as
 any other.
 """
@@ -25,13 +27,13 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nas.critic import Critic, standing
+from nas.critic import Critic, standing, term
 from nas.errors import UserError
 from nas.space import Candidate, Question, Space
 
@@ -46,7 +48,10 @@ SPREAD = 0.08  # weights begin uniform within ± this (Zoph & Le, section 4.1)
 
 
 class Reinforce:
-    """A policy, and its update after each `batch` children told."""
+    """A policy, and its update after each `batch` children told.
+
+    layers: of the LSTM, each of `hidden` units; with 0 the policy is a table, and `hidden` means nothing.
+    """
 
     def __init__(
         self,
@@ -70,7 +75,7 @@ class Reinforce:
         self.space, self.seed = space, seed
         self.rate, self.batch, self.baseline, self.decay = rate, batch, baseline, decay
         self.best, self.explore, self.screen = best, explore, screen
-        self.policy = Policy(space, seed, hidden, layers)
+        self.policy: Policy | Logits = Policy(space, seed, hidden, layers) if layers else Logits()
         self.critic = Critic()
         self.average: float | None = None  # of rewards, moving
         self.lowest: float | None = None
@@ -81,10 +86,10 @@ class Reinforce:
     def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
         """Draw from the policy: one candidate, or as many as are screened, of whose new ones the critic picks one."""
         rng = random.Random(f"{self.seed} {trial}")
-        start = beginning(self.policy)
+        thoughts = self.policy.thoughts()
         if self.screen == 1 or len(self.critic.told) < self.batch:
-            return self._drawn(start, rng, trial)
-        new = self.critic.new([self._drawn(start, rng, trial) for _ in range(self.screen)], pending)
+            return self._drawn(thoughts(), rng, trial)
+        new = self.critic.new([self._drawn(thoughts(), rng, trial) for _ in range(self.screen)], pending)
         if not new:
             return self.critic.by_lot(self.space, pending, rng, trial)
         return self.critic.pick(new, *self.critic.memory(), np.random.default_rng([self.seed, trial]))
@@ -108,9 +113,8 @@ class Reinforce:
         """The policy's entropy over the networks of its last update, as a share of uniform answers': 0 is collapsed."""
         return {"entropy": self.entropy}
 
-    def _drawn(self, start: Moment, rng: random.Random, trial: int) -> Candidate:
+    def _drawn(self, thought: Thought | Logits, rng: random.Random, trial: int) -> Candidate:
         """A walk of the policy, which answers by lot with the probability `explore`."""
-        thought = Thought(self.policy, start)
 
         def answer(question: Question) -> int:
             chances = thought.chances(question)
@@ -151,6 +155,14 @@ def drawn(answers: Sequence[int], chances: Sequence[float], rng: random.Random) 
     return answers[-1]  # the chances' sum may be a hair below 1
 
 
+def softmax(scores: Sequence[float]) -> list[float]:
+    """The probabilities of these scores."""
+    highest = max(scores)
+    raised = [math.exp(score - highest) for score in scores]
+    total = sum(raised)
+    return [one / total for one in raised]
+
+
 def advantages(rewards: Sequence[float], baseline: float, decay: float) -> tuple[list[float], float]:
     """Each reward less the exponential moving average of those before it, and the average after the last.
 
@@ -165,9 +177,9 @@ def advantages(rewards: Sequence[float], baseline: float, decay: float) -> tuple
 
 def _check(**given: Any) -> None:
     """Raise UserError for a parameter out of range."""
-    for name in ("batch", "hidden", "layers", "screen"):
-        if given[name] < 1:
-            raise UserError(f"reinforce: found {name}={given[name]}, expected at least 1")
+    for name, least in (("batch", 1), ("hidden", 1), ("layers", 0), ("screen", 1)):
+        if given[name] < least:
+            raise UserError(f"reinforce: found {name}={given[name]}, expected at least {least}")
     if not given["rate"] > 0 or given["best"] < 0:
         raise UserError(f"reinforce: found rate={given['rate']} and best={given['best']}, expected > 0 and >= 0")
     for name in ("decay", "explore"):
@@ -198,6 +210,10 @@ class Policy:
             name: rng.uniform(-SPREAD, SPREAD, shape).astype(np.float32) for name, shape in self._shapes().items()
         }
         self._adam: Any = None
+
+    def thoughts(self) -> Callable[[], Thought]:
+        """Makes thoughts, each the way through another network, that work out once what they have in common."""
+        return partial(Thought, self, beginning(self))
 
     @cached_property
     def fused(self) -> Fused:
@@ -318,21 +334,14 @@ class Thought:
             return self._link(self.anchors[question.link], self.anchors[question.anchors - 1])
         output = self._step(self.policy.what[question.choice.name])
         if question.legal not in self.moment.chances:
-            self.moment.chances[question.legal] = self._softmax(output, question)
+            weight, bias = self.policy.scoring(question)
+            self.moment.chances[question.legal] = softmax((weight @ output + bias).tolist())
         return self.moment.chances[question.legal]
 
     def answered(self, question: Question, answer: int) -> None:
         """Remember the answer as the next step's input; links are not fed back."""
         if question.link is None:
             self.token = self.policy.first[question.choice.name] + answer
-
-    def _softmax(self, output: Floats, question: Question) -> list[float]:
-        weight, bias = self.policy.scoring(question)
-        scores = (weight @ output + bias).tolist()
-        highest = max(scores)
-        raised = [math.exp(score - highest) for score in scores]
-        total = sum(raised)
-        return [one / total for one in raised]
 
     def _link(self, previous: Floats, current: Floats) -> list[float]:
         w = self.policy.weights
@@ -460,3 +469,64 @@ def _trace(policy: Policy, candidate: Candidate) -> tuple[list[_Step], list[tupl
         steps.append((token, what, first + given, [first + option for option in question.legal]))
         token = first + given
     return steps, links
+
+
+Row = tuple[str, int, int | None]  # a question: its choice, its occurrence or anchor, its link
+
+
+class Logits:
+    """A table in the LSTM's place: each question has logits of its own, one an option of its choice, which begin at 0.
+
+    A question is a choice and its occurrence, or a link's two anchors; what was answered before changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[Row, Tensor] = {}  # by question, of those that an update met
+        self._adams: dict[Row, Any] = {}  # one a row, so that a row not asked does not move
+
+    def thoughts(self) -> Callable[[], Logits]:
+        """Makes thoughts: the table itself, for there is nothing to remember on the way."""
+        return lambda: self
+
+    def chances(self, question: Question) -> list[float]:
+        """The probability of each answer in question.legal."""
+        known = self.rows.get(which(question))
+        if known is None:
+            return [1 / len(question.legal)] * len(question.legal)
+        logits = known.tolist()
+        return softmax([logits[option] for option in question.legal])
+
+    def answered(self, question: Question, answer: int) -> None:
+        """Nothing comes of it."""
+
+    def step(self, candidates: Sequence[Candidate], gains: Sequence[float], rate: float) -> float:
+        """The same as the LSTM's `step`, its gradient written down.
+
+        ∂ log P / ∂ logit of an option = (1 if it was answered, else 0) - its chance; nothing where it is not legal.
+        """
+        slopes: dict[Row, NDArray[np.float64]] = {}
+        entropies = []
+        for candidate, gain in zip(candidates, gains, strict=True):
+            for question, given in candidate.decisions:
+                slope = slopes.setdefault(which(question), np.zeros(len(question.choice.options)))
+                chances = self.chances(question)
+                slope[given] += gain
+                slope[list(question.legal)] -= gain * np.array(chances)
+                entropies.append(-sum(p * math.log(p) for p in chances if p) / math.log(len(chances)))
+        for row, slope in slopes.items():
+            self._climb(row, slope / len(candidates), rate)
+        return float(np.mean(entropies)) if entropies else 0.0
+
+    def _climb(self, row: Row, slope: NDArray[np.float64], rate: float) -> None:
+        import torch
+
+        if row not in self.rows:
+            self.rows[row] = torch.zeros(len(slope), dtype=torch.float64)
+            self._adams[row] = torch.optim.Adam([self.rows[row]], rate)
+        self.rows[row].grad = torch.from_numpy(-slope)  # Adam descends
+        self._adams[row].step()
+
+
+def which(question: Question) -> Row:
+    """Its row: what the critic's terms of the question have in common."""
+    return term(question, 0)[:3]

@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from controllers.reinforce import Policy, Reinforce, Thought, advantages
+from controllers.reinforce import Logits, Policy, Reinforce, Thought, advantages, which
 from nas.blocks import Block
 from nas.errors import UserError
-from nas.network import Network
-from nas.space import Candidate, Choice, Pick, Space
+from nas.network import Images, Network
+from nas.space import LINK, Candidate, Choice, Limit, Pick, Question, Space
 
 PLAIN: dict[str, Any] = {"baseline": "average", "best": 0, "explore": 0.0, "screen": 1}  # the paper's rule
 
@@ -65,9 +65,10 @@ def in_numpy_doubles(policy: Policy) -> Policy:
     return same
 
 
-def thought_through(policy: Policy, candidate: Candidate) -> float:
+def thought_through(policy: Policy | Logits, candidate: Candidate) -> float:
     """log P of a candidate's answers, one step after the other in numpy."""
-    thought, total = Thought(in_numpy_doubles(policy)), 0.0
+    thought = Thought(in_numpy_doubles(policy)) if isinstance(policy, Policy) else policy
+    total = 0.0
     for question, given in candidate.decisions:
         chances = thought.chances(question)
         assert sum(chances) == pytest.approx(1)
@@ -76,7 +77,7 @@ def thought_through(policy: Policy, candidate: Candidate) -> float:
     return total
 
 
-def probabilities(policy: Policy, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
+def probabilities(policy: Policy | Logits, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
     return np.exp([thought_through(policy, candidate) for candidate in candidates])
 
 
@@ -129,6 +130,7 @@ def test_a_link_is_zoph_and_les_sigmoid() -> None:
 
 def test_before_anything_is_told_the_policy_is_nearly_uniform() -> None:
     policy = Reinforce(Linked(), seed=0, length=0).policy
+    assert isinstance(policy, Policy)
     assert Thought(policy).chances(Linked().walk(lambda q: q.legal[0]).questions[0]) == pytest.approx(
         [1 / 3] * 3, abs=0.04
     )
@@ -182,6 +184,116 @@ def test_the_number_of_threads_is_left_as_it_was() -> None:
         torch.set_num_threads(threads)
 
 
+# --- a table of logits in the LSTM's place ---
+
+
+class Two(Space):
+    """Two questions, of three answers and of two."""
+
+    kernel = Choice(1, 3, 5)
+    kind = Choice("conv", "identity")
+
+    def build(self, pick: Pick) -> Network:
+        kernel = pick(self.kernel)
+        return Network(8, (Block(pick(self.kind), 8, kernel=kernel),))
+
+
+def of_width(*legal: int, occurrence: int = 0) -> Question:
+    """A question for one of three widths."""
+    return Question(Choice(8, 16, 24, name="width"), legal, (), occurrence, 0, None)
+
+
+def of_link(layer: int, earlier: int) -> Question:
+    return Question(LINK, (0, 1), (), 0, layer, earlier)
+
+
+def answering(question: Question, answer: int) -> Candidate:
+    return Candidate(Network(8, ()), (question,), (answer,))
+
+
+def test_chances_are_the_softmax_of_the_logits_of_what_is_legal() -> None:
+    logits = Logits()
+    logits.rows[which(of_width(0, 1, 2))] = torch.tensor([1.0, 2.0, 5.0]).log()
+    assert logits.chances(of_width(0, 1, 2)) == pytest.approx([1 / 8, 2 / 8, 5 / 8])
+    assert logits.chances(of_width(0, 2)) == pytest.approx([1 / 6, 5 / 6])
+    assert logits.chances(of_width(0, 2, occurrence=1)) == [1 / 2, 1 / 2]  # never met
+
+
+def test_the_logits_gradient_is_that_worked_out_by_hand() -> None:
+    """At chances of 1/3, 8 with gain 1 and 16 with gain -1/2: half of (2/3, -1/3, -1/3) - 1/2 · (-1/3, 2/3, -1/3)."""
+    logits, question = Logits(), of_width(0, 1, 2)
+    logits.step([answering(question, 0), answering(question, 1)], [1.0, -0.5], rate=0.1)
+    row = logits.rows[which(question)]
+    assert row.grad is not None
+    assert row.grad.tolist() == pytest.approx([-5 / 12, 1 / 3, 1 / 12])  # of what Adam makes small
+    assert row.tolist() == pytest.approx([0.1, -0.1, -0.1])  # its first step is the rate, up or down
+
+
+def test_a_step_moves_nothing_that_was_not_asked_or_not_legal() -> None:
+    logits, other = Logits(), of_width(0, 1, 2, occurrence=1)
+    logits.step([answering(other, 0)], [1.0], rate=0.1)
+    before = logits.chances(other)
+    logits.step([answering(of_width(1, 2), 1)], [1.0], rate=0.1)
+    assert logits.rows[which(of_width(1, 2))].tolist() == pytest.approx([0, 0.1, -0.1])
+    assert logits.chances(other) == before
+
+
+def test_a_link_has_logits_for_its_two_layers() -> None:
+    logits = Logits()
+    logits.step([answering(of_link(2, 1), 1)], [1.0], rate=1.0)
+    assert logits.chances(of_link(2, 1))[1] == pytest.approx(math.e / (math.e + 1 / math.e))
+    assert [logits.chances(of_link(*other)) for other in [(2, 0), (1, 0), (3, 1)]] == [[1 / 2, 1 / 2]] * 3
+
+
+def test_with_logits_too_probabilities_over_the_whole_space_sum_to_one() -> None:
+    candidates = list(Linked().candidates())
+    logits = Logits()
+    for _ in range(30):
+        logits.step(candidates[100:101], [1.0], rate=0.1)
+    p = probabilities(logits, candidates)
+    assert p.sum() == pytest.approx(1)
+    assert p.argmax() == 100
+
+
+def test_a_network_told_to_be_good_becomes_likelier_and_the_entropy_falls_from_one() -> None:
+    controller = Reinforce(Two(), seed=0, length=0, rate=0.1, batch=1, layers=0, **PLAIN)
+    networks = list(Two().candidates())
+    assert probabilities(controller.policy, networks) == pytest.approx([1 / 6] * 6)
+    good, entropies = [], []
+    for trial in range(20):
+        controller.tell(2 * trial, networks[0], 1.0)
+        controller.tell(2 * trial + 1, networks[5], 0.0)
+        good.append(probabilities(controller.policy, networks)[0])
+        entropies.append(controller.entropy)
+    assert good == sorted(good)
+    assert good[-1] > 0.9
+    assert entropies[0] == pytest.approx(1, abs=0.01)
+    assert entropies[-1] < 0.5
+
+
+def test_the_first_child_of_a_batch_of_one_moves_nothing() -> None:
+    controller = Reinforce(Two(), seed=0, length=0, rate=0.1, batch=1, layers=0, **PLAIN)
+    networks = list(Two().candidates())
+    controller.tell(0, networks[0], 0.5)  # its reward is its baseline
+    assert probabilities(controller.policy, networks) == pytest.approx([1 / 6] * 6)
+    controller.tell(1, networks[0], 0.6)
+    assert probabilities(controller.policy, networks)[0] > 1 / 6
+
+
+def test_asking_leaves_the_logits_as_they_are_and_keeps_the_limits() -> None:
+    space = Linked().on(Images(8, 1, 10), {"depth": Limit(1)})
+    controller = Reinforce(space, seed=0, length=0, batch=2, layers=0)
+    assert isinstance(controller.policy, Logits)
+    for trial in range(10):
+        kept = {question: row.tolist() for question, row in controller.policy.rows.items()}
+        candidate = controller.ask(trial, [])
+        assert candidate == controller.ask(trial, [])
+        assert candidate.answers[0] == 0  # a depth of 1
+        assert {question: row.tolist() for question, row in controller.policy.rows.items()} == kept
+        controller.tell(trial, candidate, float(sum(candidate.answers)))
+    assert len(kept) == 2  # kind and width
+
+
 # --- baseline, failures, batches ---
 
 
@@ -203,10 +315,11 @@ def first(trial: int) -> Candidate:
 
 def test_the_policy_moves_with_the_last_one_of_a_batch() -> None:
     controller = Reinforce(Linked(), seed=0, length=0, batch=3)
-    start = {name: weights.copy() for name, weights in controller.policy.weights.items()}
+    assert isinstance(controller.policy, Policy)
+    now = controller.policy.weights
+    start = {name: weights.copy() for name, weights in now.items()}
     for trial, moved in enumerate([False, False, True]):
         controller.tell(trial, first(trial), float(trial))
-        now = controller.policy.weights
         assert any(not np.array_equal(now[name], start[name]) for name in start) is moved
     assert controller.waiting == []
 
@@ -325,9 +438,10 @@ class OnlyLinks(Space):
         return Network(8, (Block("identity", 1), Block("identity", 2, inputs=(int(link),))))
 
 
+@pytest.mark.parametrize("layers", [0, 2])
 @pytest.mark.parametrize("space", [Fixed(), OnlyLinks()], ids=["nothing", "links"])
-def test_a_space_without_choices_can_be_asked_and_told(space: Space) -> None:
-    controller = Reinforce(space, seed=0, length=0, batch=2)
+def test_a_space_without_choices_can_be_asked_and_told(space: Space, layers: int) -> None:
+    controller = Reinforce(space, seed=0, length=0, batch=2, layers=layers)
     for trial in range(6):
         candidate = controller.ask(trial, [])
         controller.tell(trial, candidate, float(sum(candidate.answers)))
@@ -338,7 +452,7 @@ def test_a_space_without_choices_can_be_asked_and_told(space: Space) -> None:
     ("wrong", "message"),
     [
         ({"batch": 0}, "found batch=0, expected at least 1"),
-        ({"layers": 0}, "found layers=0, expected at least 1"),
+        ({"layers": -1}, "found layers=-1, expected at least 0"),
         ({"screen": 0}, "found screen=0, expected at least 1"),
         ({"rate": 0.0}, "found rate=0.0 and best=10, expected > 0 and >= 0"),
         ({"decay": 1.5}, "found decay=1.5, expected 0 to 1"),
