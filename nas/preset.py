@@ -58,11 +58,11 @@ two layers of 35, Adam at 0.0006, an update after each 8 children, a moving aver
 child, the highest validation accuracy of the last five cubed, and a depth that begins at 6 and grows by 2 every 1,600
 of 12,800 children.
 Departs from it: the depth grows by about as many steps over a search of any length, where the space has a choice
-`depth`, from 6 whatever its options, and all depths reached so far stay open; the baseline's decay, which is not given,
-is 0.9; the batch of a child's training, which is not given, is 128; one controller in place of 100 that share their
-weights, and it scores candidates again under its present weights when they are told; a step of the LSTM is given what
-is asked beside the last answer; a failed child counts as the lowest reward told, and not at all before there is
-one.""",
+`depth`, from 6 whatever its options, and all depths reached so far stay open; the baseline, whose start and decay are
+not given, begins at the mean of the first 8 rewards, so that these are in their own baseline, and has a decay of 0.9;
+the batch of a child's training, which is not given, is 128; one controller in place of 100 that share their weights,
+and it scores candidates again under its present weights when they are told; a step of the LSTM is given what is asked
+beside the last answer; a failed child counts as the lowest reward told, and not at all before there is one.""",
     ),
     "metaqnn": Preset(
         controller="q-learning",
@@ -82,17 +82,18 @@ all before there is one; dropout is the space's, and `metaqnn` has it.""",
     ),
     "nasbench201-reinforce": Preset(
         controller="reinforce",
-        parameters={"rate": 0.001, "batch": 1, "hidden": 35, "layers": 2, **PLAIN},
+        parameters={"rate": 0.001, "batch": 1, "hidden": 35, "layers": 0, **PLAIN},
         recipe="nasbench201",
         reward="accuracy",
         about="""\
-Follows the REINFORCE of Dong & Yang, "NAS-Bench-201", ICLR 2020, section 5, and its released code: Adam at 0.001, an
-update after each child, a moving average with decay 0.9 as baseline, 12 epochs a child, the best child seen as result.
-Departs from it, and most in the policy: there the options of each question have logits of their own, here an LSTM gives
-them, so that one rate moves the policy differently, and what it reached on the benchmark says little of the original.
-The reward is a fraction and not in percent, and a child's own reward is not yet in its baseline: both only scale the
-gradient, which Adam undoes, but for the first few children's. Where several children are under way, they are scored
-again under the present weights when they are told; a failed child counts as the lowest reward told, and not at all
-before there is one.""",
+Follows the REINFORCE of Dong & Yang, "NAS-Bench-201", ICLR 2020, section 5, and its released code: each question has
+logits of its own, one an option, Adam at 0.001, an update after each child, a moving average with decay 0.9 as
+baseline, 12 epochs a child, the best child seen as result.
+Departs from it: the logits begin at 0, and not with deviations of a thousandth; the reward is a fraction and not in
+percent, which scales the gradient, and Adam undoes that; the baseline begins at the first child's reward and is the
+average of the children before, where there a child's own reward is in it too and rewards weigh by their age alone. So
+the first child moves nothing, as there, and the next few have other gains than there. Where several children are under
+way, they are scored again under the present logits when they are told; a failed child counts as the lowest reward told,
+and not at all before there is one. `hidden` means nothing without an LSTM.""",
     ),
 }  # fmt: skip

@@ -53,7 +53,7 @@ def test_metaqnn_is_sections_4_and_5() -> None:
 
 def test_nasbench201_reinforce_is_that_of_the_released_code() -> None:
     preset = PRESETS["nasbench201-reinforce"]
-    assert preset.parameters.items() >= {"rate": 0.001, "batch": 1, "decay": 0.9}.items()
+    assert preset.parameters.items() >= {"rate": 0.001, "batch": 1, "layers": 0, "decay": 0.9}.items()
     assert (names.recipe(preset.recipe).epochs, names.reward(preset.reward)) == (12, accuracy)
 
 
