@@ -49,6 +49,27 @@ def test_a_network_told_is_not_asked_again_while_others_are_left() -> None:
     assert len(set(keys[10:])) == 50
 
 
+def test_a_network_under_way_is_not_asked() -> None:
+    """Of 81, 60 are told and 16 pending, the best of the rest among them."""
+    networks = sorted(Four().candidates(), key=planted)
+    agent = PosteriorSampling(Four(), 0, 60)
+    for trial, candidate in enumerate(networks[:60]):
+        agent.tell(trial, candidate, planted(candidate))
+    left = {candidate.key for candidate in networks[60:65]}
+    assert {agent.ask(trial, networks[65:]).key for trial in range(60, 80)} <= left
+
+
+def test_weights_are_spread_by_so_many_of_their_own_deviations() -> None:
+    x, scores = np.eye(3), np.array([1.0, 0.0, -1.0])
+    close, wide = (
+        PosteriorSampling(Four(), 0, 60, spread=spread, parts=0)._weights(2000, x, scores, np.random.default_rng(0))
+        for spread in (0.0, 2.0)
+    )
+    added = (wide - close) / close.std()
+    assert added.mean() == pytest.approx(0, abs=0.1)
+    assert added.std() == pytest.approx(2, abs=0.1)
+
+
 def test_its_uncertainty_falls_as_it_learns_in_a_space_of_thousands() -> None:
     space = load("nk:8,3,0,1").space
     agent = PosteriorSampling(space, 0, 100)

@@ -381,6 +381,35 @@ def test_the_best_become_likely_though_the_batch_says_nothing_of_them() -> None:
     assert after[5] > 20 * before[5]
 
 
+@pytest.mark.parametrize(("reward", "likelier"), [(-2.8, True), (-3.2, False)])
+def test_the_best_counts_with_a_gain_of_one(reward: float, likelier: bool) -> None:
+    """It is told with 1 and then r: gains of (1 - r) / 2 and -3 (1 - r) / 4, together -0.95 or -1.05, and its own."""
+    controller = Reinforce(Two(), 0, 0, batch=2, layers=0, **PLAIN | {"decay": 0.5, "best": 1})
+    network = next(Two().candidates())
+    controller.tell(0, network, 1.0)
+    controller.tell(1, network, reward)
+    assert bool(probabilities(controller.policy, [network])[0] > 1 / 6) is likelier
+
+
+def test_the_first_batch_is_not_screened() -> None:
+    screening, plain = (Reinforce(Linked(), seed=0, length=0, batch=8, screen=screen) for screen in (48, 1))
+    alike = []
+    for trial, candidate in enumerate(list(Linked().candidates())[::18]):
+        alike.append(screening.ask(trial, []).key == plain.ask(trial, []).key)
+        screening.tell(trial, candidate, float(trial))
+        plain.tell(trial, candidate, float(trial))
+    assert alike == [True] * 8 + [False] * 2
+
+
+def test_of_what_is_screened_none_is_pending() -> None:
+    networks = list(Linked(2).candidates())
+    controller = Reinforce(Linked(2), seed=0, length=0, batch=1)
+    controller.tell(0, networks[0], 0.5)
+    asked = {controller.ask(trial, networks[1:17]).key for trial in range(20)}
+    assert len(networks) == 19
+    assert asked == {networks[17].key, networks[18].key}
+
+
 def test_of_what_is_screened_only_new_networks_are_asked() -> None:
     controller, space = Reinforce(Linked(), seed=0, length=0), Linked()
     asked = []
