@@ -29,7 +29,7 @@ from functools import partial
 
 import numpy as np
 
-from nas.critic import Critic, Floats, Term, term
+from nas.critic import Asked, Critic, Floats, asked, term
 from nas.errors import UserError
 from nas.space import Candidate, Question, Space
 
@@ -133,13 +133,13 @@ def additive(x: Floats, scores: Floats, noise: float, count: int, draw: np.rando
 
 def entropy(candidates: Sequence[Candidate]) -> float:
     """Mean over the questions of the entropy of their answers in several candidates, as a share of the highest."""
-    answers: dict[Term, list[int]] = {}
-    highest: dict[Term, float] = {}
+    answers: dict[Asked, list[int]] = {}
+    highest: dict[Asked, float] = {}
     for candidate in candidates:
         for question, given in candidate.decisions:
-            asked = term(question, -1)
-            answers.setdefault(asked, []).append(given)
-            highest[asked] = max(highest.get(asked, 0.0), math.log(len(question.legal)))
-    shares = {asked: np.unique(given, return_counts=True)[1] / len(given) for asked, given in answers.items()}
-    each = [-float((share * np.log(share)).sum()) / highest[asked] for asked, share in shares.items()]
+            which = asked(question)
+            answers.setdefault(which, []).append(given)
+            highest[which] = max(highest.get(which, 0.0), math.log(len(question.legal)))
+    shares = {which: np.unique(given, return_counts=True)[1] / len(given) for which, given in answers.items()}
+    each = [-float((share * np.log(share)).sum()) / highest[which] for which, share in shares.items()]
     return float(np.mean(each)) if each else 0.0

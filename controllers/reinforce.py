@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nas.critic import Critic, standing, term
+from nas.critic import Asked, Critic, asked, standing
 from nas.errors import UserError
 from nas.space import Candidate, Question, Space
 
@@ -471,9 +471,6 @@ def _trace(policy: Policy, candidate: Candidate) -> tuple[list[_Step], list[tupl
     return steps, links
 
 
-Row = tuple[str, int, int | None]  # a question: its choice, its occurrence or anchor, its link
-
-
 class Logits:
     """A table in the LSTM's place: each question has logits of its own, one an option of its choice, which begin at 0.
 
@@ -481,8 +478,8 @@ class Logits:
     """
 
     def __init__(self) -> None:
-        self.rows: dict[Row, Tensor] = {}  # by question, of those that an update met
-        self._adams: dict[Row, Any] = {}  # one a row, so that a row not asked does not move
+        self.rows: dict[Asked, Tensor] = {}  # by question, of those that an update met
+        self._adams: dict[Asked, Any] = {}  # one a row, so that a row not asked does not move
 
     def thoughts(self) -> Callable[[], Logits]:
         """Makes thoughts: the table itself, for there is nothing to remember on the way."""
@@ -490,7 +487,7 @@ class Logits:
 
     def chances(self, question: Question) -> list[float]:
         """The probability of each answer in question.legal."""
-        known = self.rows.get(which(question))
+        known = self.rows.get(asked(question))
         if known is None:
             return [1 / len(question.legal)] * len(question.legal)
         logits = known.tolist()
@@ -504,11 +501,11 @@ class Logits:
 
         ∂ log P / ∂ logit of an option = (1 if it was answered, else 0) - its chance; nothing where it is not legal.
         """
-        slopes: dict[Row, NDArray[np.float64]] = {}
+        slopes: dict[Asked, NDArray[np.float64]] = {}
         entropies = []
         for candidate, gain in zip(candidates, gains, strict=True):
             for question, given in candidate.decisions:
-                slope = slopes.setdefault(which(question), np.zeros(len(question.choice.options)))
+                slope = slopes.setdefault(asked(question), np.zeros(len(question.choice.options)))
                 chances = self.chances(question)
                 slope[given] += gain
                 slope[list(question.legal)] -= gain * np.array(chances)
@@ -517,7 +514,7 @@ class Logits:
             self._climb(row, slope / len(candidates), rate)
         return float(np.mean(entropies)) if entropies else 0.0
 
-    def _climb(self, row: Row, slope: NDArray[np.float64], rate: float) -> None:
+    def _climb(self, row: Asked, slope: NDArray[np.float64], rate: float) -> None:
         import torch
 
         if row not in self.rows:
@@ -525,8 +522,3 @@ class Logits:
             self._adams[row] = torch.optim.Adam([self.rows[row]], rate)
         self.rows[row].grad = torch.from_numpy(-slope)  # Adam descends
         self._adams[row].step()
-
-
-def which(question: Question) -> Row:
-    """Its row: what the critic's terms of the question have in common."""
-    return term(question, 0)[:3]

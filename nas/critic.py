@@ -21,7 +21,8 @@ from nas.space import Candidate, Question, Space
 
 Floats = npt.NDArray[np.float64]
 DRAWS = 100  # of a random network, to meet one that is new
-Term = tuple[str, int, int | None, int]  # a question (choice, occurrence or anchor, link) and an answer
+Asked = tuple[str, int, int | None]  # a question: its choice, its occurrence or anchor, its link
+Term = tuple[str, int, int | None, int]  # the same and an answer
 
 
 class Critic:
@@ -92,6 +93,11 @@ def _matrix(rows: Sequence[Sequence[int]], terms: int) -> Floats:
     for row, columns in zip(x, rows, strict=True):
         row[list(columns)] = 1 / math.sqrt(max(1, len(columns)))
     return x
+
+
+def asked(question: Question) -> Asked:
+    """Which of all questions it is."""
+    return term(question, 0)[:3]
 
 
 def term(question: Question, answer: int) -> Term:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from controllers.reinforce import Logits, Policy, Reinforce, Thought, advantages, which
+from controllers.reinforce import Logits, Policy, Reinforce, Thought, advantages
 from nas.blocks import Block
+from nas.critic import asked
 from nas.errors import UserError
 from nas.network import Images, Network
 from nas.space import LINK, Candidate, Choice, Limit, Pick, Question, Space
@@ -213,7 +214,7 @@ def answering(question: Question, answer: int) -> Candidate:
 
 def test_chances_are_the_softmax_of_the_logits_of_what_is_legal() -> None:
     logits = Logits()
-    logits.rows[which(of_width(0, 1, 2))] = torch.tensor([1.0, 2.0, 5.0]).log()
+    logits.rows[asked(of_width(0, 1, 2))] = torch.tensor([1.0, 2.0, 5.0]).log()
     assert logits.chances(of_width(0, 1, 2)) == pytest.approx([1 / 8, 2 / 8, 5 / 8])
     assert logits.chances(of_width(0, 2)) == pytest.approx([1 / 6, 5 / 6])
     assert logits.chances(of_width(0, 2, occurrence=1)) == [1 / 2, 1 / 2]  # never met
@@ -223,7 +224,7 @@ def test_the_logits_gradient_is_that_worked_out_by_hand() -> None:
     """At chances of 1/3, 8 with gain 1 and 16 with gain -1/2: half of (2/3, -1/3, -1/3) - 1/2 · (-1/3, 2/3, -1/3)."""
     logits, question = Logits(), of_width(0, 1, 2)
     logits.step([answering(question, 0), answering(question, 1)], [1.0, -0.5], rate=0.1)
-    row = logits.rows[which(question)]
+    row = logits.rows[asked(question)]
     assert row.grad is not None
     assert row.grad.tolist() == pytest.approx([-5 / 12, 1 / 3, 1 / 12])  # of what Adam makes small
     assert row.tolist() == pytest.approx([0.1, -0.1, -0.1])  # its first step is the rate, up or down
@@ -234,7 +235,7 @@ def test_a_step_moves_nothing_that_was_not_asked_or_not_legal() -> None:
     logits.step([answering(other, 0)], [1.0], rate=0.1)
     before = logits.chances(other)
     logits.step([answering(of_width(1, 2), 1)], [1.0], rate=0.1)
-    assert logits.rows[which(of_width(1, 2))].tolist() == pytest.approx([0, 0.1, -0.1])
+    assert logits.rows[asked(of_width(1, 2))].tolist() == pytest.approx([0, 0.1, -0.1])
     assert logits.chances(other) == before
 
 
