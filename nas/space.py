@@ -325,10 +325,9 @@ class Space:
 def _legal(choice: Choice[T], among: Iterable[T]) -> tuple[int, ...]:
     among = list(among)
     try:
-        found: Collection[T] = set(among)  # quicker to look in
-    except TypeError:  # an option that has no hash
-        found = among
-    legal = tuple(i for i, option in enumerate(choice.options) if option in found)
+        legal = _places(choice, set(among))  # quicker to look in
+    except TypeError:  # an option, of the choice or in among=, that has no hash
+        legal = _places(choice, among)
     if legal and len(legal) >= len(among):
         return legal
     strange = [option for option in among if option not in choice.options]
@@ -343,6 +342,10 @@ def _legal(choice: Choice[T], among: Iterable[T]) -> tuple[int, ...]:
             "ask only where something is legal, as in `if fits: pick(...)`"
         )
     return legal
+
+
+def _places(choice: Choice[T], found: Collection[T]) -> tuple[int, ...]:
+    return tuple(i for i, option in enumerate(choice.options) if option in found)
 
 
 def _below(choice: Choice[Any], legal: tuple[int, ...], bound: float) -> tuple[int, ...]:
@@ -362,9 +365,11 @@ def _next_prefix(candidate: Candidate) -> tuple[int, ...] | None:
 def _check_limit(name: str, choices: Mapping[str, Choice[Any]]) -> None:
     if name not in choices:
         raise UserError(f"limit on {name}: found no such choice, expected one of {', '.join(choices)}")
-    strange = [option for option in choices[name].options if not isinstance(option, int | float)]
-    if strange:
-        raise UserError(f"limit on {name}: found the option {strange[0]!r}, expected a choice of numbers")
+    strange = {n: [option for option in c.options if not isinstance(option, int | float)] for n, c in choices.items()}
+    if strange[name]:
+        numbers = ", ".join(other for other in choices if not strange[other])
+        mend = f"limit one of {numbers}" if numbers else "leave the limit out: this space has none"
+        raise UserError(f"limit on {name}: found the option {strange[name][0]!r}, expected a choice of numbers; {mend}")
 
 
 def _not_legal(question: Question, given: object) -> str:

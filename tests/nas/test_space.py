@@ -219,19 +219,32 @@ def test_answers_given_under_a_limit_replay_without_it() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("heads", "limit on heads: found no such choice, expected one of letter, depth"),
-        ("letter", "limit on letter: found the option 'a', expected a choice of numbers"),
+        ("heads", "limit on heads: found no such choice, expected one of letter, width, mixed, depth"),
+        (
+            "letter",
+            "limit on letter: found the option 'a', expected a choice of numbers; limit one of width, depth$",
+        ),
     ],
 )
 def test_a_limit_on_what_is_no_number_is_an_error(name: str, message: str) -> None:
     class Lettered(Space):
         letter = AB
+        width = Choice(16, 32)
+        mixed = Choice(1, "all")
 
         def __init__(self) -> None:
             self.depth = Choice(1, 2)
 
     with pytest.raises(UserError, match=message):
         Lettered().on(Images(8, 1, 10), {name: Limit(1)})
+
+
+def test_a_limit_on_a_space_without_numbers_is_to_be_left_out() -> None:
+    class Lettered(Space):
+        letter = AB
+
+    with pytest.raises(UserError, match=r"expected a choice of numbers; leave the limit out: this space has none$"):
+        Lettered().on(Images(8, 1, 10), {"letter": Limit(1)})
 
 
 def test_choices_are_named_by_the_attributes_that_hold_them() -> None:
@@ -265,6 +278,14 @@ def test_an_option_given_twice_is_an_error() -> None:
 def test_among_with_a_strange_option_is_an_error() -> None:
     with pytest.raises(UserError, match=r"letter: found 'c' in among=, expected some of \['a', 'b'\]; filter the"):
         space(lambda pick: pick(AB, among=["a", "c"])).walk(first)
+
+
+def test_options_without_a_hash_may_stand_in_the_choice_or_in_among_alone() -> None:
+    mixed: Choice[object] = Choice((1,), [2], name="mixed")
+    assert space(lambda pick: pick(mixed, among=[(1,)])).walk(last).answers == (0,)
+    assert space(lambda pick: pick(mixed, among=[(1,), [2]])).walk(last).answers == (1,)
+    with pytest.raises(UserError, match=r"letter: found \['c'\] in among=, expected some of"):
+        space(lambda pick: pick(Choice[object]("a", name="letter"), among=[["c"]])).walk(first)
 
 
 def test_among_without_an_option_is_an_error() -> None:
