@@ -168,7 +168,7 @@ def parameters(kind: type[Any], beside: int = 0) -> dict[str, inspect.Parameter]
         return {name: inspect.signature(kind).parameters[name] for name in names}
     if kind.__init__ is object.__init__:
         return {}
-    found = list(inspect.signature(kind).parameters.items())[beside:]
+    found = list(inspect.signature(kind.__init__).parameters.items())[1 + beside :]
     return {name: one for name, one in found if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
 
 

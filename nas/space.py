@@ -13,6 +13,7 @@ What is illegal is never offered: plain Python and `among=` are the constraint l
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 import math
 import random
@@ -199,6 +200,18 @@ class Space:
 
     images = Images(32, 3, 10)  # of the data at hand, set by `on`
     limits: Mapping[str, Limit] = {}  # by the name of a choice, set by `on`
+    _given: Mapping[str, object] = {}  # to the constructor
+
+    def __new__(cls, *args: Any, **named: Any) -> Self:
+        """Note what the constructor is given, for `repr`: it may keep something made of it instead."""
+        made = super().__new__(cls)
+        bound = inspect.signature(cls.__init__).bind_partial(made, *args, **named)
+        bound.apply_defaults()
+        made._given = _plain(bound.arguments)
+        return made
+
+    def __init__(self) -> None:
+        """No parameters, unless a subclass has some."""
 
     def build(self, pick: Pick) -> Child:
         """Write down one network."""
@@ -210,8 +223,9 @@ class Space:
         super().__setattr__(name, value)
 
     def __repr__(self) -> str:
-        given = [f"{name}={value}" for name, value in vars(self).items() if isinstance(value, bool | int | float | str)]
-        return f"{type(self).__name__}({', '.join(given)})"
+        held = _plain(vars(self))
+        said = held | {name: value for name, value in self._given.items() if name not in held}
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in said.items())})"
 
     def on(self, images: Images, limits: Mapping[str, Limit] | None = None) -> Self:
         """The same space for these images and under these limits.
@@ -320,6 +334,11 @@ class Space:
                 raise
             raise UserError(_build_raised(self, pick, error)) from error
         return Candidate(network, tuple(pick.questions), tuple(pick.answers))
+
+
+def _plain(values: Mapping[str, object]) -> dict[str, object]:
+    """Those that are written the same in every process."""
+    return {name: value for name, value in values.items() if isinstance(value, bool | int | float | str)}
 
 
 def _legal(choice: Choice[T], among: Iterable[T]) -> tuple[int, ...]:

@@ -114,6 +114,32 @@ def test_the_built_in_space_of_a_search_is_found_again_on_its_data() -> None:
 
 
 @pytest.mark.parametrize(
+    "typed",
+    [
+        *("chain", "mobile", "metaqnn", "metaqnn:depth=6", "nasbench201", "nasbench201:channels=8,cells=1"),
+        *("zoph", "zoph:depth=8", "zoph:shallowest=4", "zoph:strides=true", "zoph:depth=9,shallowest=2,strides=true"),
+    ],
+)
+def test_a_built_in_space_is_found_again_whatever_its_parameters(typed: str) -> None:
+    space = names.space(typed)
+    found = names.searched(written(space), [])
+    assert found is not None
+    assert written(found) == written(space)
+
+
+def test_the_default_zoph_of_ledgers_that_do_not_name_its_depth_is_still_found() -> None:
+    zoph = written(names.space("zoph"))
+    found = names.searched(zoph | {"space": "Zoph(strides=False)"}, [])
+    assert found is not None
+    assert written(found) == zoph
+
+
+def test_built_in_spaces_are_written_as_ledgers_have_them() -> None:
+    texts = [repr(names.space(name)) for name in ("chain", "mobile", "metaqnn:depth=6", "nasbench201:cells=1")]
+    assert texts == ["Chain()", "Mobile()", "MetaQnn(depth=6)", "NasBench201(channels=16, cells=1)"]
+
+
+@pytest.mark.parametrize(
     "fields", [{"space": "Mine()"}, {"space": "Chain(size=3)"}, {"data": "folder:gone"}, {"choices": {"depth": ["2"]}}]
 )
 def test_a_space_that_is_no_built_in_or_has_changed_or_lost_its_data_is_not_found(fields: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """Spaces: what is asked, what is answered, what is said when either goes wrong."""
 
+import copy
+import pickle
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -245,6 +247,33 @@ def test_a_limit_on_a_space_without_numbers_is_to_be_left_out() -> None:
 
     with pytest.raises(UserError, match=r"expected a choice of numbers; leave the limit out: this space has none$"):
         Lettered().on(Images(8, 1, 10), {"letter": Limit(1)})
+
+
+def test_a_space_is_written_with_what_its_constructor_was_given_whatever_it_kept() -> None:
+    class Held(Space):
+        def __init__(self, depth: int = 4, widths: tuple[int, ...] = (16, 32), *, name: str = "a") -> None:
+            self.depth = Choice(*range(depth))
+            self.widths = Choice(*widths)
+            self.most = 10 * depth
+            self.name = name
+
+    assert repr(Held(3)) == "Held(most=30, name=a, depth=3)"
+    on_images = Held(name="b").on(Images(8, 1, 10))
+    for same in (on_images, copy.deepcopy(on_images), pickle.loads(pickle.dumps(Kept(2)))):
+        assert repr(same) in ("Held(most=40, name=b, depth=4)", "Kept(depth=2)")
+    assert repr(Small()) == "Small()"
+
+
+class Kept(Space):
+    """Its one parameter is kept as a choice."""
+
+    def __init__(self, depth: int) -> None:
+        self.depth = Choice(*range(depth))
+
+
+def test_a_space_without_a_constructor_takes_nothing() -> None:
+    with pytest.raises(TypeError):
+        Small(3)  # type: ignore[call-arg]
 
 
 def test_choices_are_named_by_the_attributes_that_hold_them() -> None:
