@@ -172,7 +172,7 @@ def _said(typed: str) -> str:
     if _is_many(typed):
         return f"{typed}: a random landscape for each seed, whose number is the landscape's fourth."
     table = _table(typed)
-    return f"{table.name}: {table.path.name}{f', SHA-256 {table.sha256}' * bool(table.sha256)}."
+    return f"{table.name}: {table.source}."
 
 
 def markdown(lines: Sequence[Line]) -> str:

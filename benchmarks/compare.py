@@ -5,7 +5,7 @@
 Each search is `nas.search.Loop`, as for real children; only its pool looks results up instead of training, and its
 ledger stays in memory. Networks met again are free, so a budget of N is N different networks, failed ones among them.
 The controller sees rewards alone; the network that a search chooses is that of its highest reward, the first of
-several; what is compared is that network's result, which nothing in a search sees.
+several; what is compared is that network's result, which no search sees, unless the table has one score for both.
 """
 
 from __future__ import annotations

@@ -62,25 +62,19 @@ def _parameters(contender: Contender) -> dict[str, Any]:
 
 def _about(table: Table) -> str:
     return (
-        f"Result of the chosen network ({table.result}), which is the one with the highest reward ({_seen(table)}); "
+        f"Result of the chosen network ({table.result}), which is the one with the highest reward ({table.reward}); "
         f"the search sees nothing else. The table's optimum is {table.optimum:.4f}, its highest reward is worth "
         f"{table.best_reward_result:.4f}."
     )
 
 
-def _seen(table: Table) -> str:
-    """What the search sees, in words."""
-    return f"{table.reward}{' / 100' * table.percent}"
-
-
 def _table(table: Table) -> Figures:
     return {
         "name": table.name,
-        "file": table.path.name,
-        "sha256": table.sha256,
+        "file": table.path.name if table.path else None,
+        "sha256": table.sha256 or None,
         "networks": len(table),
         "reward": table.reward,
-        "divided_by": 100 if table.percent else 1,  # to make the reward
         "result": table.result,
         "seconds": table.seconds,
         "optimum": table.optimum,
@@ -150,8 +144,8 @@ def _notes_on_terms(table: Table, terms: Terms) -> list[str]:
 def _conditions(table: Table) -> dict[str, str]:
     return {
         "search space and training": f"{table.name}, {report.counted(len(table), 'network')}, the same table for all",
-        "table": f"{table.path.name}, SHA-256 {table.sha256 or 'not taken of a folder'}",
-        "the search sees": _seen(table),
+        "table": table.source,
+        "the search sees": table.reward,
         "it is judged by": table.result,
         "baseline": "random search, the same seeds",
         "ms a trial": f"without the first {WARM} where there are over {2 * WARM}, for these import libraries",

@@ -5,15 +5,15 @@
   the search sees, and `c10_test_200ep`, which it never does; seconds are 12 × `est_train_s_per_epoch` + `est_valid_s`.
 - `nasbench-macro`: 6,561 chains of eight layers. Su et al., "Prioritized Architecture Sampling with Monto-Carlo Tree
   Search", CVPR 2021. The search sees `test_acc_seed0`; the result is the mean of `test_acc_seed1` and `test_acc_seed2`.
-- `csv:PATH`: two columns, architectures and their scores, higher is better; the score is both reward and result. An
-  architecture is cut at the first of | - , ; / : space _ that cuts all of them into equally many parts, else into its
-  characters; each part is a position with the options that are found there, in the order of the numbers where all are
-  numbers. Scores of 0 to 100 with one above 1 are taken as percent.
+- `csv:PATH`: two columns, architectures and their scores, higher is better. An architecture is cut at the first of
+  | - , ; / : space _ that cuts all of them into equally many parts, else into its characters; each part is a position
+  with the options that are found there, in the order of the numbers where all are numbers. The score is the result, and
+  the reward too; but scores of 0 to 100 with one above 1 are taken as percent, and the search sees a hundredth of them.
 - `nk:POSITIONS,OPTIONS,TIES,SEED`: a random landscape, made as it is asked for. Kauffman & Levin, "Towards a General
-  Theory of Adaptive Walks on Rugged Landscapes", 1987: a position is worth a uniform number that depends on its option
-  and on those of TIES other positions, and an architecture the mean of its positions, in percent; the score is both
-  reward and result. With no ties there is one peak; the more ties, the less a part says of the whole. No table of
-  trained networks is needed to try defaults on many of them.
+  Theory of Adaptive Walks on Rugged Landscapes", 1987: a position is worth a uniform number of 0 to 1 that depends on
+  its option and on those of TIES other positions, and an architecture the mean of its positions: this is the reward,
+  and in percent the result. With no ties there is one peak; the more ties, the less a part says of the whole. No table
+  of trained networks is needed to try defaults on many of them.
 
 A table has one row for each combination of its positions' options. Networks alike under two names are two rows.
 For `nasbench201`, the file may also be the benchmark's own, read by its own package, which unpickles it: a folder or
@@ -59,9 +59,9 @@ PACKAGED = {"c10": "cifar10", "c100": "cifar100", "in16": "ImageNet16-120"}  # w
 class Row(NamedTuple):
     """What is known of one architecture."""
 
-    arch: str  # as the file has it
-    reward: float  # what the search sees: a fraction, where the file has percent
-    result: float  # what it is judged by, in the file's unit
+    arch: str  # as the file has it; of a landscape, its options with "-" between
+    reward: float  # what the search sees: a fraction, where the result is percent
+    result: float  # what it is judged by: in the file's unit, of a landscape in percent
     seconds: float | None  # simulated, to train and validate it
 
 
@@ -110,14 +110,21 @@ class Table:
     """A space and what is known of each of its candidates, by its answers."""
 
     name: str
-    path: Path
-    sha256: str  # of the file; empty where it is a folder
+    path: Path | None  # None where it is made from its name
+    sha256: str  # of the file; empty where there is none, or a folder
     space: Positions
     rows: Mapping[tuple[int, ...], Row]
     reward: str  # in words, what the search sees
     result: str  # in words, what it is judged by
     seconds: str  # in words, what the simulated seconds are; empty where there are none
-    percent: bool  # whether rewards are the file's percent / 100
+    percent: bool  # whether results are percent, and rewards fractions
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, in words."""
+        if self.path is None:
+            return "made from its name"
+        return f"{self.path.name}, {f'SHA-256 {self.sha256}' if self.sha256 else 'a folder, no SHA-256 taken'}"
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -149,9 +156,10 @@ class Table:
     def need_seconds(self) -> None:
         """Raise UserError if the table has no seconds."""
         if not self.seconds:
+            file = f" ({self.path.name})" if self.path else ""
             raise UserError(
-                f"--simulated-seconds: found no times in {self.name} ({self.path.name}), expected seconds for each "
-                "architecture; give a --budget in evaluations instead"
+                f"--simulated-seconds: found no times in {self.name}{file}, expected seconds for each architecture; "
+                "give a --budget in evaluations instead"
             )
 
 
@@ -193,12 +201,14 @@ def default_folder() -> Path:
 
 def _landscape(typed: str, numbers: str) -> Table:
     """Kauffman's landscape of so many positions, options, ties and this seed, as numbers with commas between."""
-    given = [int(number) if number.isdecimal() else -1 for number in numbers.split(",")]
-    positions, options, ties, seed = given if len(given) == 4 else (-1, -1, -1, -1)
-    if min(positions, options - 1) < 1 or min(ties, seed) < 0 or ties >= positions or options**positions > LARGEST:
+    found = re.fullmatch(r"(\d{1,15}),(\d{1,15}),(\d{1,15}),(\d{1,15})", numbers)
+    positions, options, ties, seed = map(int, found.groups()) if found else (0, 0, 0, 0)
+    # Logarithms, for the number of architectures itself may have more digits than there is memory.
+    if min(positions, options) < 2 or ties >= positions or positions * math.log(options) > math.log(LARGEST):
         raise UserError(
-            f"table: found {typed!r}, expected nk:POSITIONS,OPTIONS,TIES,SEED with at least 2 options, fewer ties than "
-            f"positions and at most {LARGEST:,} architectures, as in nk:8,3,2,0"
+            f"table: found {shorten(typed)!r}, expected nk:POSITIONS,OPTIONS,TIES,SEED with at least 2 positions and "
+            f"options, fewer ties than positions, at most {LARGEST:,} architectures and no number of more than 15 "
+            "digits; type it as in nk:8,3,2,0"
         )
     rng = random.Random(seed)
     others = [rng.sample([other for other in range(positions) if other != place], ties) for place in range(positions)]
@@ -213,8 +223,7 @@ def _landscape(typed: str, numbers: str) -> Table:
         score = math.fsum(parts) / positions
         rows[answers] = Row("-".join(map(str, answers)), score, 100 * score, None)
     space = Positions((Choice(*map(str, range(options)), name="position"),) * positions)
-    said = "the mean of the positions' worth"
-    return Table(typed, Path(typed), "", space, rows, said, f"{said}, the reward itself, in percent", "", percent=True)
+    return Table(typed, None, "", space, rows, "the mean of the positions' worth", "100 × the reward", "", percent=True)
 
 
 # --- the three kinds of file ---
@@ -236,7 +245,7 @@ def _nasbench201(path: Path, dataset: str) -> Table:
         row = Row(line.text("arch"), line.percent(val) / 100, line.percent(test), seconds)
         line.add(rows, _cell(row.arch), row)
     said = "12 × est_train_s_per_epoch + est_valid_s: estimates, not measured" if timed else ""
-    return _cells(path, digest, rows, dataset, (val, test, said))
+    return _cells(path, digest, rows, dataset, (f"{val} / 100", test, said))
 
 
 def _cells(
@@ -272,7 +281,7 @@ def _macro(path: Path) -> Table:
     space = Positions((LAYER,) * 8)
     _check_complete(path, space, rows, lambda *layers: "".join(layers))
     result = "mean of test_acc_seed1 and test_acc_seed2"
-    return Table("nasbench-macro", path, digest, space, rows, "test_acc_seed0", result, "", percent=True)
+    return Table("nasbench-macro", path, digest, space, rows, "test_acc_seed0 / 100", result, "", percent=True)
 
 
 def _chain(arch: str) -> tuple[int, ...] | str:
@@ -286,7 +295,7 @@ def _plain(path: Path) -> Table:
     if len(lines.names) != 2:
         raise UserError(
             f"{path}: found {counted(len(lines.names), 'column')}, expected two, architectures and their scores; "
-            "leave the others out"
+            f"{'leave the others out' if len(lines.names) > 2 else 'put a comma between them, no semicolon'}"
         )
     arch, score = lines.names
     entries = list(lines)
@@ -300,8 +309,9 @@ def _plain(path: Path) -> Table:
         line.add(rows, answers, Row(line.text(arch), value / 100 if percent else value, value, None))
     space = _positions(columns)
     _check_complete(path, space, rows, partial(_replaced, entries[0].text(arch), parts[0]))
+    reward = f"{score} / 100" if percent else score
     result = f"{score}, {'taken as percent: all are 0 to 100, and one is above 1' if percent else 'the reward itself'}"
-    return Table(f"csv:{path.name}", path, digest, space, rows, score, result, "", percent)
+    return Table(f"csv:{path.name}", path, digest, space, rows, reward, result, "", percent)
 
 
 def _positions(columns: Sequence[tuple[str, ...]]) -> Positions:
@@ -377,7 +387,9 @@ def packaged(api: Any, path: Path, dataset: str) -> Table:
         if isinstance(answers, str):
             raise UserError(f"{path}: found the architecture {arch!r}, expected {answers}; choose the file's own table")
         rows[answers] = Row(arch, float(seen["valid-accuracy"]) / 100, float(final["test-accuracy"]), float(seconds))
-    words = "validation accuracy after 12 epochs", "test accuracy after 200 epochs", "as the benchmark measured them"
+    words = (
+        "validation accuracy after 12 epochs / 100", "test accuracy after 200 epochs", "as the benchmark measured them",
+    )  # fmt: skip
     return _cells(path, "" if path.is_dir() else _sha256(path.read_bytes()), rows, dataset, words)
 
 

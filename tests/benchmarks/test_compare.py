@@ -313,7 +313,7 @@ def test_a_slow_controller_may_have_fewer_seeds(tmp_path: Path) -> None:
     [
         (["--budget", 5, "--fewer", "evolution=2"], "--fewer: found 'evolution=2', expected controller=seeds with one"),
         (["--budget", 5, "--fewer", "random=0"], "--fewer: found 'random=0', expected controller=seeds"),
-        (["--simulated-seconds", 100], "found no times in csv:table.csv"),
+        (["--simulated-seconds", 100], r"found no times in csv:table.csv \(table.csv\), expected seconds for each"),
         ([], "budget: found none, expected --budget, --simulated-seconds or both"),
         (
             ["--budget", 5, "--against", "evolution"],

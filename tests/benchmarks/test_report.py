@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.compare import Contender, Terms
 from benchmarks.report import figures
-from benchmarks.tables import Positions, Row, Table
+from benchmarks.tables import Positions, Row, Table, load
 from nas.report import Search, checklist, markdown
 from nas.space import Choice
 
@@ -131,6 +131,34 @@ def test_cma_es_is_said_to_be_random_where_no_option_is_a_number() -> None:
 
 def test_a_table_without_seconds_has_no_curve_over_them() -> None:
     assert reported([one([0.1], [1.0])], Terms(1, 1), seconds=None)["curves"]["seconds"] is None
+
+
+def test_a_landscape_is_said_to_be_made_from_its_name_and_judged_in_percent() -> None:
+    landscape = load("nk:3,2,1,5")
+    found = figures(landscape, [Contender("random")], Terms(1, 1), [one([0.5], [50.0])], ["random"], {})
+    assert found["table"] | {"optimum": 0, "result_of_the_highest_reward": 0} == {
+        "name": "nk:3,2,1,5",
+        "file": None,
+        "sha256": None,
+        "networks": 8,
+        "reward": "the mean of the positions' worth",
+        "result": "100 × the reward",
+        "seconds": "",
+        "optimum": 0,
+        "result_of_the_highest_reward": 0,
+    }
+    assert found["conditions"] | {"ms a trial": ""} == {
+        "search space and training": "nk:3,2,1,5, 8 networks, the same table for all",
+        "table": "made from its name",
+        "the search sees": "the mean of the positions' worth",
+        "it is judged by": "100 × the reward",
+        "baseline": "random search, the same seeds",
+        "ms a trial": "",
+    }
+    assert found["about"].startswith(
+        "Result of the chosen network (100 × the reward), which is the one with the highest reward (the mean of the "
+        "positions' worth); the search sees nothing else."
+    )
 
 
 def test_the_report_has_all_that_a_repetition_needs() -> None:

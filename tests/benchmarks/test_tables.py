@@ -131,6 +131,7 @@ def test_another_data_set_is_a_prefix_and_needs_no_seconds(tmp_path: Path) -> No
     assert (table.name, len(table), table.optimum) == ("nasbench201 c100", 15_625, 40 + 15.624)
     assert table.seconds == ""
     assert table.rows[(0,) * 6].reward == 0.5
+    assert (table.reward, table.result) == ("c100_val_12ep / 100", "c100_test_200ep")
     with pytest.raises(UserError, match=r"found no column c10_val_12ep among .*; choose --dataset c100"):
         load("nasbench201", path)
 
@@ -227,6 +228,11 @@ def test_the_benchmarks_own_interface_becomes_the_same_table(tmp_path: Path) -> 
     table = packaged(Api(), tmp_path, "c10")
     row = table.rows[(0, 0, 0, 0, 0, 3)]
     assert (row.arch, row.reward, row.result, row.seconds) == (CELLS[3], 0.00003, 0.006, 23.0)
+    assert (table.reward, table.result) == (
+        "validation accuracy after 12 epochs / 100",
+        "test accuracy after 200 epochs",
+    )
+    assert table.source == f"{tmp_path.name}, a folder, no SHA-256 taken"
     assert len(table) == 15_625
     with pytest.raises(UserError, match="--dataset: found 'svhn', expected one of c10, c100, in16"):
         packaged(Api(), tmp_path, "svhn")
@@ -291,11 +297,11 @@ def test_another_spaces_architectures_are_refused(tmp_path: Path) -> None:
         ([("00", 1), ("01", 2), ("10", 3)], "found 3 architectures, expected all 4 combinations .* 11 is missing"),
         ([("|x~0|+|x~0|", 1), ("|x~0|+|y~0|", 2), ("|y~0|+|x~0|", 3)], r"; \|y~0\|\+\|y~0\| is missing"),
         ([("1-2", 1), ("1-16", 2), ("02-2", 3)], "; 02-16 is missing"),
-        ([("a",), ("b",)], "found 1 column, expected two"),
+        ([("a;1",), ("b;2",)], "found 1 column, expected two, .* scores; put a comma between them, no semicolon$"),
         ([("00", 1), ("01", 2), ("00", 3)], "line 3: found the architecture '00' for the second time"),
         ([("00", 1), ("01", "x")], "line 2: found 'x' in column score, expected a number"),
         ([("00", 1), ("011", 2)], "found the architectures '00' and '011', expected equally many positions in each"),
-        ([("00", 1, 2), ("01", 2, 3)], "found 3 columns, expected two, architectures and their scores"),
+        ([("00", 1, 2), ("01", 2, 3)], "found 3 columns, expected two, .* their scores; leave the others out$"),
     ],
 )
 def test_a_bad_plain_table_is_refused(tmp_path: Path, rows: list[tuple[object, ...]], message: str) -> None:
@@ -353,10 +359,22 @@ def test_a_landscape_is_its_numbers_alone_and_its_result_the_reward_in_percent()
     assert one.optimum == 100 * one.highest_reward
 
 
-@pytest.mark.parametrize("numbers", ["", "8,3,1", "8,1,1,0", "8,3,8,0", "8,3,-1,0", "0,3,0,0", "a,3,1,0", "20,3,1,0"])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        *("", "8,3,1", "8,3,1,0,", "8,1,1,0", "8,3,8,0", "8,3,-1,0", "0,3,0,0", "a,3,1,0", "20,3,1,0", "1,200000,0,0"),
+        *("3000000000,2,0,0", "99999999999,9,0,0", "2,99999999999,0,0"),  # as a power, more digits than fit in memory
+        *("1234567890123456,2,0,0", "8,3,1,1234567890123456"),
+    ],
+)
 def test_a_landscape_that_cannot_be_is_refused(numbers: str) -> None:
     with pytest.raises(UserError, match=f"found 'nk:{numbers}', expected nk:POSITIONS,OPTIONS,TIES,SEED with at least"):
         load(f"nk:{numbers}")
+
+
+def test_numbers_longer_than_python_reads_are_refused() -> None:
+    with pytest.raises(UserError, match=r"found 'nk:8,3,1,000.*, expected nk:POSITIONS,OPTIONS,TIES,SEED"):
+        load(f"nk:8,3,1,{'0' * 5_000}")
 
 
 @pytest.mark.parametrize("typed", ["nasbench101", "csv", "csv:", "nasbench201:c10"])
