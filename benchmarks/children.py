@@ -26,7 +26,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from benchmarks.compare import Contender, contenders
+from benchmarks.compare import SETTINGS, Contender, contenders
 from benchmarks.processes import command, run, side_by_side, watched
 from nas import compare, names, report
 from nas.check import sound
@@ -185,9 +185,7 @@ def main(
     images: Annotated[int | None, typer.Option(min=1, help="A stratified part of the training images.")] = None,
     window: Annotated[int, typer.Option(min=1, help="Trials under way at once.")] = 8,
     first_seed: Annotated[int, typer.Option(min=0, help="The seeds are this one and those after it.")] = 0,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="CONTROLLER:NAME=VALUE", help="May be repeated.")
-    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="CONTROLLER:NAME=VALUE", help=SETTINGS)] = None,
     patience: Annotated[int, typer.Option(min=compare.SETTLED, help="End a search after so many repeats.")] = 1000,
     workers: Annotated[int | None, typer.Option(min=1, help="Searches at once; all cores unless given.")] = None,
 ) -> None:

@@ -279,8 +279,12 @@ CONTROLLERS = (
 )
 
 TABLE = (
-    "nasbench201, nasbench-macro, csv:PATH, or nk:POSITIONS,OPTIONS,TIES,SEED for a random landscape, as nk:8,3,2,0."
+    "nasbench201, nasbench-macro, csv:PATH, or nk:POSITIONS,OPTIONS,TIES,SEED for a random landscape, as nk:8,3,2,0. "
+    "A csv has two columns with a comma between, architectures as conv-3-16 and their scores, higher is better, and a "
+    "row for every combination of the options that are found at each position; a line with the columns' names may come "
+    "first."
 )
+SETTINGS = "A parameter of a controller, as reinforce:rate=0.1; may be repeated."
 PATIENCE = (
     f"End a search after so many repeats in a row; {Terms.patience:,} unless given, and where the --budget is the "
     f"whole table or more, at least {TO_THE_END} for each of its networks."
@@ -317,9 +321,7 @@ def main(
     against: Annotated[
         str, typer.Option(help="Controllers, with commas between, that all are tested against besides random.")
     ] = "",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="CONTROLLER:NAME=VALUE", help="May be repeated.")
-    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="CONTROLLER:NAME=VALUE", help=SETTINGS)] = None,
     patience: Annotated[int | None, typer.Option(min=1, help=PATIENCE)] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Searches at once; all cores unless given.")] = None,
 ) -> None:
@@ -349,6 +351,10 @@ def terms_of(
         raise UserError("budget: found none, expected --budget, --simulated-seconds or both")
     length = min(budget or len(table), len(table))
     if seconds is not None:
+        if not math.isfinite(seconds):
+            raise UserError(
+                f"--simulated-seconds: found {seconds}, expected a finite number; give one, or a --budget alone"
+            )
         table.need_seconds()
         length = min(length, math.ceil(seconds / table.mean_seconds))
     return Terms(budget or len(table), length, seconds or math.inf, window, fail, patience or _patience(table, budget))

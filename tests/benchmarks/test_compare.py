@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -225,6 +226,12 @@ def test_controllers_and_settings_that_do_not_exist_are_refused(typed: str, sett
 # --- the command ---
 
 
+def test_help_says_what_a_csv_must_look_like_and_how_a_parameter_is_set() -> None:
+    said = " ".join(CliRunner().invoke(app, ["--help"]).output.replace("│", " ").split())
+    for fact in ("two columns", "higher is better", "every combination of the options", "as reinforce:rate=0.1"):
+        assert fact in said
+
+
 @pytest.mark.parametrize(
     ("budget", "seconds", "length", "patience"),
     [
@@ -240,6 +247,12 @@ def test_schedules_end_with_the_table_and_patience_lasts_to_its_end(
     terms = terms_of(made(8), budget, seconds, 1, 0.0, None)
     assert (terms.length, terms.patience) == (length, patience)
     assert terms_of(made(8), budget, seconds, 1, 0.0, 7).patience == 7
+
+
+def test_seconds_that_are_not_finite_are_refused() -> None:
+    for seconds in (math.inf, math.nan):
+        with pytest.raises(UserError, match=f"--simulated-seconds: found {seconds}, expected a finite number"):
+            terms_of(made(), 5, seconds, 1, 0.0, None)
 
 
 def test_seconds_below_one_evaluation_are_a_report_without_a_result(tmp_path: Path) -> None:
@@ -314,6 +327,10 @@ def test_a_slow_controller_may_have_fewer_seeds(tmp_path: Path) -> None:
         (["--budget", 5, "--fewer", "evolution=2"], "--fewer: found 'evolution=2', expected controller=seeds with one"),
         (["--budget", 5, "--fewer", "random=0"], "--fewer: found 'random=0', expected controller=seeds"),
         (["--simulated-seconds", 100], r"found no times in csv:table.csv \(table.csv\), expected seconds for each"),
+        (
+            ["--simulated-seconds", "inf"],
+            "--simulated-seconds: found inf, expected a finite number; give one, or a --b",
+        ),
         ([], "budget: found none, expected --budget, --simulated-seconds or both"),
         (
             ["--budget", 5, "--against", "evolution"],
