@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nas import names, report
+from nas.compare import on_few_seeds
 from nas.report import Figures, Search
 from nas.reward import accuracy
 
@@ -100,11 +101,7 @@ def _notes_on_seeds(contenders: Sequence[Contender], groups: Mapping[str, Sequen
         for contender in contenders
         if contender.seeds < most
     ]
-    single = [name for name, group in groups.items() if len(group) == 1]
-    if single:
-        which = "" if len(single) == len(groups) else f" of {', '.join(single)}"
-        notes.append(f"One seed{which}: there are no deviations, intervals and tests. Give 20 seeds or more.")
-    return notes
+    return notes + on_few_seeds({name: len(group) for name, group in groups.items()})
 
 
 def _notes_on_rewards(table: Table, contenders: Sequence[Contender]) -> list[str]:

@@ -29,6 +29,7 @@ SAME = (
 )  # fmt: skip
 RANDOM = "RandomSearch"  # as headers name the controller that all others are tested against
 SETTLED = 100  # repeats at its end by which a search shows that it has nothing new
+FEW = 10  # seeds: with fewer, less than 90 % of the intervals hold the mean they are of, if results are normal
 
 Groups = dict[str, list[plot.Search]]  # by what a controller is called, its searches by seed
 
@@ -225,13 +226,26 @@ def _notes(groups: Groups, budget: int) -> list[str]:
 
 def _notes_on_seeds(groups: Groups) -> list[str]:
     seeds = {name: [header["seed"] for _, header, _ in group] for name, group in groups.items()}
-    single = [name for name, own in seeds.items() if len(own) == 1]
-    notes = []
-    if single:
-        which = "" if len(single) == len(groups) else f" of {_listed(single)}"
-        notes.append(f"One seed{which}: there are no deviations, intervals and tests. Search with more, as --seed 1.")
+    notes = on_few_seeds({name: len(own) for name, own in seeds.items()})
     if any(own != next(iter(seeds.values())) for own in seeds.values()):
         notes.append("Seeds are not the same for all: means are over each controller's own, tests over common ones.")
+    return notes
+
+
+def on_few_seeds(seeds: Mapping[str, int]) -> list[str]:
+    """Notes on controllers whose seeds are too few for what is said of them; seeds: how many each has."""
+    single = [name for name, count in seeds.items() if count == 1]
+    few = [name for name, count in seeds.items() if 1 < count < FEW]
+    notes = []
+    if single:
+        which = "" if len(single) == len(seeds) else f" of {_listed(single)}"
+        notes.append(f"One seed{which}: there are no deviations, intervals and tests. Search with {FEW} seeds or more.")
+    if few:
+        which = "" if len(few) == len(seeds) else f" of {_listed(few)}"
+        notes.append(
+            f"Fewer than {FEW} seeds{which}: 95 % intervals of so few are too narrow, of two seeds they hold the true "
+            f"mean about half the time. Search with {FEW} seeds or more."
+        )
     return notes
 
 

@@ -109,8 +109,19 @@ def test_one_seed_of_one_controller_is_said_to_be_one() -> None:
     notes = figures(table(), contenders, Terms(1, 1), searches, ["random"], {})["notes"]
     assert notes[:2] == [
         "evolution has the first 1 of the 2 seeds; tests pair seeds that both have.",
-        "One seed of evolution: there are no deviations, intervals and tests. Give 20 seeds or more.",
+        "One seed of evolution: there are no deviations, intervals and tests. Search with 10 seeds or more.",
     ]
+
+
+def test_intervals_of_few_seeds_are_said_to_be_too_narrow() -> None:
+    searches = [one([0.1], [1.0], seed=seed) for seed in range(10)]
+    few = [one([0.1], [1.0], "evolution", seed) for seed in range(9)]
+    assert reported(searches, Terms(1, 1))["notes"][:-1] == []  # the last is on simulated seconds
+    narrow = "95 % intervals of so few are too narrow"
+    (note,) = (note for note in reported([*searches, *few], Terms(1, 1))["notes"] if narrow in note)
+    assert note.startswith("Fewer than 10 seeds of evolution: ")
+    (note,) = (note for note in reported(searches[:2], Terms(1, 1))["notes"] if narrow in note)
+    assert note.startswith("Fewer than 10 seeds: ")
 
 
 def test_a_preset_that_is_told_another_reward_is_said_to_be() -> None:

@@ -186,20 +186,30 @@ def test_a_search_without_a_network_cannot_be_compared(tmp_path: Path, trials: l
 def test_one_seed_has_no_interval_and_no_test(tmp_path: Path) -> None:
     found = compare([search(tmp_path, [0.5]), search(tmp_path, [0.7], "evolution")])
     assert found["after"][0]["controllers"]["random"]["interval"] is found["after"][0]["paired"][0]["p"] is None
-    assert found["notes"] == ["One seed: there are no deviations, intervals and tests. Search with more, as --seed 1."]
+    said = "One seed: there are no deviations, intervals and tests. Search with 10 seeds or more."
+    assert found["notes"] == [said]
+
+
+@pytest.mark.parametrize(("seeds", "notes"), [(2, 1), (9, 1), (10, 0)])
+def test_intervals_of_few_seeds_are_said_to_be_too_narrow(tmp_path: Path, seeds: int, notes: int) -> None:
+    found = compare([search(tmp_path, [0.5], seed=seed) for seed in range(seeds)])
+    assert len(found["notes"]) == notes
+    assert all(
+        note.startswith("Fewer than 10 seeds: 95 % intervals of so few are too narrow") for note in found["notes"]
+    )
 
 
 def test_without_random_search_nothing_is_tested_against_it(tmp_path: Path) -> None:
     found = compare([search(tmp_path, [0.5], "evolution", seed) for seed in range(2)])
     assert found["after"][0]["paired"] == []
-    assert found["notes"][0].startswith("No random search is among them, so nothing is tested against it.")
+    assert found["notes"][1].startswith("No random search is among them, so nothing is tested against it.")
 
 
 def test_seeds_that_differ_are_said_and_common_ones_are_paired(tmp_path: Path) -> None:
     random = [search(tmp_path, [0.5], seed=seed) for seed in (0, 1, 2)]
     found = compare([*random, *(search(tmp_path, [0.7], "evolution", seed) for seed in (2, 1, 7))])
     assert found["after"][0]["paired"][0]["pairs"] == 2
-    assert found["notes"][0].startswith("Seeds are not the same for all: means are over each controller's own, tests")
+    assert found["notes"][1].startswith("Seeds are not the same for all: means are over each controller's own, tests")
 
 
 def test_windows_that_differ_are_said(tmp_path: Path) -> None:
@@ -220,7 +230,7 @@ def test_what_searches_were_begun_with_is_shown_by_search_where_it_differs(tmp_p
 
 
 def test_searches_begun_with_the_same_need_no_note(tmp_path: Path) -> None:
-    found = compare([search(tmp_path, [0.5], seed=seed, cpu="Zen", gpu=None) for seed in (0, 1)])
+    found = compare([search(tmp_path, [0.5], seed=seed, cpu="Zen", gpu=None) for seed in range(10)])
     assert (found["conditions"]["gpu, of searches"], found["notes"]) == ("none", [])
 
 
