@@ -331,10 +331,26 @@ def test_without_ties_a_landscapes_best_is_the_best_of_each_position() -> None:
     assert len(gains) == 1
 
 
-def test_ties_make_what_a_change_gains_depend_on_as_many_other_positions() -> None:
-    rows = load("nk:6,2,1,7").rows
-    gains = {round(rows[(1, *rest)].reward - rows[(0, *rest)].reward, 12) for _, *rest in rows}
-    assert len(gains) > 1
+@pytest.mark.parametrize("ties", [0, 1, 2, 3, 5])
+def test_a_position_is_worth_what_its_option_and_those_of_so_many_others_make_it(ties: int) -> None:
+    """What positions do together, by inclusion and exclusion: there are six such sets, one a position, or fewer."""
+    rows = load(f"nk:6,2,{ties},7").rows
+
+    def together(places: Sequence[int]) -> float:
+        parts = [chosen for size in range(len(places) + 1) for chosen in itertools.combinations(places, size)]
+        ones = [(tuple(int(place in chosen) for place in range(6)), len(places) - len(chosen)) for chosen in parts]
+        return sum((-1) ** left * rows[answers].reward for answers, left in ones)
+
+    def acting(size: int) -> list[tuple[int, ...]]:
+        return [places for places in itertools.combinations(range(6), size) if abs(together(places)) > 1e-9]
+
+    sets = acting(ties + 1)
+    assert len(sets) <= 6
+    assert {place for places in sets for place in places} == set(range(6))
+    assert not [places for size in range(ties + 2, 7) for places in acting(size)]
+
+
+def test_more_ties_make_more_peaks() -> None:
     smooth, rugged = (load(f"nk:6,2,{ties},7").rows for ties in (0, 5))
     assert _peaks(smooth) == 1
     assert _peaks(rugged) > 3
