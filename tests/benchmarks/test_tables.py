@@ -339,7 +339,7 @@ def test_a_position_is_worth_what_its_option_and_those_of_so_many_others_make_it
     def together(places: Sequence[int]) -> float:
         parts = [chosen for size in range(len(places) + 1) for chosen in itertools.combinations(places, size)]
         ones = [(tuple(int(place in chosen) for place in range(6)), len(places) - len(chosen)) for chosen in parts]
-        return sum((-1) ** left * rows[answers].reward for answers, left in ones)
+        return sum(rows[answers].reward * (1 if left % 2 == 0 else -1) for answers, left in ones)
 
     def acting(size: int) -> list[tuple[int, ...]]:
         return [places for places in itertools.combinations(range(6), size) if abs(together(places)) > 1e-9]
