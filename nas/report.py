@@ -502,8 +502,9 @@ def draw(figures: Figures, out: Path) -> None:
         axes.set_ylim(*_limits(curves, figures["optimum"]))
     _draw_end(last, figures["after"][-1])
     counts = [len(of["seeds"]) for of in figures["controllers"].values()]
-    seeds = f"mean of {max(counts)} seed{'s' * (max(counts) > 1)}" if len(set(counts)) == 1 else "means over seeds"
-    interval = ["with its 95 % interval"] if max(counts) > 1 else []
+    equal = len(set(counts)) == 1
+    seeds = f"mean of {max(counts)} seed{'s' * (max(counts) > 1)}" if equal else "means over seeds"
+    interval = [f"with {'its 95 % interval' if equal else 'their 95 % intervals'}"] if max(counts) > 1 else []
     figure.suptitle(" · ".join([figures["name"].replace("$", r"\$"), " ".join([seeds, *interval])]))
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), frameon=False)
