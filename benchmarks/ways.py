@@ -31,7 +31,7 @@ from nas.blocks import Block
 from nas.data import Data
 from nas.errors import UserError
 from nas.network import Images, Network
-from nas.pool import Job, RayPool, Training, ray
+from nas.pool import Job, RayPool, Training, alone, ray
 from nas.recipe import Recipe
 from nas.search import THREADS
 from nas.space import Choice, Pick, Space
@@ -268,11 +268,11 @@ def _epochs(
 
 def ray_tune(peer: Peer, workers: int, terms: Terms) -> list[Trained]:
     """A trial a child, a function as trainable, actors used again; `workers` trials at once."""
-    ray().init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    from ray import tune
-
     share = {"cpu": 1.0} if terms.device == "cpu" else {"cpu": 1.0, "gpu": 1 / workers}
-    with tempfile.TemporaryDirectory() as folder:
+    with alone(workers) as options, tempfile.TemporaryDirectory() as folder:
+        ray().init("local", log_to_driver=False, logging_level="ERROR", **options)
+        from ray import tune
+
         trainable = tune.with_parameters(partial(_trial, peer=peer), given=arrays(terms.data), terms=_light(terms))
         tuner = tune.Tuner(
             tune.with_resources(trainable, share),
@@ -282,7 +282,7 @@ def ray_tune(peer: Peer, workers: int, terms: Terms) -> list[Trained]:
         )
         with contextlib.redirect_stdout(io.StringIO()):  # what verbose=0 leaves
             results = list(tuner.fit())
-    ray().shutdown()
+        ray().shutdown()
     lost = [result.error for result in results if result.error]
     if lost:
         raise UserError(f"Ray Tune: found {lost[0]}, expected all trials to train")

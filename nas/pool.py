@@ -11,11 +11,12 @@ import socket
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -152,8 +153,7 @@ class RayPool:
         try:
             if _shared(training.device, address, self._sharing):
                 _say_without(self._open.enter_context(mps()))
-            self._open.callback(lambda: ray().shutdown())
-            _connect(address, workers)
+            _connect(address, workers, self._open)
             self.workers, share = _shares(training.device, workers, self._sharing.most)
             data = ray().put(training.data.in_memory()) if address and training.data else None
             actor = ray().remote(Worker).options(scheduling_strategy="SPREAD", **share)
@@ -423,10 +423,14 @@ def ray() -> Any:
     return module
 
 
-def _connect(address: str | None, workers: int | None) -> None:
-    options = {} if address else _alone(workers or cores())
+def _connect(address: str | None, workers: int | None, closing: ExitStack) -> None:
+    options: dict[str, Any] = {}
     try:
-        _reach(address)
+        if address:
+            _reach(address)
+        else:  # data lie in a mapped file and results are small: the least object store is enough
+            options = {"object_store_memory": 100 * 2**20, **closing.enter_context(alone(workers or cores()))}
+        closing.callback(lambda: ray().shutdown())
         ray().init(address or "local", logging_level=logging.ERROR, log_to_driver=False, **options)
     except (OSError, RuntimeError, ValueError) as error:
         found = _last_line(error.__cause__ or error)
@@ -438,17 +442,28 @@ def _connect(address: str | None, workers: int | None) -> None:
         ) from None
 
 
-def _alone(cpus: int) -> dict[str, Any]:
-    """Ray for this machine alone. Data lie in a mapped file and results are small: the least object store is enough."""
-    options = {"num_cpus": cpus, "object_store_memory": 100 * 2**20, "include_dashboard": False}
-    if sys.platform == "linux":  # loopback outlives a change of network; 127.0.0.1 itself Ray would not take
-        return options | {"_node_ip_address": "127.0.0.2"}
-    return options
+@contextmanager
+def alone(cpus: int) -> Iterator[dict[str, Any]]:
+    """What Ray is started with on this machine alone: its ports on loopback, its files and its token this user's."""
+    constants = ray()._private.ray_constants
+    clusters, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False  # with them 127.0.0.1 is not taken
+    private = Path.home() / ".ray"  # where Ray leaves its token, for all to read
+    with suppress(OSError):
+        private.mkdir(exist_ok=True)
+        private.chmod(0o700)
+    short = os.environ.get("RAY_TMPDIR", "/tmp")  # the name of a socket has little room
+    try:
+        with TemporaryDirectory(dir=short, prefix="nas-ray-", ignore_cleanup_errors=True) as folder:
+            files = f"{folder}/ray"  # Ray opens this one to all
+            network = {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
+            yield {"num_cpus": cpus, "_temp_dir": files, **network}
+    finally:
+        constants.ENABLE_RAY_CLUSTER = clusters
 
 
-def _reach(address: str | None) -> None:
+def _reach(address: str) -> None:
     """Raise OSError if nothing listens at host:port; Ray itself would wait for minutes."""
-    host, _, port = (address or "").rpartition(":")
+    host, _, port = address.rpartition(":")
     if port.isdecimal() and "://" not in host:
         socket.create_connection((host, int(port)), timeout=10).close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import os
 import re
@@ -407,6 +408,37 @@ def test_a_cluster_that_nobody_started_is_said_to_be_missing(fates: Fates) -> No
         RayPool(training(fates), 1, address=f"127.0.0.1:{port}")
 
 
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux's list of sockets")
+def test_ray_on_this_machine_listens_on_loopback_alone_and_leaves_its_files_and_token_to_its_user(
+    fates: Fates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NAS_MARK", uuid.uuid4().hex)
+    with contextlib.closing(RayPool(training(fates), 1)) as pool:
+        assert results(pool, fates.job(0, "well"))[0].error is None
+        folder = Path(ray()._private.worker.global_worker.node.temp_dir).parent
+        assert folder.stat().st_mode & 0o077 == 0
+        assert (tmp_path / ".ray").stat().st_mode & 0o077 == 0
+        found = listening([os.getpid(), *marked(os.environ["NAS_MARK"])])
+        assert len(found) >= 5  # of the driver, a worker, Ray's server, its node's manager and object store
+        assert {str(address) for address in found if not address.is_loopback} == set()
+    assert eventually(lambda: not folder.exists())
+
+
+def listening(processes: list[int]) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """The addresses at which these processes wait for connections, one a socket."""
+    files = [file for one in processes for file in Path(f"/proc/{one}/fd").iterdir() if file.is_symlink()]
+    mine = {str(file.readlink()) for file in files}
+    found = []
+    for line in (Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()).splitlines():
+        _, local, _, state, *_, inode = line.split()[:10]
+        if state == "0A" and f"socket:[{inode}]" in mine:
+            words = bytes.fromhex(local.partition(":")[0])
+            address = ipaddress.ip_address(b"".join(words[at : at + 4][::-1] for at in range(0, len(words), 4)))
+            found.append(getattr(address, "ipv4_mapped", None) or address)
+    return found
+
+
 def test_nothing_is_kept_of_children_that_are_done(fates: Fates, cluster: Cluster) -> None:
     def kept() -> int:
         return len(ray()._private.worker.global_worker.core_worker.get_all_reference_counts())
@@ -548,13 +580,13 @@ def test_ctrl_c_ends_every_process_quietly(tmp_path: Path) -> None:
     assert eventually(lambda: marked(mark) == [])
 
 
-def marked(mark: str) -> list[str]:
+def marked(mark: str) -> list[int]:
     """The processes that have this in their environment."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if mark.encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_text())
+                found.append(int(process.name))
     return found
 
 
