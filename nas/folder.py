@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]  # called with how many images are done and how many there are
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # those of ImageFolder
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")  # by content; for others Pillow may run another program
 GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N")
 BLOCK = 512  # headers read between two reports of progress
 
@@ -106,7 +107,7 @@ def pixels(path: str, size: int, grey: bool) -> npt.NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
     mode = "L" if grey else "RGB"
-    with Image.open(path) as file:
+    with Image.open(path, formats=FORMATS) as file:
         file.draft(mode, (2 * size, 2 * size))  # a JPEG is decoded to a half, quarter or eighth where that is enough
         upright = ImageOps.exif_transpose(file)
         side = min(upright.size)
@@ -131,7 +132,7 @@ def _header(path: str) -> tuple[int, bool] | None:
     from PIL import Image
 
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             return min(file.size), file.mode in GREY
     except Exception:  # as in `reader`
         return None

@@ -8,6 +8,7 @@ Nothing is unpacked before the headers are found in order, and never a pickle.
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import zipfile
 import zlib
@@ -22,6 +23,8 @@ from nas.errors import UserError
 from nas.network import Images
 
 LARGEST = 8 * 2**30  # bytes of arrays; a file of a few megabytes may claim to unpack to any number
+HARMLESS, DENSEST = 2**28, 100  # bytes of arrays that are unpacked from any file, else at most so many times its size
+HEADER = 2**16  # bytes of an array's file that are read for its header
 
 Header = tuple[tuple[int, ...], np.dtype[Any]]
 Names = dict[str, tuple[str, str]]  # part -> the arrays of its images and of its labels
@@ -40,7 +43,7 @@ def look(path: Path) -> Images:
     x, y = _contents(path)["train"]
     with _told(path), zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as file:
         _, channels, height, width = _shape(f"npz:{path}: {x}", _header(archive, x))
-        classes = _classes(path, _labels(file[y]))
+        classes = _classes(path, _labels(file[f"{y}.npy"]))
     return Images(min(height, width), channels, len(classes))
 
 
@@ -49,7 +52,8 @@ def read(path: Path) -> tuple[tuple[str, ...], dict[str, Arrays]]:
     names = _contents(path)
     with _told(path), np.load(path, allow_pickle=False) as file:
         arrays = {
-            part: (channels_first(file[x], f"npz:{path}: {x}"), _labels(file[y])) for part, (x, y) in names.items()
+            part: (channels_first(file[f"{x}.npy"], f"npz:{path}: {x}"), _labels(file[f"{y}.npy"]))
+            for part, (x, y) in names.items()
         }
     classes = _classes(path, arrays["train"][1])
     expected = arrays["train"][0].shape[1:]
@@ -111,10 +115,11 @@ def _contents(path: Path) -> Names:
         names = _names(path, [name[:-4] for name in archive.namelist() if name.endswith(".npy")])
         headers = {name: _header(archive, name) for both in names.values() for name in both}
     size = sum(math.prod(shape) * dtype.itemsize for shape, dtype in headers.values())
-    if size > LARGEST:
+    most = min(LARGEST, max(HARMLESS, DENSEST * path.stat().st_size))
+    if size > most:
         raise UserError(
-            f"npz:{path}: found arrays of {size:,} bytes, expected at most {LARGEST:,}; save fewer or smaller images, "
-            "or lay them out as folder:PATH, which may be of any size"
+            f"npz:{path}: found arrays of {size:,} bytes, expected at most {most:,} in a file of its size; save fewer "
+            "or smaller images, uncompressed, or lay them out as folder:PATH, which may be of any size"
         )
     for x, y in names.values():
         with _told(path):
@@ -139,13 +144,13 @@ def _names(path: Path, there: list[str]) -> Names:
 
 
 def _header(archive: zipfile.ZipFile, name: str) -> Header:
-    with archive.open(f"{name}.npy") as file:
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        else:
-            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-        return shape, dtype
+    with archive.open(f"{name}.npy") as packed:
+        file = io.BytesIO(packed.read(HEADER))
+    if np.lib.format.read_magic(file) == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    else:
+        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    return shape, dtype
 
 
 def _shape(what: str, images: Header) -> tuple[int, ...]:

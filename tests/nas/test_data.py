@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -320,17 +321,48 @@ def test_a_missing_npz_is_refused(tmp_path: Path) -> None:
             ask(f"npz:{tmp_path}")
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    head = io.BytesIO()
-    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": (10**12, 32, 32)})
-    labels = io.BytesIO()
-    np.save(labels, np.zeros(1, np.int64))
-    with zipfile.ZipFile(tmp_path / "bomb.npz", "w") as file:
-        file.writestr("x.npy", head.getvalue())
-        file.writestr("y.npy", labels.getvalue())
+def packed(path: Path, files: dict[str, bytes], after: int = 0) -> str:
+    """An archive of these files, after so many bytes that are in none of them."""
+    with path.open("wb") as file:
+        file.truncate(after)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return f"npz:{path}"
+
+
+def headed(shape: tuple[int, ...], size: int = 0) -> bytes:
+    """The beginning of a .npy of uint8 with that shape, and so many zeros."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.getvalue() + bytes(size)
+
+
+@pytest.mark.parametrize(("after", "most"), [(0, npz.HARMLESS), (npz.LARGEST // npz.DENSEST + 1, npz.LARGEST)])
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, after: int, most: int) -> None:
+    content = {"x.npy": headed((10**9, 32, 32)), "y.npy": headed((10**9,))}
+    spec = packed(tmp_path / "bomb.npz", content, after)
     for ask in (data.load, data.native):
-        with pytest.raises(UserError, match=f"found arrays of 1,024,000,000,000,008 bytes, .*most {npz.LARGEST:,}"):
-            ask(f"npz:{tmp_path / 'bomb.npz'}")
+        with pytest.raises(UserError, match=f"found arrays of 1,025,000,000,000 bytes, expected at most {most:,} in"):
+            ask(spec)
+
+
+def test_a_header_is_not_unpacked_whole(tmp_path: Path) -> None:
+    endless = b"\x93NUMPY\x02\x00" + (2**28).to_bytes(4, "little") + bytes(2**28)
+    spec = packed(tmp_path / "bomb.npz", {"x.npy": endless, "y.npy": headed((8,), 8)})
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"cannot be read .*header"):
+            data.native(spec)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_array_that_is_read_is_the_one_that_was_checked(tmp_path: Path) -> None:
+    x, y = headed((8, 4, 4), 128), headed((8,)) + bytes([0, 1] * 4)
+    spec = packed(tmp_path / "two.npz", {"x": headed((10**6, 64, 64)), "x.npy": x, "y": b"none", "y.npy": y})
+    assert data.native(spec) == data.load(spec).images == Images(4, 1, 2)
 
 
 def test_a_changed_npz_is_read_anew(tmp_path: Path) -> None:
@@ -411,6 +443,13 @@ def test_images_are_kept_as_large_as_the_space_asks_but_not_larger_than_they_are
     assert data.load(spec, largest=4).native == 8
     with pytest.raises(UserError, match="--image-size: found 0, expected 1 to 4096 pixels a side"):
         data.load(spec, image_size=0)
+
+
+def test_a_file_of_a_format_that_another_program_would_have_to_draw_is_no_image(tmp_path: Path) -> None:
+    path = photos(tmp_path / "photos", {"cat": 3, "dog": 3})
+    filled(0).save(path / "cat" / "drawn.png", format="EPS")  # Pillow would run Ghostscript
+    with pytest.raises(UserError, match=r"found 1 files that cannot be read.*\n.*drawn\.png: not an image$"):
+        data.load(f"folder:{path}")
 
 
 def test_native_size_is_the_median_of_the_short_sides(tmp_path: Path) -> None:
