@@ -64,7 +64,7 @@ def entry(name: str, write: Callable[[Path], None]) -> Entry:
 
 def _opened(entry: Path) -> Entry:
     meta = json.loads((entry / "meta.json").read_text())
-    arrays = [np.load(entry / f"{name}pixels.npy", mmap_mode="r") for name in ("", "test_")]
+    arrays = [np.load(entry / f"{name}pixels.npy", mmap_mode="r", allow_pickle=False) for name in ("", "test_")]
     labels = [np.load(entry / f"{name}labels.npy", allow_pickle=False) for name in ("", "test_")]
     for numbers in labels:
         numbers.flags.writeable = False
@@ -82,9 +82,9 @@ def _alone(entry: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing() -> Iterator[None]:
-    """Make the cache folder if need be; raises UserError where writing fails inside."""
+    """Make the cache folder if need be, for this user alone; raises UserError where writing fails inside."""
     try:
-        root().mkdir(parents=True, exist_ok=True)
+        root().mkdir(mode=0o700, parents=True, exist_ok=True)
         yield
     except OSError as error:
         raise UserError(

@@ -224,7 +224,7 @@ def show(
     for sentence in _health(header, trials, space, summary.random_rewards(space, trials) if space else None):
         console.print(sentence, markup=False)
     for trial in best:
-        console.print(f"\ntrial {trial.trial}, network {trial.key}", style="bold")
+        console.print(f"\ntrial {trial.trial}, network {trial.key}", style="bold", markup=False)
         for line in summary.described(trial.network):
             console.print(f"  {line}", markup=False)
 

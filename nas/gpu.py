@@ -91,8 +91,8 @@ def mps() -> Iterator[str]:
         return
     folder = Path(tempfile.gettempdir(), f"nas-mps-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        yield f"{folder} is another user's"
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        yield f"{folder} is another user's, or a link"
         return
     through = {PIPES: str(folder), LOGS: str(folder)}
     with (folder / "lock").open("w") as lock:

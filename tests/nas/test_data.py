@@ -167,6 +167,33 @@ def test_an_image_size_without_a_folder_is_refused() -> None:
         data.load("digits", image_size=8)
 
 
+def test_the_cache_is_made_for_its_user_alone(cached: Path) -> None:
+    data.load("digits")
+    assert cached.stat().st_mode & 0o077 == 0
+
+
+class Mark:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.file,)
+
+
+@pytest.mark.parametrize("name", ["pixels", "test_pixels", "labels", "test_labels"])
+def test_a_pickle_put_into_the_cache_is_not_read(cached: Path, tmp_path: Path, name: str) -> None:
+    before = data.load("digits")
+    file = next(cached.glob(f"digits-*/{name}.npy"))
+    np.save(file, np.array([Mark(tmp_path / "ran")]), allow_pickle=True)
+    assert data.load("digits").fingerprint == before.fingerprint  # made anew
+    assert not (tmp_path / "ran").exists()
+    np.save(file, np.array([Mark(tmp_path / "ran")]), allow_pickle=True)
+    np.load(file, allow_pickle=True)
+    assert (tmp_path / "ran").exists()  # it would have run
+
+
 def test_a_cache_that_cannot_be_written_is_told_with_the_variable_to_set(cached: Path) -> None:
     cached.write_text("a file where the folder should be")
     with pytest.raises(UserError, match=r"cannot be written .*set NAS_CACHE"):

@@ -75,6 +75,19 @@ read word; echo "$word" >> "$TOLD"
 """
 
 
+def test_a_link_in_place_of_the_folder_of_mps_is_not_followed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / DAEMON).write_text(DAEMONS_STAND_IN)
+    (tmp_path / DAEMON).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f"nas-mps-{os.getuid()}").symlink_to("elsewhere")
+    monkeypatch.delenv(PIPES, raising=False)
+    with mps() as why:
+        assert why.endswith("is another user's, or a link")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_where_no_context_opens_through_mps_it_is_stopped_and_the_environment_stays(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -147,6 +147,24 @@ def test_a_space_that_is_no_built_in_or_has_changed_or_lost_its_data_is_not_foun
     assert names.searched(written(Chain()) | fields, []) is None
 
 
+@pytest.mark.parametrize(
+    "named", ["mine.py:Mine", "mine:Mine()", "Mine()", "Chain(mine.py:Mine)", "chain:mine.py:Mine"]
+)
+@pytest.mark.parametrize("field", ["space", "data", "controller"])
+def test_no_file_that_a_ledger_names_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str, named: str
+) -> None:
+    (tmp_path / "mine.py").write_text("from pathlib import Path\nPath('ran').touch()\nclass Mine: ...\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = names.searched(written(Chain()) | {field: named}, [])
+    assert (found is None) == (field != "controller")
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(UserError, match="expected a subclass of"):
+        names.space("mine.py:Mine")  # typed, it is run
+    assert (tmp_path / "ran").exists()
+
+
 def test_parameters_follow_a_colon() -> None:
     space = names.space("zoph:depth=9,strides=true")
     assert isinstance(space, Zoph)
