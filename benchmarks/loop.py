@@ -321,5 +321,5 @@ def conditions(trials: int, facts: Mapping[str, Any]) -> str:
 if __name__ == "__main__":
     if not ONE_THREAD.items() <= os.environ.items():  # libraries read them when they are imported
         words = [sys.executable, "-m", "benchmarks.loop", *sys.argv[1:]]
-        os.execve(sys.executable, words, os.environ | ONE_THREAD)
+        os.execve(sys.executable, words, os.environ | ONE_THREAD)  # noqa: S606  this program anew
     run(app, "loop")

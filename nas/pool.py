@@ -342,7 +342,7 @@ class Worker:
     def __init__(self, training: bytes, data: Data | None, users_folders: list[str]) -> None:
         # Ray puts the driver's folders first, where a user's `search_spaces/` would hide the toolkit's
         sys.path[:] = [path for path in sys.path if path not in users_folders] + users_folders
-        self._train: Training = pickle.loads(training)  # made by the driver of this very search
+        self._train: Training = pickle.loads(training)  # noqa: S301  made by the driver of this very search
         if data is not None:
             self._train = replace(self._train, data=data)
 
@@ -451,7 +451,7 @@ def alone(cpus: int) -> Iterator[dict[str, Any]]:
     with suppress(OSError):
         private.mkdir(exist_ok=True)
         private.chmod(0o700)
-    short = os.environ.get("RAY_TMPDIR", "/tmp")  # the name of a socket has little room
+    short = os.environ.get("RAY_TMPDIR", "/tmp")  # noqa: S108  a socket's name has little room
     try:
         with TemporaryDirectory(dir=short, prefix="nas-ray-", ignore_cleanup_errors=True) as folder:
             files = f"{folder}/ray"  # Ray opens this one to all
