@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: search test check clean
+.PHONY: search test check audit clean
 
 search: $(READY)
 	@$(BIN)/nas search chain --controller reinforce --data digits --trials 200
@@ -15,6 +15,15 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Asks PyPI which of the packages in .venv have known faults; a build of one, as torch's +cpu, passes for its release.
+audit: $(BIN)/pip-audit
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+.*//' | \
+	    $(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off -r /dev/stdin
+
+$(BIN)/pip-audit: $(READY)
+	$(BIN)/python -m pip install --quiet pip-audit
+	@touch $@
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
