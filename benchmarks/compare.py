@@ -292,7 +292,7 @@ PATIENCE = (
 FILE = (
     "The table's file; unless given, it is looked for in the folder that the environment variable NAS_TABLES names. "
     "For nasbench201 also the benchmark's own: NATS-Bench's folder or .pickle.pbz2 (pip install nats_bench) or "
-    "NAS-Bench-201's .pth (pip install nas-bench-201)."
+    "NAS-Bench-201's .pth (pip install nas-bench-201); these are pickles, which can run anything: only those you trust."
 )
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
