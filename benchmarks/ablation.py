@@ -34,59 +34,53 @@ BUDGETS = (100, 200)
 PAPERS_Q = ("rate=0.01", "trace=0", "schedule=metaqnn")
 PLAIN = ("baseline=average", "best=0", "explore=0", "screen=1")
 
-# By group what is searched with, in words; what is changed is changed of the first.
-GROUPS: dict[str, dict[str, Contender]] = {
-    "controllers": {
-        name: Contender(name)
-        for name in ("random", "evolution", "local", "q-learning", "reinforce", "posterior-sampling")
-    },
+# By controller what is changed of it, in words, and the settings that change it.
+CHANGES: dict[str, dict[str, tuple[str, ...]]] = {
     "reinforce": {
-        words: Contender("reinforce", settings)
-        for words, settings in {
-            "as it is": (),
-            "no critic: what the policy draws is trained": ("screen=1",),
-            "8 samples screened": ("screen=8",),
-            "32 samples screened": ("screen=32",),
-            "128 samples screened": ("screen=128",),
-            "the best are not imitated": ("best=0",),
-            "the 20 best are imitated": ("best=20",),
-            "a moving average as baseline, no ranks": ("baseline=average",),
-            "no answers by lot": ("explore=0",),
-            "half the rate": ("rate=0.02",),
-            "twice the rate": ("rate=0.08",),
-            "a tenth of the rate": ("rate=0.004",),
-            "critic alone: the policy does not move": ("rate=1e-9",),
-            "no critic, and the best not imitated": ("screen=1", "best=0"),
-            "the paper's rule at our rate": PLAIN,
-            "the paper's rule at its rate": ("rate=0.0006", *PLAIN),
-        }.items()
+        "no critic: what the policy draws is trained": ("screen=1",),
+        "8 samples screened": ("screen=8",),
+        "32 samples screened": ("screen=32",),
+        "128 samples screened": ("screen=128",),
+        "the best are not imitated": ("best=0",),
+        "the 20 best are imitated": ("best=20",),
+        "a moving average as baseline, no ranks": ("baseline=average",),
+        "no answers by lot": ("explore=0",),
+        "half the rate": ("rate=0.02",),
+        "twice the rate": ("rate=0.08",),
+        "a tenth of the rate": ("rate=0.004",),
+        "critic alone: the policy does not move": ("rate=1e-9",),
+        "no critic, and the best not imitated": ("screen=1", "best=0"),
+        "the paper's rule at our rate": PLAIN,
+        "the paper's rule at its rate": ("rate=0.0006", *PLAIN),
     },
     "posterior-sampling": {
-        words: Contender("posterior-sampling", settings)
-        for words, settings in {
-            "as it is": (),
-            "all draws after all that was told": ("parts=0",),
-            "low scores count in full": ("lowest=-9",),
-            "neither parts nor a lowest score": ("parts=0", "lowest=-9"),
-            "no spread beyond the posterior": ("spread=0",),
-            "no pairs": ("pairs=0",),
-            "pairs only": ("pairs=1",),
-            "a pool of 20": ("pool=20",),
-            "a pool of one: no screening": ("pool=1",),
-            "noise 0.3": ("noise=0.3",),
-        }.items()
+        "all draws after all that was told": ("parts=0",),
+        "low scores count in full": ("lowest=-9",),
+        "neither parts nor a lowest score": ("parts=0", "lowest=-9"),
+        "no spread beyond the posterior": ("spread=0",),
+        "no pairs": ("pairs=0",),
+        "pairs only": ("pairs=1",),
+        "a pool of 20": ("pool=20",),
+        "a pool of one: no screening": ("pool=1",),
+        "noise 0.3": ("noise=0.3",),
     },
     "q-learning": {
-        words: Contender("q-learning", settings)
-        for words, settings in {
-            "as it is": (),
-            "a rate of 0.01": ("rate=0.01",),
-            "a rate of 0.5": ("rate=0.5",),
-            "no trace": ("trace=0",),
-            "the paper's schedule": ("schedule=metaqnn",),
-            "ten replays": ("replays=10",),
-            "the paper's rate, trace and schedule": PAPERS_Q,
-        }.items()
+        "a rate of 0.01": ("rate=0.01",),
+        "a rate of 0.5": ("rate=0.5",),
+        "no trace": ("trace=0",),
+        "the paper's schedule": ("schedule=metaqnn",),
+        "ten replays": ("replays=10",),
+        "the paper's rate, trace and schedule": PAPERS_Q,
+    },
+}
+
+# By group what is searched with, in words; lines after the first are compared with that one.
+GROUPS: dict[str, dict[str, Contender]] = {
+    "controllers": {name: Contender(name) for name in ("random", "evolution", "local", *CHANGES)},
+    **{
+        controller: {"as it is": Contender(controller)}
+        | {words: Contender(controller, settings) for words, settings in changes.items()}
+        for controller, changes in CHANGES.items()
     },
 }
 
