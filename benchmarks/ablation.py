@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -95,28 +95,22 @@ class Line(NamedTuple):
 
 
 def measured(tables: Sequence[str], seeds: range, workers: int, groups: Sequence[str]) -> Iterator[Line]:
-    """Every line of these groups."""
-    known: dict[tuple[Contender, str], tuple[Floats, Floats]] = {}
+    """Every line of these groups; what stands in two groups is searched once."""
+    known: dict[Contender, dict[tuple[str, int], tuple[list[float], list[float]]]] = {}
     for group in groups:
         for words, contender in GROUPS[group].items():
-            for table in tables:
-                if (contender, table) not in known:
-                    tasks = [(seed,) for seed in seeds]
-                    coming = side_by_side(partial(_numbered, table, contender), tasks, workers)
-                    found = dict(watched(coming, len(seeds), "nothing is written"))
-                    rewards, results = np.array([found[seed] for seed in seeds]).swapaxes(0, 1)
-                    known[contender, table] = rewards, results
-            of = [known[contender, table] for table in tables]
-            yield Line(
-                group,
-                words,
-                dict(zip(tables, (rewards for rewards, _ in of), strict=True)),
-                dict(zip(tables, (results for _, results in of), strict=True)),
+            if contender not in known:
+                tasks = [(contender, table, seed) for table in tables for seed in seeds]
+                known[contender] = dict(watched(side_by_side(_task, tasks, workers), len(tasks), "nothing is written"))
+            rewards, results = (
+                {table: np.array([known[contender][table, seed][part] for seed in seeds]) for table in tables}
+                for part in (0, 1)
             )
+            yield Line(group, words, rewards, results)
 
 
-def _numbered(typed: str, contender: Contender, seed: int) -> tuple[int, tuple[list[float], list[float]]]:
-    return seed, highest(typed, contender, seed)
+def _task(contender: Contender, typed: str, seed: int) -> tuple[tuple[str, int], tuple[list[float], list[float]]]:
+    return (typed, seed), highest(typed, contender, seed)
 
 
 def highest(typed: str, contender: Contender, seed: int) -> tuple[list[float], list[float]]:
@@ -176,13 +170,15 @@ def markdown(lines: Sequence[Line]) -> str:
         own = [line for line in lines if line.group == group]
         every = list(own[0].rewards)
         apart = [name for name in every if not np.allclose(own[0].rewards[name], own[0].results[name])]
-        for said, tables in (("highest reward", every), ("test accuracy", apart)):
+        for said, tables, columns in (
+            ("highest reward", every, [line.rewards for line in own]),
+            ("test accuracy", apart, [line.results for line in own]),
+        ):
             heads = [f"{table} after {budget}" for table in tables for budget in BUDGETS]
-            kind = "rewards" if said == "highest reward" else "results"
-            rows = []
-            for line in own:
-                found, first = getattr(line, kind), getattr(own[0], kind)
-                rows.append([line.words, *(cell for table in tables for cell in _cells(found[table], first[table]))])
+            rows = [
+                [line.words, *(cell for table in tables for cell in _cells(found[table], columns[0][table]))]
+                for line, found in zip(own, columns, strict=True)
+            ]
             if tables:
                 text.append(report.grid([f"{group}, {said}", *heads], rows))
     return "\n\n".join(text) + "\n"
