@@ -37,10 +37,9 @@ from functools import partial
 
 import numpy as np
 
-from nas.critic import Asked, Critic, asked, term
+from nas.critic import Asked, Critic, Floats, asked, term
 from nas.errors import UserError
 from nas.space import Candidate, Question, Space
-from nas.statistics import Floats
 
 SMALLEST = 8  # the smallest random part of what was told is of one in so many
 FEW = 20  # walks that show how settled it is

@@ -15,10 +15,11 @@ from collections.abc import Iterable, Sequence
 from statistics import NormalDist
 
 import numpy as np
+import numpy.typing as npt
 
 from nas.space import Candidate, Question, Space
-from nas.statistics import Floats
 
+Floats = npt.NDArray[np.float64]
 DRAWS = 100  # of a random network, to meet one that is new
 Asked = tuple[str, int, int | None]  # a question: its choice, its occurrence or anchor, its link
 Term = tuple[str, int, int | None, int]  # the same and an answer

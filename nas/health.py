@@ -13,10 +13,8 @@ import numpy.typing as npt
 
 from nas.ledger import Trial
 from nas.space import Space, shorten
-from nas.statistics import mann_whitney
+from nas.statistics import Floats, mann_whitney
 from nas.summary import NEAREST, expected_largest
-
-Floats = npt.NDArray[np.float64]
 
 LAST = 100  # trials that repeats and spread are over
 SOME = 10  # rewards that a spread takes, networks that a share of failures takes: that of fewer is their luck

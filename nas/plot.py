@@ -17,20 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nas import health
 from nas.errors import UserError
 from nas.ledger import FILE, RECORDS, Trial, read
 from nas.names import searched
 from nas.space import Space, shorten
+from nas.statistics import Floats
 from nas.summary import random_rewards
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = npt.NDArray[np.float64]
 Header = Mapping[str, Any]
 Search = tuple[Path, Header, Sequence[Trial]]
 Entries = list[tuple[str, Any]]  # of a legend: what it says of which artist, or tuple of artists

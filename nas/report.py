@@ -28,12 +28,11 @@ from nas.errors import UserError
 from nas.plot import COLOURS, MARKERS
 from nas.pool import cores
 from nas.space import shorten
-from nas.statistics import LEAST, bands, bootstrap, paired
+from nas.statistics import LEAST, Floats, bands, bootstrap, paired
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Figures = dict[str, Any]
 

@@ -20,12 +20,10 @@ from statistics import NormalDist
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from nas.errors import UserError
 from nas.reward import Result
-
-Floats = npt.NDArray[np.float64]
+from nas.statistics import Floats
 
 LEAST = 6  # children that a bar takes
 

@@ -13,12 +13,11 @@ import numpy.typing as npt
 from nas.ledger import Trial
 from nas.network import KEY_VERSION
 from nas.space import Candidate, Space
+from nas.statistics import Floats
 
 WALKS = 2_000  # random networks whose rewards are predicted
 RIDGE = 1.0
 NEAREST = 20  # trained networks among which a random network's luck is drawn
-
-Floats = npt.NDArray[np.float64]
 
 
 def described(written: str) -> list[str]:
