@@ -104,7 +104,6 @@ class Simulated:
     def __init__(self, space: Durations, workers: int) -> None:
         self.space, self.workers = space, workers
         self.now = self.idle = 0.0  # seconds; the latter of all workers together
-        self.began = 0.0, 0.0  # both of them when the latest child began
         self._queue: deque[Job] = deque()
         self._ends: list[tuple[float, int]] = []  # heap of the ends of what is trained, and its trials
 
@@ -128,7 +127,6 @@ class Simulated:
         while self._queue and len(self._ends) < self.workers:
             job = self._queue.popleft()
             seconds, _ = self.space.seconds(job.answers)
-            self.began = self.now, self.idle
             heapq.heappush(self._ends, (self.now + seconds, job.trial))
 
 
@@ -136,7 +134,7 @@ class Busy(NamedTuple):
     """One search with simulated workers."""
 
     share: float  # of the workers' time, from the first child's start to the last one's end, in which they train
-    before: float  # the same until the last one's start
+    queued: float  # the same if all children wait in one queue from the first one's start on
     thirds: list[float]  # milliseconds a trial that the search really took, in each third of it
 
 
@@ -145,11 +143,12 @@ def busy(workers: int, sigma: float, seed: int, each: int = EACH, window: int = 
 
     each: trials a worker.  window: in multiples of the workers.
     """
-    space = Durations(sigma)
-    pool = Simulated(space, workers)
-    thirds = calls(space, pool, each * workers, window * workers, seed=seed)
-    now, idle = pool.began
-    return Busy(1 - pool.idle / (workers * pool.now), 1 - idle / (workers * now) if now else 1.0, thirds)
+    space, trials = Durations(sigma), each * workers
+    pool, queue = Simulated(space, workers), Simulated(space, workers)
+    thirds = calls(space, pool, trials, window * workers, seed=seed)
+    calls(space, queue, trials, trials, seed=seed)
+    share, queued = (1 - of.idle / (workers * of.now) for of in (pool, queue))
+    return Busy(share, queued, thirds)
 
 
 def utilisation(cases: Sequence[tuple[int, float]] = CASES, each: int = EACH) -> Iterator[list[Busy]]:
@@ -160,20 +159,21 @@ def utilisation(cases: Sequence[tuple[int, float]] = CASES, each: int = EACH) ->
 
 def busy_table(found: Sequence[Sequence[Busy]], cases: Sequence[tuple[int, float]] = CASES) -> str:
     """The table, and what its figures are."""
-    heads = ["workers", "σ", "busy", "median", "least", "most", "before the end"]
+    heads = ["workers", "σ", "busy", "median", "least", "most", "one queue"]
     heads += ["ms a trial, first third", "last third"]
     lines = []
     for (workers, sigma), searches in zip(cases, found, strict=True):
         shares = [search.share for search in searches]
-        before = fmean(search.before for search in searches)
-        cells = [f"{share:.3f}" for share in (fmean(shares), median(shares), min(shares), max(shares), before)]
+        queued = fmean(search.queued for search in searches)
+        cells = [f"{share:.3f}" for share in (fmean(shares), median(shares), min(shares), max(shares), queued)]
         cells += [f"{fmean(search.thirds[third] for search in searches):.2f}" for third in (0, -1)]
         lines.append([f"{workers}", f"{sigma:g}", *cells])
     said = (
         "The share of the workers' time in which they train, from the first child's start to the last one's end: mean, "
-        f"median, least and most of {SEEDS} seeds; before the end: the mean until the last child begins, for a very "
-        f"long one that began late leaves all others waiting. The workers are simulated, {EACH} trials each, the "
-        f"window is twice their number; children's times are log-normal with this σ, predicted within {WITHIN:.0%}. "
+        f"median, least and most of {SEEDS} seeds; one queue: the mean if all children wait in one queue from the "
+        "start, where a very long one that begins late leaves the others waiting as well. The workers are simulated, "
+        f"{EACH} trials each, the window is twice their number; children's times are log-normal with this σ, predicted "
+        f"within {WITHIN:.0%}. "
         "Milliseconds are what the loop, a random controller and the simulation took."
     )
     return f"{grid(heads, lines)}\n\n{said}"

@@ -41,12 +41,17 @@ def test_the_third_of_three_equal_children_leaves_the_other_of_two_workers_waiti
         pool.submit(Job(trial, (0, trial), seed=0))
     assert [pool.wait()[0] for _ in range(3)] == [0, 1, 2]
     assert (pool.now, pool.idle) == (2, 1)
-    assert pool.began == (1, 0)
 
 
 def test_a_wider_window_keeps_workers_busier() -> None:
     narrow, wide = (busy(8, sigma=1.0, seed=0, each=30, window=window) for window in (1, 2))
     assert narrow.share < wide.share
+    assert narrow.queued == wide.queued
+
+
+def test_one_queue_for_all_children_is_a_window_as_wide_as_the_search() -> None:
+    found = busy(8, sigma=1.0, seed=0, each=30, window=30)
+    assert found.share == found.queued
 
 
 def test_a_search_with_simulated_workers_repeats_exactly_with_its_seed() -> None:
