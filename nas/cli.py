@@ -167,6 +167,7 @@ def search(
     """Search for a network; the same command again goes on with a search that was stopped, or has fewer trials."""
     from nas import names
     from nas.check import sound
+    from nas.ledger import begun
 
     found_space = names.space(space)
     kind, plan = _planned(preset, controller, settings or [], recipe, reward)
@@ -183,7 +184,7 @@ def search(
     images_here = _load(found_space, data, images, image_size, skip_corrupt)
     folder = out or Path("runs") / _folder_name(space, plan.controller, data, seed)
     length = min(trials, unique or trials)
-    header, old = _begun(folder)
+    header, old = begun(folder)
     limits = plan.limits_of(found_space, header.get("length", length)) | own_limits
     here = found_space.on(images_here.images, limits)
     sound(here)
@@ -351,13 +352,6 @@ def _planned(
         reward=reward or base.reward,
     )
     return kind, plan
-
-
-def _begun(folder: Path) -> tuple[dict[str, Any], list[Trial]]:
-    """What an earlier run left in this folder; an empty header where there was none."""
-    from nas.ledger import FILE, read
-
-    return read(folder) if (folder / FILE).is_file() and (folder / FILE).stat().st_size else ({}, [])
 
 
 def _count(option: str, typed: str, least: int) -> int | None:

@@ -1,13 +1,19 @@
 """The search's memory: one folder, one file, a header line and then a line a finished trial.
 
 The format, version 1. `ledger.jsonl` is UTF-8 text. Each line is one JSON object whose last field, "sum", is the CRC-32
-of the line as it would stand without that field, in eight hexadecimal digits. The first line is the header: "format"
-and what the search is a function of; then "code", "versions", "cpu" and "gpu" of the machine that began it, which are a
-record and no condition: a search goes on under others, and keeps these. Each further line is a trial, in the order in
-which they finished: "trial", "answers", "key", "network", "reward", "error", "same_as", "at", then "figures" if the
-controller says any of itself (names and numbers, of the moment when it was asked), and the result if a child was
-trained, with "bar" if that child was stopped: by epoch the least accuracy with which it would have gone on.
-A line that the end of the file cuts off is a write that a crash interrupted: it is dropped.
+of the line as it would stand without that field, in eight hexadecimal digits.
+The first line is the header: "format"; what the search is a function of: "space", "choices", "limits", "controller",
+"parameters", "data", "training", "validation", "fingerprint", "recipe", "reward", "seed", "threads", "child_timeout",
+"stop" if there is a rule, "window", "length"; then "code", "versions", "cpu" and "gpu" of the machine that began it,
+which are a record and no condition: a search goes on under others, and keeps these.
+Each further line is a trial, in the order in which they finished, which is a record too: "trial", "answers", "key",
+"network", "reward", "error", "same_as", "at"; "figures" if the controller says any of itself (names and numbers, of the
+moment when it was asked); and if a child was trained "accuracy", "loss", "params", "madds", "seconds", "memory",
+"precision", and "bar" if it was stopped: by epoch the least accuracy with which it would have gone on. Older ledgers
+lack "figures", "precision", and the header's record.
+
+A beginning of a line at the end of the file, or zeros, is a write that a crash or a loss of power interrupted: it is
+dropped. A whole line that lacks its line break there is kept. Any other damage is an error that names the line.
 """
 
 from __future__ import annotations
@@ -16,12 +22,13 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import NoneType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from nas.errors import UserError
 from nas.reward import Result
@@ -80,12 +87,14 @@ class Ledger:
             ) from None
         try:
             _lock(self._file.fileno(), folder)
-            self.header, self.trials, whole = _parse(self.path)
+            self.header, self.trials, whole, ended = _parse(self.path)
         except UserError:
             self._file.close()
             raise
         if whole < self.path.stat().st_size:
             os.truncate(self.path, whole)  # the torn last line
+        if not ended:
+            self._put(b"\n")
 
     def check(self, header: Mapping[str, Any]) -> None:
         """Raise UserError if the search that lies here has another header; "length" is its own affair."""
@@ -119,7 +128,10 @@ class Ledger:
         self.close()
 
     def _write(self, record: Mapping[str, Any]) -> None:
-        self._file.write(sealed(record))
+        self._put(sealed(record))
+
+    def _put(self, line: bytes) -> None:
+        self._file.write(line)
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -132,10 +144,17 @@ def read(folder: Path) -> tuple[dict[str, Any], list[Trial]]:
     path = folder / FILE
     if not path.is_file():
         raise UserError(f"{folder}: found no {FILE}, expected the folder of a search; name one that `nas search` wrote")
-    header, trials, _ = _parse(path)
+    header, trials, *_ = _parse(path)
     if header is None:
         raise UserError(f"{path}: found no header line, expected a search that has begun; delete the folder")
     return header, trials
+
+
+def begun(folder: Path) -> tuple[dict[str, Any], list[Trial]]:
+    """The same, and an empty header where no search has begun."""
+    path = folder / FILE
+    header, trials, *_ = _parse(path) if path.is_file() else _NOTHING
+    return header or {}, trials
 
 
 def sealed(record: Mapping[str, Any]) -> bytes:
@@ -163,21 +182,47 @@ def _lock(descriptor: int, folder: Path) -> None:
         ) from None
 
 
-def _parse(path: Path) -> tuple[dict[str, Any] | None, list[Trial], int]:
-    """Header, trials, and the bytes up to the end of the last whole line."""
+class _Header(dict[str, Any]):
+    """A header whose missing fields are told of."""
+
+    def __init__(self, path: Path, record: Mapping[str, Any]) -> None:
+        super().__init__(record)
+        self._path = path
+
+    def __missing__(self, name: str) -> Any:
+        raise UserError(
+            f"{self._path}, line 1: found a header without {name!r}, expected the fields of format {FORMAT}; {_VERSION}"
+        )
+
+
+_VERSION = "it was written by another version of this toolkit: use that one, or choose another --out"
+
+
+class _Found(NamedTuple):
+    """What is in a ledger's file."""
+
+    header: _Header | None
+    trials: list[Trial]
+    whole: int  # bytes up to the end of the last whole line
+    ended: bool  # whether that line has its line break
+
+
+_NOTHING = _Found(None, [], 0, ended=True)
+
+
+def _parse(path: Path) -> _Found:
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
-    lines = content[:whole].splitlines()
+    lines, tail = content[:whole].splitlines(), content[whole:]
+    last = _unended(path, len(lines) + 1, tail)
+    if last:
+        lines.append(last)
     if not lines:
-        return None, [], 0
-    records = [_record(path, number, line) for number, line in enumerate(lines, 1)]
-    if records[0].get("format") != FORMAT:
-        raise UserError(
-            f"{path}, line 1: found format {records[0].get('format')!r}, expected {FORMAT}; "
-            "it was written by another version of this toolkit: use that one, or choose another --out"
-        )
+        return _NOTHING
+    header, *records = [_record(path, number, line) for number, line in enumerate(lines, 1)]
+    _check_header(path, header)
     trials: dict[int, Trial] = {}
-    for number, record in enumerate(records[1:], 2):
+    for number, record in enumerate(records, 2):
         trial = _as_trial(path, number, record)
         if trial.trial in trials:
             raise UserError(
@@ -185,17 +230,57 @@ def _parse(path: Path) -> tuple[dict[str, Any] | None, list[Trial], int]:
                 "delete the line that should not be there"
             )
         trials[trial.trial] = trial
-    return records[0], list(trials.values()), whole
+    return _Found(_Header(path, header), list(trials.values()), whole + len(last), ended=not last)
+
+
+def _unended(path: Path, number: int, tail: bytes) -> bytes:
+    """What the file ends with after its last line break: a whole line, or b"" for a torn one, which is dropped."""
+    begun = tail.rstrip(b"\0")  # which a loss of power leaves of what was to be written
+    for end in [seal.end() for seal in _SEAL.finditer(begun)]:
+        if _is_sealed(begun[:end]):
+            if begun[end:]:
+                raise UserError(
+                    f"{path}, line {number}: found {begun[end : end + 1]!r} in place of the line break after a whole "
+                    "line, expected the line to end there; put a line break in its place"
+                )
+            return begun
+    start = b'{"trial": ' if number > 1 else b'{"format": '
+    if not begun.startswith(start[: len(begun)]):
+        raise _damaged(path, number, f"it begins with {_short(begun[:40])}")
+    return b""
+
+
+_SEAL = re.compile(rb', "sum": "[0-9a-f]{8}"\}')
+
+
+def _is_sealed(line: bytes) -> bool:
+    try:
+        return bool(unsealed(line))
+    except ValueError:
+        return False
 
 
 def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         return unsealed(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, number, str(error)) from None
+
+
+def _damaged(path: Path, number: int, found: str) -> UserError:
+    return UserError(
+        f"{path}, line {number}: found a damaged line ({found}), expected one JSON record with its checksum; "
+        f"restore the line from a copy, or delete it and all after it to search on from there"
+    )
+
+
+def _check_header(path: Path, header: Mapping[str, Any]) -> None:
+    if "format" not in header and "trial" in header:
         raise UserError(
-            f"{path}, line {number}: found a damaged line ({error}), expected one JSON record with its checksum; "
-            f"restore the line from a copy, or delete it and all after it to search on from there"
-        ) from None
+            f"{path}, line 1: found trial {header['trial']}, expected the header of the search; restore it from a copy"
+        )
+    if header.get("format") != FORMAT:
+        raise UserError(f"{path}, line 1: found format {header.get('format')!r}, expected {FORMAT}; {_VERSION}")
 
 
 _RESULT = [field.name for field in fields(Result) if field.name not in ("error", "confusion")]
@@ -220,6 +305,11 @@ _OF_MANY: dict[str, tuple[type, ...]] = {"answers": (int,), "accuracy": _NUMBER,
 
 
 def _as_trial(path: Path, number: int, record: dict[str, Any]) -> Trial:
+    if "format" in record:
+        raise UserError(
+            f"{path}, line {number}: found the header of a search, expected a trial; of two ledgers in one file keep "
+            "one: delete the lines of the other"
+        )
     try:
         for name, value in record.items():
             _check_kind(name, value)
@@ -246,16 +336,58 @@ def _check_kind(name: str, value: object) -> None:
         raise TypeError(f"{name} is {_short(value)}")
 
 
-def _compare(folder: Path, found: Mapping[str, Any], expected: Mapping[str, Any], within: str = "") -> None:
+def _compare(folder: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Raise UserError by the first field that differs, and by the first part of it."""
     for name, here in expected.items():
         there = found.get(name)
-        if isinstance(here, Mapping) and isinstance(there, Mapping):
-            _compare(folder, {**dict.fromkeys(here), **there}, {**dict.fromkeys(there), **here}, f"{name} ")
-        elif name != "length" and there != here:
+        if name == "choices" and there and (changes := ", ".join(_changes(there, here))):
             raise UserError(
-                f"{folder}: found a search with {within}{name} {_short(there)}, expected {_short(here)} as in this "
-                "command; give the same options to go on with it, or choose another --out"
+                f"{folder}: found a search of a space with other choices ({changes} since), expected the same; "
+                "restore the space, or choose another --out"
             )
+        parts = {**here, **there} if isinstance(there, Mapping) and isinstance(here, Mapping) else {}
+        for part in parts:
+            known = name == "limits" or (part in there and part in here)  # of others, defaults are in the header too
+            mend = _SAME if known else f"the code of {name} has changed since: restore it"
+            _compare_field(folder, f"{name} {part}", there.get(part), here.get(part), mend)
+        if name != "length" and not parts:
+            _compare_field(folder, name, there, here, _IMAGES if name in _OF_IMAGES else _SAME)
+
+
+_SAME = "give the same options to go on with it"
+_IMAGES = "give the same --data and --images, or restore the images if they have changed since"
+_OF_IMAGES = ("training", "validation", "fingerprint")
+
+
+def _compare_field(folder: Path, name: str, there: object, here: object, mend: str) -> None:
+    if there != here:
+        raise UserError(
+            f"{folder}: found a search with {name} {_short(there)}, expected {_short(here)} as in this command; "
+            f"{mend}, or choose another --out"
+        )
+
+
+def _changes(before: Mapping[str, list[str]], now: Mapping[str, list[str]]) -> Iterator[str]:
+    """What happened to a space's choices, {name: options as written}, each as a sentence's part."""
+    gone, new = ([name for name in one if name not in other] for one, other in ((before, now), (now, before)))
+    for name in gone:
+        renamed = next((other for other in new if now[other] == before[name]), None)
+        if renamed:
+            new.remove(renamed)
+        yield f"{name} renamed to {renamed}" if renamed else f"{name} removed"
+    yield from (f"{name} added" for name in new)
+    both = [name for name in before if name in now]
+    if both != [name for name in now if name in before]:
+        yield "the choices reordered"
+    for name in both:
+        yield from _changed_options(name, before[name], now[name])
+
+
+def _changed_options(name: str, before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
+    yield from (f"option {option} of {name} removed" for option in before if option not in now)
+    yield from (f"option {option} of {name} added" for option in now if option not in before)
+    if [option for option in before if option in now] != [option for option in now if option in before]:
+        yield f"the options of {name} reordered, from {', '.join(before)} to {', '.join(now)}"
 
 
 def _short(value: object) -> str:

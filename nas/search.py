@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import inspect
+import logging
 import math
 import re
 import time
@@ -13,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from threadpoolctl import threadpool_limits
 
@@ -24,7 +25,7 @@ from nas.network import Network
 from nas.pool import Job, Pool, RayPool, Serial, Training
 from nas.recipe import RECIPES, Recipe
 from nas.reward import Result, Reward, accuracy
-from nas.space import Candidate, Child, Limit, Space
+from nas.space import Candidate, Child, Limit, Space, shorten
 from nas.stop import Rule, continued
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def search(
     header = _header(space, controller, data, parameters, recipe, reward, seed, child_timeout, stop)
     with Ledger(Path(out)) as ledger, ExitStack() as stack:
         ledger.check({"stop": None} | header | ({"window": window} if window else {}))
+        for trial in ledger.trials:
+            _check_code(space, trial, ledger.path)
         length = int(min(trials, unique)) if ledger.header is None else ledger.header["length"]
         stack.enter_context(threadpool_limits(1, "blas"))  # a sum over more threads is another sum, and slower here
         answering = controller(space, seed, length, **parameters)
@@ -164,6 +167,14 @@ def _plain(value: object) -> object:
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
 
 
+class _Told(NamedTuple):
+    """What is kept of a trial that trained a network once it is told: all that a repeat needs."""
+
+    trial: int
+    reward: float | None
+    error: str | None
+
+
 class Loop:
     """One search, new or continued; `run` yields its trials as they finish.
 
@@ -196,13 +207,14 @@ class Loop:
         self.trials, self.unique, self.seconds, self.device_seconds = trials, unique, seconds, device_seconds
         self.patience, self.clock = patience, clock
         self.recorded = {trial.trial: trial for trial in ledger.trials}
-        self.finished: dict[int, Trial] = {}  # by number; also those that are not told yet
+        self.latest = max(self.recorded, default=-1)
+        self.finished: dict[int, Trial] = {}  # by number, those that are not told yet or were at this moment
         self.pending: dict[int, Candidate] = {}  # asked and not told
         self.figures: dict[int, Mapping[str, float] | None] = {}  # what the controller said of itself at its asks
-        self.results: list[Result] = []  # of all networks told that did not fail, in the order told
+        self.results: list[Result] = []  # for the rule: of all networks told that did not fail, in the order told
         self.highest = -math.inf  # reward told
         self.known: dict[int, tuple[int, float]] = {}  # how many of these, and the highest, when a child was asked
-        self.told: dict[str, int] = {}  # the key of each network told -> the trial that trained it
+        self.told: dict[str, _Told] = {}  # by the key of each network told
         self.under_way: dict[str, tuple[float, int]] = {}  # key -> virtual end, trial
         self.same: dict[int, int] = {}  # repeats of networks under way -> the trial that trains it
         self.ends: list[tuple[float, int]] = []  # heap of virtual ends of the pending trials
@@ -223,6 +235,7 @@ class Loop:
                 _, trial = heapq.heappop(self.ends)
                 yield from self._finish(trial)
                 self._tell(trial)
+            self.finished = {trial: done for trial, done in self.finished.items() if trial in self.pending}
 
     def why_done(self) -> str:
         """Which budget has ended, as a sentence's end; empty while none has."""
@@ -292,17 +305,10 @@ class Loop:
 
     def _candidate(self, trial: int) -> Candidate:
         """What the ledger has for this trial, else what the controller answers."""
-        recorded = self.recorded.get(trial)
-        if recorded is None:
-            candidate = self._asked(trial)
-            self.figures[trial] = figures_of(self.controller, trial)
-            return candidate
-        candidate = self.space.replay(recorded.answers, trial)
-        if candidate.key != recorded.key:
-            raise UserError(
-                f"{self.ledger.path}, trial {trial}: found network {recorded.key}, expected {candidate.key} from its "
-                "answers; the space's code has changed since: restore it, or choose another --out"
-            )
+        if trial in self.recorded:
+            return replayed(self.space, self.recorded[trial], self.ledger.path)
+        candidate = self._asked(trial)
+        self.figures[trial] = figures_of(self.controller, trial)
         return candidate
 
     def _asked(self, trial: int) -> Candidate:
@@ -323,7 +329,12 @@ class Loop:
     def _finish(self, trial: int) -> Iterator[Trial]:
         """Wait until this trial's result is there, recording whatever arrives meanwhile."""
         if trial in self.same:
-            yield from self._record(self._repeat(trial, self.same.pop(trial)))
+            yield from self._record(self._repeat(trial, self.finished[self.same.pop(trial)]))
+        if trial not in self.finished and self.asked <= self.latest and not self.why_done():
+            logging.getLogger("nas").warning(
+                "%s: found no line of trial %d, but one of trial %d, which was asked after it had ended; expected both;"
+                " its line was lost, and it is trained again", self.ledger.path, trial, self.latest,
+            )  # fmt: skip
         while trial not in self.finished:
             arrived, result = self.pool.wait()
             yield from self._record(self._trial(arrived, result))
@@ -335,11 +346,11 @@ class Loop:
         if done.same_as is None:
             self.under_way.pop(candidate.key, None)
             self.spent += done.result.seconds if done.result else 0.0
-            if done.result and done.reward is not None:
+            if self.stop is not None and done.result and done.reward is not None:
                 self.results.append(done.result)
                 self.highest = max(self.highest, done.reward)
             if not (done.result and done.result.of_worker):
-                self.told[candidate.key] = trial
+                self.told[candidate.key] = _Told(trial, done.reward, done.error)
 
     def _trial(self, number: int, result: Result) -> Trial:
         value = None
@@ -364,9 +375,8 @@ class Loop:
                 "mend it, and the same command goes on"
             ) from error
 
-    def _repeat(self, number: int, first: int) -> Trial:
-        same = self.finished[first]
-        return self._line(number, same.reward, same.error, same_as=first)
+    def _repeat(self, number: int, first: Trial | _Told) -> Trial:
+        return self._line(number, first.reward, first.error, same_as=first.trial)
 
     def _line(
         self,
@@ -376,9 +386,8 @@ class Loop:
         result: Result | None = None,
         same_as: int | None = None,
     ) -> Trial:
-        candidate = self.pending[number]
-        written = getattr(candidate.network, "written", repr(candidate.network))
-        figures = self.figures.pop(number, None)
+        candidate, figures = self.pending[number], self.figures.pop(number, None)
+        written = _written(candidate.network)
         return Trial(number, candidate.answers, candidate.key, written, reward, result, error, same_as, figures=figures)
 
     def _record(self, trial: Trial) -> Iterator[Trial]:
@@ -395,6 +404,56 @@ class Loop:
         if isinstance(network, Network) and (costs := network.costs(self.space.images)):
             return self.epochs * (BLOCK * len(network.blocks) + costs.madds)
         return 1.0
+
+
+def replayed(space: Space, trial: Trial, path: Path) -> Candidate:
+    """The candidate of a recorded trial; raises UserError if its answers lead to another network now.
+
+    path: of its ledger.
+    """
+    try:
+        candidate = space.replay(trial.answers, trial.trial)
+    except UserError as error:
+        why, _, _ = str(error).partition("; ")  # what follows is advice to controllers
+        found = f"found network {trial.key} ({shorten(trial.network)}), but its answers lead to none now: {why}"
+        raise _changed(trial, path, found) from None
+    if candidate.key != trial.key:
+        now = _written(candidate.network)
+        start = max(0, _alike(trial.network, now) - 40)  # a little before the first character that differs
+        then, now = (f"{'… ' * bool(start)}{shorten(text[start:], 120)}" for text in (trial.network, now))
+        found = f"found network {trial.key} ({then}), expected {candidate.key} ({now}) from its answers"
+        raise _changed(trial, path, found)
+    return candidate
+
+
+def _check_code(space: Space, trial: Trial, path: Path) -> None:
+    """Raise UserError if a recorded trial's answers lead to another network now, or its blocks to other layers."""
+    network, result = replayed(space, trial, path).network, trial.result
+    if result is None or result.params is None or not isinstance(network, Network):
+        return
+    costs = network.costs(space.images)
+    if costs and costs != (result.params, result.madds):
+        raise _changed(
+            trial,
+            path,
+            f"found network {trial.key} ({shorten(trial.network)}) with {result.params:,} parameters and "
+            f"{result.madds:,} multiply-adds, expected {costs.params:,} and {costs.madds:,}",
+        )
+
+
+def _changed(trial: Trial, path: Path, found: str) -> UserError:
+    return UserError(
+        f"{path}, trial {trial.trial}: {found}; the space's code has changed since: restore it, or choose another --out"
+    )
+
+
+def _alike(one: str, other: str) -> int:
+    """How many characters they begin with alike."""
+    return next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
+
+
+def _written(network: Child) -> str:
+    return getattr(network, "written", repr(network))
 
 
 def figures_of(controller: Controller, trial: int) -> dict[str, float] | None:

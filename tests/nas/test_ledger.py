@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nas.errors import UserError
-from nas.ledger import FILE, Ledger, Trial, read, sealed, unsealed
+from nas.ledger import FILE, Ledger, Trial, begun, read, sealed, unsealed
 from nas.reward import Result
 
 HEADER: dict[str, Any] = {"space": "Small()", "seed": 0, "window": 2, "length": 3}
@@ -108,12 +108,16 @@ def test_the_confusion_counts_are_not_kept(tmp_path: Path) -> None:
 # --- damage ---
 
 
-def test_a_last_line_torn_at_any_byte_is_dropped(tmp_path: Path) -> None:
+LOST = [b"", b"\0", b"\0" * 4096]  # what a crash or a loss of power leaves in place of bytes that were to be written
+
+
+@pytest.mark.parametrize("lost", LOST, ids=len)
+def test_a_last_line_torn_at_any_byte_is_dropped(tmp_path: Path, lost: bytes) -> None:
     path = written(tmp_path)
     content = path.read_bytes()
     before = content[:-1].rfind(b"\n") + 1
-    for end in range(before, len(content)):  # to the last byte but the newline
-        path.write_bytes(content[:end])
+    for end in range(before, len(content) - 1):  # to the last byte but its closing brace
+        path.write_bytes(content[:end] + lost)
         assert read(tmp_path)[1] == TRIALS[:2]
         with Ledger(tmp_path) as ledger:
             assert ledger.trials == TRIALS[:2]
@@ -121,14 +125,27 @@ def test_a_last_line_torn_at_any_byte_is_dropped(tmp_path: Path) -> None:
         assert path.read_bytes() == content
 
 
-def test_a_header_torn_at_any_byte_is_a_search_that_has_not_begun(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", LOST, ids=len)
+def test_a_whole_last_line_without_its_line_break_is_kept(tmp_path: Path, lost: bytes) -> None:
+    path = written(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + lost)
+    assert read(tmp_path)[1] == TRIALS
+    with Ledger(tmp_path) as ledger:
+        assert ledger.trials == TRIALS
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("lost", LOST, ids=len)
+def test_a_header_torn_at_any_byte_is_a_search_that_has_not_begun(tmp_path: Path, lost: bytes) -> None:
     path = written(tmp_path / "a", [])
     content = path.read_bytes()
-    for end in range(len(content)):
+    for end in range(len(content) - 1):
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content[:end])
+        path.write_bytes(content[:end] + lost)
         with pytest.raises(UserError, match=r"found no header line, expected a search that has begun"):
             read(path.parent)
+        assert begun(path.parent) == ({}, [])
         with Ledger(path.parent) as ledger:
             assert (ledger.header, ledger.trials) == (None, [])
         assert not path.exists()
@@ -137,13 +154,37 @@ def test_a_header_torn_at_any_byte_is_a_search_that_has_not_begun(tmp_path: Path
 def test_any_other_byte_that_changes_is_an_error_that_names_the_line(tmp_path: Path) -> None:
     path = written(tmp_path)
     content = path.read_bytes()
-    for place in range(len(content) - 1):
+    for place in range(len(content)):
         line = content[:place].count(b"\n") + 1
-        for other in (content[place] ^ 1, ord("\n")):
+        for other in {content[place] ^ 1, ord("\n")} - {content[place]}:
             path.write_bytes(content[:place] + bytes([other]) + content[place + 1 :])
-            if other != content[place]:
-                with pytest.raises(UserError, match=rf"{FILE}, line {line}: found a damaged line"):
-                    read(tmp_path)
+            with pytest.raises(UserError, match=rf"{FILE}, line {line}: found "):
+                read(tmp_path)
+
+
+def test_a_whole_last_line_whose_line_break_became_something_else_is_not_taken_for_a_torn_one(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    content = path.read_bytes()
+    for other in (b"\x0b", b" ", b"}", b'x\n{"trial": 7'):  # the last one as if a torn line followed
+        path.write_bytes(content[:-1] + other)
+        with pytest.raises(UserError) as error:
+            Ledger(tmp_path)
+        if b"\n" not in other:
+            assert str(error.value) == (
+                f"{path}, line 4: found {other!r} in place of the line break after a whole line, expected the line to "
+                "end there; put a line break in its place"
+            )
+        assert path.read_bytes() == content[:-1] + other
+
+
+@pytest.mark.parametrize("text", [b"# good ones: 7, 9", b'["trial"]', b"\x00\x00{", b"trial"])
+def test_what_is_no_beginning_of_a_line_is_no_torn_one(tmp_path: Path, text: bytes) -> None:
+    path = written(tmp_path)
+    for before, number in ((path.read_bytes(), 5), (b"", 1)):
+        path.write_bytes(before + text)
+        with pytest.raises(UserError, match=rf"line {number}: found a damaged line \(it begins with b'.*'\)"):
+            Ledger(tmp_path)
+        assert path.read_bytes() == before + text
 
 
 def test_a_damaged_line_is_told_with_how_to_mend_it(tmp_path: Path) -> None:
@@ -193,6 +234,28 @@ def test_a_field_of_the_wrong_type_is_an_error_though_the_checksum_is_right(
         read(tmp_path)
 
 
+def test_lines_that_changed_places_are_the_same_trials(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    header, *lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([header, *reversed(lines)]))
+    assert read(tmp_path)[1] == TRIALS[::-1]
+
+
+def test_a_header_that_is_not_in_its_place_is_an_error(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    header, first, *others = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([first, header, *others]))
+    with pytest.raises(UserError, match=r"line 1: found trial 0, expected the header of the search; restore it"):
+        read(tmp_path)
+
+
+def test_two_ledgers_in_one_file_are_told_apart(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_bytes(2 * path.read_bytes())
+    with pytest.raises(UserError, match=r"line 5: found the header of a search, expected a trial; of two ledgers in"):
+        read(tmp_path)
+
+
 def test_a_trial_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
     path = written(tmp_path)
     lines = path.read_bytes().splitlines(keepends=True)
@@ -217,6 +280,16 @@ def test_a_damaged_ledger_is_left_as_it_is(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="line 1: found a damaged line"):
             Ledger(tmp_path)
     assert path.read_bytes() == damaged
+
+
+def test_a_header_of_an_older_version_is_told_of_when_a_field_is_missing(tmp_path: Path) -> None:
+    written(tmp_path)
+    header, _ = read(tmp_path)
+    assert header["seed"] == 0
+    with pytest.raises(
+        UserError, match=r"line 1: found a header without 'validation', expected the fields of format 1"
+    ):
+        header["validation"]
 
 
 def test_another_version_is_refused(tmp_path: Path) -> None:
@@ -273,6 +346,54 @@ def test_another_header_is_refused_by_the_name_that_differs(
     mend = " as in this command; give the same options to go on with it, or choose another --out$"
     with Ledger(tmp_path) as ledger, pytest.raises(UserError, match=found + mend):
         ledger.check(HEADER | changed)
+
+
+CHOICES = {"width": ["16", "32"], "kind": ["'conv'", "'pool'"]}
+
+
+@pytest.mark.parametrize(
+    ("now", "changes"),
+    [
+        ({**CHOICES, "width": ["16", "32", "64"]}, "option 64 of width added"),
+        ({**CHOICES, "width": ["32"]}, "option 16 of width removed"),
+        ({**CHOICES, "width": ["32", "16"]}, "the options of width reordered, from 16, 32 to 32, 16"),
+        ({**CHOICES, "width": ["16", "48"]}, "option 32 of width removed, option 48 of width added"),
+        ({**CHOICES, "depth": ["1"]}, "depth added"),
+        ({"width": ["16", "32"]}, "kind removed"),
+        ({"width": ["16", "32"], "type": ["'conv'", "'pool'"]}, "kind renamed to type"),
+        ({"kind": ["'conv'", "'pool'"], "width": ["16", "32"]}, "the choices reordered"),
+    ],
+    ids=lambda value: value.replace(",", "") if isinstance(value, str) else "",
+)
+def test_a_space_with_other_choices_is_refused_with_what_changed(
+    tmp_path: Path, now: dict[str, list[str]], changes: str
+) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.begin({"choices": CHOICES})
+    with Ledger(tmp_path) as ledger, pytest.raises(UserError) as error:
+        ledger.check({"choices": now})
+    assert str(error.value) == (
+        f"{tmp_path}: found a search of a space with other choices ({changes} since), expected the same; restore the "
+        "space, or choose another --out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("now", "message"),
+    [
+        ({"parameters": {"rate": 0.2}}, "parameters rate 0.1, expected 0.2 as in this command; give the same options"),
+        ({"parameters": {"rate": 0.1, "best": 3}}, "parameters best None, expected 3 as in this command; the code of "),
+        ({"parameters": {}}, "parameters rate 0.1, expected None as in this command; the code of parameters has"),
+        ({"limits": {}}, r"limits depth \[6, 2, 9\], expected None as in this command; give the same options to go on"),
+        ({"fingerprint": "b"}, "fingerprint 'a', expected 'b' as in this command; give the same --data and --images"),
+    ],
+    ids=["value", "new parameter", "old parameter", "limit", "images"],
+)  # fmt: skip
+def test_what_is_to_be_done_depends_on_what_differs(tmp_path: Path, now: dict[str, Any], message: str) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.begin({"parameters": {"rate": 0.1}, "limits": {"depth": [6, 2, 9]}, "fingerprint": "a"})
+    with Ledger(tmp_path) as ledger, pytest.raises(UserError, match=f"found a search with {message}"):
+        ledger.check(now)
 
 
 def test_a_search_that_never_began_removes_the_folders_that_it_made(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +24,7 @@ from nas.network import Images, Network
 from nas.pool import Job, Pool, Serial
 from nas.recipe import RECIPES
 from nas.reward import Result, accuracy
-from nas.search import Controller, Loop, child_seed, search
+from nas.search import Controller, Loop, child_seed, replayed, search
 from nas.space import Candidate, Choice, Limit, Pick, Space
 from nas.stop import Halving, is_below
 from search_spaces.chain import Chain
@@ -311,14 +313,100 @@ def test_a_search_continued_with_more_trials_is_one_that_had_them_from_the_start
     assert parts == searched(tmp_path / "whole", make)
 
 
-def test_a_ledger_of_other_code_is_refused(tmp_path: Path) -> None:
-    class Other(Rows):
-        def build(self, pick: Pick) -> Network:
-            return Network(1, (Block("identity", width=pick(self.label) + 1),) * pick(self.rows))
+class Other(Rows):
+    """Rows whose code has changed for label 9 alone."""
 
-    run(tmp_path, Scripted([(1, 0)]), trials=1)
-    with pytest.raises(UserError, match=r"trial 0: found network \w+, expected \w+ from its answers; the space's code"):
-        run(tmp_path, Scripted([(1, 0)]), space=Other().on(IMAGES), trials=1)
+    def __repr__(self) -> str:
+        return "Rows()"
+
+    def build(self, pick: Pick) -> Network:
+        label = pick(self.label)
+        return Network(1, (Block("identity", width=label + (label == 9)),) * pick(self.rows))
+
+
+class Turned(Other):
+    """Rows that asks for the rows first."""
+
+    def build(self, pick: Pick) -> Network:
+        rows = pick(self.rows)
+        return Network(1, (Block("identity", width=pick(self.label)),) * rows)
+
+
+@pytest.mark.parametrize(
+    ("space", "found"),
+    [
+        (Other, "expected {other} (network 1: 1 concat gap: identity width=10) from its answers"),
+        (Turned, "but its answers lead to none now: rows: found answer 9, expected one of 0 (1), 1 (2), 2 (3)"),
+    ],
+)
+def test_a_space_whose_code_has_changed_is_found_before_anything_is_trained(
+    tmp_path: Path, space: type[Space], found: str
+) -> None:
+    whole_search(tmp_path / "whole", trials=4)
+    header, trials = read(tmp_path / "whole")
+    changed, other = Rows().replay((9, 0)), Other().replay((9, 0)).key
+    written = "network 1: 1 concat gap: identity width=9"
+    with Ledger(tmp_path / "changed") as ledger:
+        ledger.begin(header)
+        ledger.append(replace(trials[3], answers=changed.answers, key=changed.key, network=written))  # 0 to 2 are not
+    trainer = Trainer()
+    with pytest.raises(UserError) as error:
+        whole_search(tmp_path / "changed", trainer, space=space())
+    assert trainer.trained == []
+    path = tmp_path / "changed" / FILE
+    assert str(error.value) == (
+        f"{path}, trial 3: found network {changed.key} ({written}), {found.format(other=other)}; "
+        "the space's code has changed since: restore it, or choose another --out"
+    )
+
+
+def test_a_long_network_is_shown_from_a_little_before_it_differs(tmp_path: Path) -> None:
+    trial = Trial(
+        0, (9, 2), "k", "network 1: 1 concat gap: " + 2 * "identity width=9; " + "identity width=8", 0.5, None
+    )
+    with pytest.raises(UserError) as error:
+        replayed(Rows().on(IMAGES), trial, tmp_path)
+    assert "found network k (… dth=9; identity width=9; identity width=8), expected" in str(error.value)
+
+
+def test_a_line_that_was_lost_is_said_and_its_trial_trained_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make = CONTROLLERS["random"]
+    whole = searched(tmp_path / "whole", make)
+    lost = next(number for number, trial in enumerate(read(tmp_path / "whole")[1]) if trial.trained and number > 3)
+    cut(tmp_path / "whole", tmp_path / "cut", [line for line in range(40) if line != lost])
+    trainer = Trainer()
+    assert searched(tmp_path / "cut", make, Serial(trainer)) == whole
+    number = read(tmp_path / "whole")[1][lost].trial
+    assert trainer.trained == [number]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'cut' / FILE}: found no line of trial {number}, but one of trial 39, which was asked after it "
+        "had ended; expected both; its line was lost, and it is trained again"
+    ]
+
+
+def test_what_was_under_way_when_a_search_ended_is_no_lost_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make = CONTROLLERS["random"]
+    searched(tmp_path / "whole", make, Disordered(4, 0))
+    for finished in range(40):
+        cut(tmp_path / "whole", tmp_path / f"{finished}", range(finished))
+        searched(tmp_path / f"{finished}", make, trials=min(40, finished + 1))  # fewer than were asked before, too
+        searched(tmp_path / f"{finished}", make)
+    assert caplog.records == []
+
+
+def test_nothing_of_a_trial_is_kept_in_memory_once_it_is_told_and_yielded(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.begin({})
+        loop = Loop(Rows().on(IMAGES), RandomSearch(Rows().on(IMAGES), 0, 40), Serial(looked_up), ledger, accuracy,
+                    seed=0, window=4, trials=40)  # fmt: skip
+        kept = [(weakref.ref(trial), weakref.ref(trial.result or trial)) for trial in loop.run()]
+        gc.collect()
+        assert [trial() for trial, _ in kept] == [result() for _, result in kept] == [None] * 40
+        assert loop.asked == 40  # it is still there itself
 
 
 def test_a_search_under_a_growing_limit_goes_on_under_it(tmp_path: Path) -> None:
@@ -655,10 +743,15 @@ def test_budgets_that_are_raised_let_the_search_go_on(tmp_path: Path) -> None:
 DIGITS = load("digits", images=100)
 
 
-def whole_search(folder: Path, train: Callable[[Job], Result] = looked_up, **options: Any) -> tuple[list[Trial], str]:
-    chosen: dict[str, Any] = {"trials": 12, "controller": RandomSearch} | options
-    controller = chosen.pop("controller")
-    return drained(search(Rows(), controller, DIGITS, folder, pool=lambda training: Serial(train), **chosen))
+def uncounted(job: Job) -> Result:
+    """As looked up, without parameters and multiply-adds, which are made up there."""
+    return replace(looked_up(job), params=None, madds=None)
+
+
+def whole_search(folder: Path, train: Callable[[Job], Result] = uncounted, **options: Any) -> tuple[list[Trial], str]:
+    chosen: dict[str, Any] = {"trials": 12, "controller": RandomSearch, "space": Rows()} | options
+    space, controller = chosen.pop("space"), chosen.pop("controller")
+    return drained(search(space, controller, DIGITS, folder, pool=lambda training: Serial(train), **chosen))
 
 
 def test_the_header_says_what_the_search_is_a_function_of(tmp_path: Path) -> None:
@@ -692,7 +785,7 @@ def test_the_header_says_what_the_search_is_a_function_of(tmp_path: Path) -> Non
 def test_the_window_is_eight_or_twice_the_workers_and_then_stays(tmp_path: Path) -> None:
     for workers, window in ((1, 8), (4, 8), (5, 10)):
         folder = tmp_path / str(workers)
-        pool = Disordered(workers, 0)
+        pool = Disordered(workers, 0, uncounted)
         drained(search(Rows(), RandomSearch, DIGITS, folder, trials=1, pool=lambda training, pool=pool: pool))  # type: ignore[misc]
         assert read(folder)[0]["window"] == window
     whole_search(tmp_path / "5")
@@ -777,7 +870,7 @@ def test_a_search_stopped_between_two_trials_closes_its_pool_and_lock_and_goes_o
         def close(self) -> None:
             closed.append(True)
 
-    coming = search(Rows(), RandomSearch, DIGITS, tmp_path / "stopped", trials=12, pool=lambda _: Closing(looked_up))
+    coming = search(Rows(), RandomSearch, DIGITS, tmp_path / "stopped", trials=12, pool=lambda _: Closing(uncounted))
     for _ in range(5):
         next(coming)
     coming.close()
