@@ -127,11 +127,11 @@ def _marks(space: str, controller: str, length: int, trials: int) -> list[_Mark]
     """A mark at the start and after each hundred trials; length: what schedules stretch over."""
     children = MadeUp()
     loop, timed = _search(space, controller, length, trials, children, InMemory())
-    repeats, marks = 0, [_Mark(time.perf_counter(), 0.0, 0.0, 0, _memory())]
+    repeats, marks = 0, [_Mark(time.perf_counter(), 0.0, 0.0, 0, memory())]
     for done, trial in enumerate(loop.run(), 1):
         repeats += trial.same_as is not None
         if done % HUNDRED == 0:
-            marks.append(_Mark(time.perf_counter(), timed.seconds, children.seconds, repeats, _memory()))
+            marks.append(_Mark(time.perf_counter(), timed.seconds, children.seconds, repeats, memory()))
     return marks
 
 
@@ -148,7 +148,8 @@ def _search(
     return loop, timed
 
 
-def _memory() -> int:
+def memory() -> int:
+    """Bytes of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 

@@ -44,6 +44,7 @@ import random
 import warnings
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -164,11 +165,17 @@ def _frozen(
 
 
 def _parameter(question: Question) -> tuple[str, BaseDistribution]:
-    name = f"{question.choice.name} {question.occurrence}"
     first, last = question.legal[0], question.legal[-1]
-    if last - first == len(question.legal) - 1 and _ascending(question.choice):
-        return name, IntDistribution(first, last)
-    return f"{name} of {','.join(map(str, question.legal))}", CategoricalDistribution(question.legal)
+    whole = last - first == len(question.legal) - 1 and _ascending(question.choice)
+    return _named(f"{question.choice.name} {question.occurrence}", question.legal, whole)
+
+
+@cache  # the same for all trials that ask it, or each would keep one
+def _named(name: str, legal: tuple[int, ...], whole: bool) -> tuple[str, BaseDistribution]:
+    """whole: for an integer from the first legal index to the last."""
+    if whole:
+        return name, IntDistribution(legal[0], legal[-1])
+    return f"{name} of {','.join(map(str, legal))}", CategoricalDistribution(legal)
 
 
 def _ascending(choice: Choice[Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import shlex
@@ -40,6 +41,8 @@ console = Console(highlight=False, soft_wrap=True)
 
 def run() -> None:
     """The command line; what a user can mend is one message, and exit status 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a locale may lack ≈
     try:
         app()
     except UserError as error:

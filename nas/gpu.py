@@ -109,12 +109,16 @@ def mps() -> Iterator[str]:
 
 def _begun(through: Mapping[str, str]) -> str:
     """Start the daemon if none answers, and open a context through it; why not, if that fails."""
-    if _ran([DAEMON], through, "get_server_list").returncode:
+    if not _answers(through):
         started = _ran([DAEMON, "-d"], through)
-        if started.returncode:
+        if started.returncode and not _answers(through):  # another search may have started it meanwhile
             return f"{DAEMON} did not start ({_last(started)})"
     probe = _ran([sys.executable, "-c", _PROBE], through)
     return f"no context could be opened through it ({_last(probe)})" if probe.returncode else ""
+
+
+def _answers(through: Mapping[str, str]) -> bool:
+    return _ran([DAEMON], through, "get_server_list").returncode == 0
 
 
 def _end(lock: IO[str], through: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -105,7 +106,7 @@ class Progress:
             self.status.stop()
 
     def _count(self, trial: Trial) -> None:
-        self.finished.append(trial)
+        self.finished.append(replace(trial, network="", result=None))  # all that health and the estimate look at
         self.networks += trial.trained
         self.scored += trial.scored
         self.stopped += trial.stopped

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -70,8 +70,8 @@ def random_rewards(space: Space, trials: Sequence[Trial], seed: int = 0) -> Floa
         for number, (name, option) in enumerate((n, i) for n, c in space.choices.items() for i in c.every)
     }
     rng = random.Random(seed)
-    known = _features([space.replay(trial.answers, trial.trial) for trial in trained], columns)
-    unknown = _features([space.sample(rng) for _ in range(WALKS)], columns)
+    known = _features((space.replay(trial.answers, trial.trial) for trial in trained), columns)
+    unknown = _features((space.sample(rng) for _ in range(WALKS)), columns)
     rewards = np.array([trial.reward for trial in trained], float)
     fractions = bool((rewards >= 0).all() and (rewards <= 1).all())
     predicted, held_out = _ridge(known, _log_odds(rewards) if fractions else rewards, unknown)
@@ -90,14 +90,17 @@ def expected_largest(values: Floats, draws: int) -> float:
     return float((np.sort(values) * np.diff(steps)).sum())
 
 
-def _features(candidates: Sequence[Candidate], columns: dict[tuple[str, int], int]) -> Floats:
+def _features(candidates: Iterable[Candidate], columns: dict[tuple[str, int], int]) -> Floats:
     """How often each option was answered, (candidates, options)."""
-    counts = np.zeros((len(candidates), len(columns)))
-    for row, candidate in enumerate(candidates):
-        for question, answer in zip(candidate.questions, candidate.answers, strict=True):
-            column = columns.get((question.choice.name, answer))
-            if column is not None:
-                counts[row, column] += 1
+    return np.array([_counts(candidate, columns) for candidate in candidates])  # none is kept: each takes 10 KB
+
+
+def _counts(candidate: Candidate, columns: dict[tuple[str, int], int]) -> Floats:
+    counts = np.zeros(len(columns))
+    for question, answer in zip(candidate.questions, candidate.answers, strict=True):
+        column = columns.get((question.choice.name, answer))
+        if column is not None:
+            counts[column] += 1
     return counts
 
 

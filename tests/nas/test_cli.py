@@ -1,6 +1,7 @@
 """The command line, with children trained in this process: what it shows, leaves behind, and says of mistakes."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -629,6 +630,12 @@ def test_every_command_and_every_option_has_a_help_text(name: str, nas: Nas) -> 
     for parameter in command.params:
         for option in (option for option in parameter.opts if option.startswith("--")):
             assert option in done.out
+
+
+def test_a_locale_without_a_character_shows_another_in_its_place() -> None:
+    words, ascii_only = [sys.executable, "-m", "nas", "spaces"], {"PYTHONIOENCODING": "ascii", "COLUMNS": "200"}
+    done = subprocess.run(words, env=os.environ | ascii_only, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "? 3.0e20" in done.stdout  # of metaqnn, ≈ elsewhere
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -107,6 +107,21 @@ def test_where_no_context_opens_through_mps_it_is_stopped_and_the_environment_st
     assert (tmp_path / "told").read_text().split()[-1] == "quit"
 
 
+def test_a_daemon_that_another_search_started_at_the_same_moment_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    daemon = tmp_path / DAEMON
+    daemon.write_text(DAEMONS_STAND_IN.replace('touch "$up"; exit;', 'touch "$up"; exit 1;'))
+    daemon.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("TOLD", str(tmp_path / "told"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.delenv(PIPES, raising=False)
+    with mps() as why:
+        assert why.startswith("no context could be opened through it (")  # and not that it did not start
+    assert (tmp_path / "told").read_text().split() == ["get_server_list", "start", "get_server_list", "quit"]
+
+
 def test_a_daemon_that_others_keep_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(PIPES, str(tmp_path))
     with mps() as why:

@@ -17,13 +17,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from controllers.evolution import Evolution
 from controllers.random_search import RandomSearch
 from nas import data, ledger
 from nas.blocks import Block
@@ -196,6 +197,40 @@ def test_a_search_is_the_same_in_this_process_and_on_one_worker_and_on_two(tmp_p
     assert len({json.dumps(line.get("loss")) for line in here}) == 8
     assert trials("one", partial(RayPool, workers=1, address=cluster.address)) == here
     assert trials("two", partial(RayPool, workers=2, address=cluster.address)) == here
+
+
+@dataclass
+class Various(Light):
+    """Trains nothing, but waits until as many workers are up as there are to be; accuracies differ."""
+
+    notes: Path = Path()
+    processes: int = 1
+
+    def __call__(self, job: Job) -> Result:
+        (self.notes / str(os.getpid())).touch()
+        while len(list(self.notes.iterdir())) < self.processes:
+            time.sleep(0.05)
+        time.sleep(job.seed % 7 / 100)  # so that they end in another order than they began in
+        return Result((job.seed % 1000 / 1000,), (1.0,))
+
+
+def test_many_more_workers_than_cores_make_the_same_search(tmp_path: Path, cluster: Cluster) -> None:
+    def trials(workers: int, pool: Callable[[Training], Pool]) -> list[tuple[Any, ...]]:
+        def various(given: Training) -> Pool:
+            notes = tmp_path / f"notes {workers}"
+            notes.mkdir()
+            return pool(Various(**vars(given), notes=notes, processes=workers))
+
+        digits = data.load("digits", images=100)
+        few = {"population": 9, "sample": 4}
+        options: dict[str, Any] = {"trials": 60, "window": 24, "device": "cpu", "parameters": few}
+        done = search(Chain(), Evolution, digits, tmp_path / f"{workers}", pool=various, **options)
+        told = sorted(done, key=lambda trial: trial.trial)
+        return [(trial.answers, trial.reward, trial.same_as) for trial in told]
+
+    here = trials(1, Serial)
+    assert trials(12, partial(RayPool, workers=12, address=cluster.address)) == here
+    assert len(list((tmp_path / "notes 12").iterdir())) == 12
 
 
 def test_a_child_is_trained_again_on_another_worker_when_its_own_is_killed(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import random
+import subprocess
+import sys
 import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +32,7 @@ from nas.space import Candidate, Choice, Limit, Pick, Space
 from nas.stop import Halving, is_below
 from search_spaces.chain import Chain
 
+ROOT = Path(__file__).parents[2]
 IMAGES = Images(1, 1, 2)
 
 
@@ -892,6 +896,58 @@ def test_a_search_trains_real_children(tmp_path: Path) -> None:
     assert all(trial.error is None and trial.reward is not None for trial in trials)
     trained = [trial.result for trial in trials if trial.result]
     assert [len(result.accuracy) for result in trained] == [1] * len(trained)
+
+
+# With every controller, made-up results; then real children.
+EVERYWHERE = """
+import zlib
+from nas import names
+from nas.data import load
+from nas.pool import Serial
+from nas.reward import Result
+from nas.search import search
+from nas.space import Limit
+from search_spaces.chain import Chain
+
+def made_up(job):
+    return Result((zlib.crc32(repr(job.answers).encode()) / 2**32,), (1.0,), seconds=1.0)
+
+digits = load("digits", images=100)
+small = {"input_size": Limit(8), "depth": Limit(2)}
+for name, kind in names.controllers().items():
+    list(search(Chain(), kind, digits, name, trials=25, limits=small, device="cpu", pool=lambda _: Serial(made_up)))
+list(search(Chain(), kind, digits, "real", trials=3, limits=small, device="cpu", pool=Serial))
+"""
+
+PLACES: tuple[dict[str, Any], ...] = (
+    {"env": {"PYTHONHASHSEED": "1", "TZ": "Asia/Kathmandu", "LC_ALL": "C", "PYTHONUTF8": "0"}, "umask": 0o077},
+    {"env": {"PYTHONHASHSEED": "2", "TZ": "America/St_Johns", "LC_ALL": "C.UTF-8", "COLUMNS": "9"}, "umask": 0o002},
+)
+
+
+def test_a_search_is_the_same_in_another_process_locale_time_zone_and_folder_with_another_umask_and_hash_seed(
+    tmp_path: Path,
+) -> None:
+    def begun(number: int, env: dict[str, str], umask: int) -> subprocess.Popen[bytes]:
+        (tmp_path / f"{number}").mkdir()
+        own = {"PYTHONPATH": str(ROOT), "NAS_CACHE": str(tmp_path / "cache"), **env}
+        return subprocess.Popen(
+            [sys.executable, "-c", EVERYWHERE], cwd=tmp_path / f"{number}", env=os.environ | own, umask=umask
+        )
+
+    running = [begun(number, **place) for number, place in enumerate(PLACES)]
+    assert [process.wait(300) for process in running] == [0, 0]
+    one, other = (sorted(path.parent for path in tmp_path.glob(f"{number}/*/{FILE}")) for number in range(2))
+    assert len(one) == len(other) == len(list((ROOT / "controllers").glob("[a-z]*.py"))) + 1
+    for here, there in zip(one, other, strict=True):
+        assert read(here)[0] == read(there)[0]
+        assert timeless(here) == timeless(there)
+        assert here.name == there.name
+
+
+def timeless(folder: Path) -> list[Trial]:
+    """The trials by number, all times aside."""
+    return [replace(trial, result=trial.result and replace(trial.result, seconds=0.0)) for trial in in_order(folder)]
 
 
 class Erring:
