@@ -10,7 +10,7 @@ Each further line is a trial, in the order in which they finished, which is a re
 "network", "reward", "error", "same_as", "at"; "figures" if the controller says any of itself (names and numbers, of the
 moment when it was asked); and if a child was trained "accuracy", "loss", "params", "madds", "seconds", "memory",
 "precision", and "bar" if it was stopped: by epoch the least accuracy with which it would have gone on. Older ledgers
-lack "figures", "precision", and the header's record.
+lack "figures", "memory", "precision", and the header's record.
 
 A beginning of a line at the end of the file, or zeros, is a write that a crash or a loss of power interrupted: it is
 dropped. A whole line that lacks its line break there is kept. Any other damage is an error that names the line.
@@ -87,13 +87,15 @@ class Ledger:
             ) from None
         try:
             _lock(self._file.fileno(), folder)
-            self.header, self.trials, whole, ended = _parse(self.path)
+            found = _parse(self.path)
         except UserError:
             self._file.close()
             raise
-        if whole < self.path.stat().st_size:
-            os.truncate(self.path, whole)  # the torn last line
-        if not ended:
+        self.header: dict[str, Any] | None = found.header
+        self.trials = found.trials
+        if found.whole < self.path.stat().st_size:
+            os.truncate(self.path, found.whole)  # the torn last line
+        if not found.ended:
             self._put(b"\n")
 
     def check(self, header: Mapping[str, Any]) -> None:
@@ -345,12 +347,12 @@ def _compare(folder: Path, found: Mapping[str, Any], expected: Mapping[str, Any]
                 f"{folder}: found a search of a space with other choices ({changes} since), expected the same; "
                 "restore the space, or choose another --out"
             )
-        parts = {**here, **there} if isinstance(there, Mapping) and isinstance(here, Mapping) else {}
-        for part in parts:
-            known = name == "limits" or (part in there and part in here)  # of others, defaults are in the header too
-            mend = _SAME if known else f"the code of {name} has changed since: restore it"
-            _compare_field(folder, f"{name} {part}", there.get(part), here.get(part), mend)
-        if name != "length" and not parts:
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            for part in {**here, **there}:
+                known = name == "limits" or (part in there and part in here)  # of others, all parts are in both
+                mend = _SAME if known else f"the code of {name} has changed since: restore it"
+                _compare_field(folder, f"{name} {part}", there.get(part), here.get(part), mend)
+        elif name != "length":
             _compare_field(folder, name, there, here, _IMAGES if name in _OF_IMAGES else _SAME)
 
 

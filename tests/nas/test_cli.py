@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -249,6 +250,55 @@ def test_a_search_cut_off_goes_on_to_what_it_would_have_been(nas: Nas) -> None:
     (FOLDER / FILE).write_bytes(content[: len(content) // 2])
     nas(*reinforce)
     assert lines() == whole
+
+
+OLD = {  # by the commit of this toolkit that wrote them: the options that they were written with
+    "65d49fd": "-c random",
+    "90d474e": "-c evolution",
+    "0993464": "-c q-learning --limit depth=2 --set rate=0.03",  # from here on with what controllers say of themselves
+    "5d9bf45": "-c random --limit depth=2 --limit input_size=8 --epochs 2 --stop halving:first=1",  # and bars
+    "e0bf072": "-c evolution --limit depth=2",  # and precisions, and a record of the machine
+    "a00cbb6": "-c reinforce --limit depth=2",
+}
+OLD_SEARCH = "search chain --images 60 --workers 0 --device cpu --out old"
+
+
+@pytest.mark.parametrize("commit", OLD)
+def test_a_ledger_of_an_older_version_is_shown_and_goes_on(nas: Nas, commit: str) -> None:
+    written = (Path(__file__).parent / "ledgers" / f"{commit}.jsonl").read_bytes()
+    Path("old").mkdir()
+    Path("old", FILE).write_bytes(written)
+    count = written.count(b"\n")  # one trial more than there are
+    shows(nas("show", "old"), f"Chain(), …, digits, seed 0: {count - 1} trials", "x … pixels")
+    shows(nas(*f"{OLD_SEARCH} {OLD[commit]} --trials {count}".split()), f"all {count} trials are done")
+    after = Path("old", FILE).read_bytes()
+    assert after.startswith(written)
+    assert len(read(Path("old"))[1]) == count
+
+
+@pytest.mark.parametrize(
+    ("commit", "options", "found"),
+    [
+        ("0993464", "-c q-learning --limit depth=2", "parameters rate 0.03, expected 0.1 as in this command; give the"),
+        ("e0bf072", "-c evolution", "limits depth [2, 0, 1], expected None as in this command; give the same options"),
+    ],
+)
+def test_an_older_ledger_that_cannot_go_on_so_is_refused_with_what_differs(
+    nas: Nas, commit: str, options: str, found: str
+) -> None:
+    Path("old").mkdir()
+    shutil.copy(Path(__file__).parent / "ledgers" / f"{commit}.jsonl", Path("old", FILE))
+    done = nas(*OLD_SEARCH.split(), *options.split())
+    assert done.status == 2
+    assert f"nas: old: found a search with {found}" in done.err
+
+
+def test_a_search_whose_header_was_torn_begins_anew(nas: Nas) -> None:
+    nas(*SEARCH, "--controller", "random")
+    whole = (FOLDER / FILE).read_bytes()
+    (FOLDER / FILE).write_bytes(whole[:100])
+    shows(nas(*SEARCH, "--controller", "random"), "all 6 trials are done")
+    assert len(read(FOLDER)[1]) == 6
 
 
 def test_with_enough_networks_it_says_what_random_sampling_would_have_found(nas: Nas) -> None:
