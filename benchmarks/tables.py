@@ -53,6 +53,7 @@ CELL = "|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|"  # how NAS-Bench-201 writes one
 SEPARATORS = "|-,;/: _"
 LAYER = Choice("0", "1", "2", name="layer")  # identity, 3 × 3 with expansion 3, 5 × 5 with expansion 6
 LARGEST = 200_000  # architectures of a landscape
+LARGEST_FILE = 2**28  # bytes, unpacked; nasbench201's has 2 MB, and a small gzip file may claim to have any number
 PACKAGED = {"c10": "cifar10", "c100": "cifar100", "in16": "ImageNet16-120"}  # what the benchmark's packages call them
 
 
@@ -510,10 +511,11 @@ class Lines:
 
 def _lines(path: Path, headless: bool = False) -> tuple[Lines, str]:
     """The lines of a csv file, gzipped or not, and its SHA-256; headless: its first line may be data already."""
+    if path.exists() and not path.is_file():  # a pipe, or a device, may have no end
+        raise UserError(f"{path}: found no regular file, expected a table as csv, gzipped or not; name such a file")
     try:
-        content = path.read_bytes()
-        digest = _sha256(content)
-        text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode("utf-8-sig")
+        content, digest = _content(path)
+        text = content.decode("utf-8-sig")
         values = list(csv.reader(io.StringIO(text)))
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         found = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
@@ -527,6 +529,24 @@ def _lines(path: Path, headless: bool = False) -> tuple[Lines, str]:
             f"{path}: found {counted(len(values), 'line')}, expected one with the columns' names and one a row"
         )
     return Lines(path, [name.strip() for name in values[0]], 2, values[1:]), digest
+
+
+def _content(path: Path) -> tuple[bytes, str]:
+    """What a file holds, unpacked if it is gzipped, and its SHA-256; raises UserError for what is too large."""
+    content, digest = b"", ""
+    if path.stat().st_size <= LARGEST_FILE:
+        content = path.read_bytes()
+        digest = _sha256(content)
+        if not content.startswith(b"\x1f\x8b"):
+            return content, digest
+        with gzip.open(io.BytesIO(content)) as packed:
+            content = packed.read(LARGEST_FILE + 1)
+        if len(content) <= LARGEST_FILE:
+            return content, digest
+    raise UserError(
+        f"{path}: found more than {LARGEST_FILE:,} bytes, expected at most so many in a table, unpacked; leave out "
+        "columns that are not read"
+    )
 
 
 def _is_number(text: str) -> bool:

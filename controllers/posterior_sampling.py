@@ -42,6 +42,7 @@ from nas.errors import UserError
 from nas.space import Candidate, Question, Space
 
 SMALLEST = 8  # the smallest random part of what was told is of one in so many
+MOST = 100_000  # of each number that the work of an ask or a tell grows with
 FEW = 20  # walks that show how settled it is
 
 
@@ -65,6 +66,8 @@ class PosteriorSampling:
         for name, value, least in (("first", first, 2), ("pool", pool, 1), ("spread", spread, 0), ("parts", parts, 0)):
             if value < least:
                 raise UserError(f"posterior-sampling: found {name}={value}, expected at least {least}")
+            if value > MOST:
+                raise UserError(f"posterior-sampling: found {name}={value}, expected at most {MOST:,}")
         if not (noise > 0 and 0 <= pairs <= 1 and remember >= first):
             raise UserError(
                 f"posterior-sampling: found noise={noise}, pairs={pairs}, first={first}, remember={remember}, expected "

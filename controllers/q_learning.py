@@ -45,6 +45,8 @@ class Row(dict[int, float]):
 Step = tuple[Row, int]  # a question's row, and the answer given
 QTable = dict[Hashable, Row]
 
+MOST_REPLAYS = 100_000  # networks replayed after each trial: minutes
+
 # (ε, for how many trials); only the proportions count, they are stretched over the search's length
 SCHEDULES = {
     "metaqnn": ((1.0, 1500), *((e, 100) for e in (0.9, 0.8, 0.7)), *((e, 150) for e in (0.6, 0.5, 0.4, 0.3, 0.2, 0.1))),
@@ -72,8 +74,10 @@ class QLearning:
         for name, share in (("rate", rate), ("discount", discount), ("trace", trace)):
             if not 0 <= share <= 1:
                 raise UserError(f"q-learning: found {name}={share}, expected 0 to 1")
-        if replays < 0:
-            raise UserError(f"q-learning: found replays={replays}, expected 0 or more")
+        if not 0 <= replays <= MOST_REPLAYS:
+            raise UserError(f"q-learning: found replays={replays}, expected 0 to {MOST_REPLAYS:,}")
+        if not -1e6 <= initial <= 1e6:
+            raise UserError(f"q-learning: found initial={initial}, expected -1,000,000 to 1,000,000")
         self.space, self.seed, self.length = space, seed, length
         self.rate, self.discount, self.trace, self.initial = rate, discount, trace, initial
         self.replays, self.schedule = replays, schedule

@@ -187,16 +187,17 @@ def advantages(rewards: Sequence[float], baseline: float, decay: float) -> tuple
     return gains, baseline
 
 
+RANGES = {
+    "rate": (1e-12, 100), "batch": (1, 1_000_000), "hidden": (1, 10_000), "layers": (0, 100), "decay": (0, 1),
+    "best": (0, 1_000_000), "explore": (0, 1), "screen": (1, 100_000),
+}  # fmt: skip
+
+
 def _check(**given: Any) -> None:
     """Raise UserError for a parameter out of range."""
-    for name, least in (("batch", 1), ("hidden", 1), ("layers", 0), ("screen", 1)):
-        if given[name] < least:
-            raise UserError(f"reinforce: found {name}={given[name]}, expected at least {least}")
-    if not given["rate"] > 0 or given["best"] < 0:
-        raise UserError(f"reinforce: found rate={given['rate']} and best={given['best']}, expected > 0 and >= 0")
-    for name in ("decay", "explore"):
-        if not 0 <= given[name] <= 1:
-            raise UserError(f"reinforce: found {name}={given[name]}, expected 0 to 1")
+    for name, (least, most) in RANGES.items():
+        if not least <= given[name] <= most:
+            raise UserError(f"reinforce: found {name}={given[name]}, expected {least:g} to {most:,}")
     if given["baseline"] not in BASELINES:
         raise UserError(f"reinforce: found baseline={given['baseline']}, expected one of {', '.join(BASELINES)}")
 

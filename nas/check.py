@@ -1,21 +1,28 @@
-"""Does a space keep the rules? The contract, as `nas check`, the start of every search and the tests apply it."""
+"""Does a space keep the rules? The contract, as `nas check`, the start of every search and the tests apply it.
+
+What else a user may bring, a controller, a reward, a rule to stop by, is tried out here too, before a search begins.
+"""
 
 from __future__ import annotations
 
 import random
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from nas.errors import UserError
+from nas.errors import UserError, where
 from nas.network import Network
-from nas.space import LINK, Candidate, Count, Space
+from nas.reward import Result, Reward, rewarded
+from nas.space import LINK, Candidate, Count, Space, shorten
+from nas.stop import Rule, bar_of
 
 WALKS = 50
 LONGEST_WALK = 10.0  # seconds; a build that takes longer is taken for one that never ends
+LONGEST = 60.0  # seconds, of all these walks, of counting, of building a network and passing it two images
 
 
 class Report(NamedTuple):
@@ -30,33 +37,75 @@ class Report(NamedTuple):
 def check(space: Space, seed: int = 0) -> Report:
     """Walk a space, build some of its networks, and count it; raises UserError, in plain words, at what is wrong."""
     examples = sound(space, seed)
-    for candidate in examples[:3]:
-        _builds(space, candidate)
+    name = type(space).__name__
+    with deadline(LONGEST, f"{name}: building networks"):
+        for candidate in examples[:3]:
+            _builds(space, candidate)
     open_questions = [len(candidate.decisions) for candidate in examples]
-    with deadline(60, f"{type(space).__name__}: counting"):
+    with deadline(LONGEST, f"{name}: counting"):
         count = space.count()
     return Report(examples, count, (min(open_questions), max(open_questions)), list(_advice(space, examples)))
 
 
-def sound(space: Space, seed: int = 0, longest: float = LONGEST_WALK) -> list[Candidate]:
+def sound(space: Space, seed: int = 0, longest: float | None = None) -> list[Candidate]:
     """Some random candidates, once it is seen that they end, replay, and describe networks; needs no torch.
 
-    longest: seconds that a build may take.
+    longest: seconds that a build may take, LONGEST_WALK unless given.
     Raises UserError at the first that does not.
     """
-    name = type(space).__name__
+    what = f"{type(space).__name__}.build"
     rng = random.Random(seed)
-    examples = []
+    examples: list[Candidate] = []
+    begun = time.monotonic()
+    with deadline(longest or LONGEST_WALK, what), _told(what, "what can be asked and written down"):
+        _holds_its_choices(space)
     for _ in range(WALKS):
-        with deadline(longest, f"{name}.build"):
-            candidate = space.sample(rng)
-            _asks_its_own(space, candidate)
-            _replays(space, candidate)
-        if isinstance(candidate.network, Network):
-            _names_its_blocks(space, candidate.network)
-            _has_costs(space, candidate)
-        examples.append(candidate)
+        with deadline(longest or LONGEST_WALK, what), _told(what, "what can be asked and written down"):
+            examples.append(_sampled(space, rng))
+        if time.monotonic() - begun > LONGEST:
+            raise UserError(
+                f"{what}: found {len(examples)} networks in {LONGEST:g} s, expected {WALKS}; a search builds many for "
+                "each trial: make it faster"
+            )
     return examples
+
+
+def answers(make: Callable[..., Any], space: Space, seed: int, length: int, parameters: Mapping[str, Any]) -> Any:
+    """A controller that has answered three trials, to be thrown away; raises UserError, in plain words, at faults."""
+    name = getattr(make, "__name__", repr(make))
+    with deadline(LONGEST, name), _told(name, "a class made as Mine(space, seed, length, ...), with ask and tell"):
+        controller = make(space, seed, length, **parameters)
+        for trial, reward in enumerate((0.5, None, 0.6)):
+            candidate = controller.ask(trial, [])
+            if not isinstance(candidate, Candidate):
+                raise UserError(
+                    f"{name}.ask: found {_shown(candidate)}, expected a candidate, as space.walk(answer, trial) gives"
+                )
+            if space.replay(candidate.answers, trial).key != candidate.key:
+                raise UserError(
+                    f"{name}.ask: found a network that its answers {list(candidate.answers)} do not lead to, expected "
+                    "a candidate as space.walk(answer, trial) gives it"
+                )
+            controller.tell(trial, candidate, reward)
+    return controller
+
+
+def judges(reward: Reward, rule: Rule | None, epochs: int, classes: int) -> None:
+    """Try a reward, and a rule to stop by, on made-up results; raises UserError at what is wrong."""
+    matrix = ((1,) * classes,) * classes
+    results = [
+        Result((0.1 * child,) * epochs, (1.0,) * epochs, 1_000, 1_000_000, 1.0, 0, matrix, "float32")
+        for child in range(1, 9)
+    ]
+    with deadline(LONGEST, "reward"):
+        rewarded(reward, results[0])
+    if rule is not None:
+        with deadline(LONGEST, f"{type(rule).__name__}.bar"):
+            bar_of(rule, results)
+
+
+class _LateError(BaseException):
+    """No Exception, so that a user's `except Exception` in an endless loop does not keep it."""
 
 
 @contextmanager
@@ -67,15 +116,54 @@ def deadline(seconds: float, what: str) -> Iterator[None]:
         return
 
     def late(_: int, __: FrameType | None) -> None:
-        raise UserError(f"{what}: found no end after {seconds:g} s, expected one; look for a loop that never ends")
+        raise _LateError
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1)  # again after each further second, where it is caught
     try:
         yield
+    except _LateError:
+        raise UserError(
+            f"{what}: found no end after {seconds:g} s, expected one; look for a loop that never ends"
+        ) from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _told(what: str, expected: str) -> Iterator[None]:
+    """Raise UserError for whatever a user's own code raises."""
+    try:
+        yield
+    except (UserError, KeyboardInterrupt, _LateError):
+        raise
+    except BaseException as error:
+        raise UserError(f"{what}: found {type(error).__name__}: {error} {where(error)}, expected {expected}") from error
+
+
+def _sampled(space: Space, rng: random.Random) -> Candidate:
+    """A random candidate that keeps the rules."""
+    candidate = space.sample(rng)
+    _asks_its_own(space, candidate)
+    _replays(space, candidate)
+    if isinstance(candidate.network, Network):
+        _names_its_blocks(space, candidate.network)
+        _has_costs(space, candidate)
+    return candidate
+
+
+def _holds_its_choices(space: Space) -> None:
+    """One choice a name, and all that a ledger's header says of them the same in every process."""
+    name = type(space).__name__
+    for choice in space.held():
+        other = space.choices[choice.name]
+        if other is not choice and other.options != choice.options:
+            raise UserError(
+                f"{name}: found two choices named {choice.name}, {_shown(other)} and {_shown(choice)}, expected one a "
+                "name; leave name= out, or give each its own"
+            )
+    repr(space)
 
 
 def _replays(space: Space, candidate: Candidate) -> None:
@@ -141,18 +229,13 @@ def _builds(space: Space, candidate: Candidate) -> None:
     import torch
 
     name, network, images = type(space).__name__, candidate.network, space.images
-    x = torch.zeros(2, images.channels, network.input_size, network.input_size)
-    try:
-        out = network.module(images).eval()(x)
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f"{name}: found {type(error).__name__}: {error}, expected a module that takes {tuple(x.shape)}; "
-            f"the network came of the answers {list(candidate.answers)}"
-        ) from error
-    if tuple(out.shape) != (2, images.classes):
-        raise UserError(f"{name}: found an output of shape {tuple(out.shape)}, expected (2, {images.classes})")
+    shape = (2, images.channels, network.input_size, network.input_size)
+    came = f"the network came of the answers {shorten(str(list(candidate.answers)))}"
+    with _told(name, f"a module that takes {shape}; {came}"):
+        out = network.module(images).eval()(torch.zeros(shape))
+    found = f"an output of shape {tuple(out.shape)}" if isinstance(out, torch.Tensor) else f"the output {_shown(out)}"
+    if found != f"an output of shape {(2, images.classes)}":
+        raise UserError(f"{name}: found {found}, expected a tensor of shape {(2, images.classes)}; {came}")
 
 
 def _advice(space: Space, examples: list[Candidate]) -> Iterator[str]:
@@ -168,5 +251,4 @@ def _advice(space: Space, examples: list[Candidate]) -> Iterator[str]:
 
 
 def _shown(thing: object) -> str:
-    text = repr(thing)
-    return text if len(text) <= 100 else f"{text[:100]} …"
+    return shorten(repr(thing), 100)

@@ -7,20 +7,20 @@ import math
 import os
 import shlex
 import shutil
+import socket
 import sys
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nas.errors import UserError
-from nas.progress import Counting, Progress, duration, shown
+from nas.errors import UserError, near, plain
+from nas.progress import Counting, Progress, Terminal, duration, shown
 
 if TYPE_CHECKING:
     from nas.data import Data
@@ -36,7 +36,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-console = Console(highlight=False, soft_wrap=True)
+console = Terminal(highlight=False, soft_wrap=True)
+MOST = 10_000_000  # trials; a ledger of as many has gigabytes
+LONGEST_MESSAGE = 3_000  # characters; what was typed, or stands in a file, may be of any length
 
 
 def run() -> None:
@@ -46,8 +48,27 @@ def run() -> None:
     try:
         app()
     except UserError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"nas: {error}", markup=False, style="red")
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:  # of a path that no message of ours foresaw
+        what = str(error.filename or "this machine")
+        _refuse(f"{what}: found {error.strerror or error}, expected files that can be read and written; mend that")
+    except MemoryError as error:
+        _refuse(f"found no memory left ({error}), expected room; give smaller numbers, or fewer --workers")
+
+
+def _refuse(message: str) -> NoReturn:
+    from nas.space import shorten
+
+    stderr = Terminal(stderr=True, highlight=False, soft_wrap=True)
+    stderr.print(f"nas: {shorten(message, LONGEST_MESSAGE)}", markup=False, style="red")
+    sys.exit(2)
+
+
+def _finite(value: float | None) -> float | None:
+    """Refuse nan, which is no less than any bound, and inf."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
 
 
 SpaceName = Annotated[
@@ -79,16 +100,18 @@ def search(
     ] = None,
     data: DataName = "digits",
     trials: Annotated[
-        int, typer.Option("--trials", "-n", min=1, help="How many trials in all, repeats included.")
+        int, typer.Option("--trials", "-n", min=1, max=MOST, help="How many trials in all, repeats included.")
     ] = 200,
-    unique: Annotated[int | None, typer.Option(min=1, help="End after so many different networks.")] = None,
+    unique: Annotated[int | None, typer.Option(min=1, max=MOST, help="End after so many different networks.")] = None,
     hours: Annotated[
-        float | None, typer.Option(min=1e-9, help="End after so many hours, interruptions left out.")
+        float | None,
+        typer.Option(min=1e-9, callback=_finite, help="End after so many hours, interruptions left out."),
     ] = None,
     device_hours: Annotated[
-        float | None, typer.Option(min=1e-9, help="End after so many hours of training, summed over workers.")
+        float | None,
+        typer.Option(min=1e-9, callback=_finite, help="End after so many hours of training, summed over workers."),
     ] = None,
-    patience: Annotated[int, typer.Option(min=1, help="End after so many repeats in a row.")] = 1000,
+    patience: Annotated[int, typer.Option(min=1, max=MOST, help="End after so many repeats in a row.")] = 1000,
     workers: Annotated[
         str,
         typer.Option(
@@ -102,9 +125,9 @@ def search(
     ] = "auto",
     address: Annotated[str | None, typer.Option(help="Of a running Ray cluster, as host:port or auto.")] = None,
     window: Annotated[
-        int | None, typer.Option(min=1, help="Trials under way at once; max(8, 2 x workers) unless set.")
+        int | None, typer.Option(min=1, max=MOST, help="Trials under way at once; max(8, 2 x workers) unless set.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the controller and the children.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the controller and the children.")] = 0,
     epochs: Annotated[
         int | None, typer.Option("--epochs", "-e", min=1, help="Of each child's training, instead of the recipe's.")
     ] = None,
@@ -142,7 +165,9 @@ def search(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    child_timeout: Annotated[float | None, typer.Option(min=1e-9, help="Seconds that a child may train.")] = None,
+    child_timeout: Annotated[
+        float | None, typer.Option(min=1e-9, callback=_finite, help="Seconds that a child may train.")
+    ] = None,
     stop: Annotated[
         str,
         typer.Option(
@@ -169,7 +194,7 @@ def search(
 ) -> None:
     """Search for a network; the same command again goes on with a search that was stopped, or has fewer trials."""
     from nas import names
-    from nas.check import sound
+    from nas.check import answers, judges, sound
     from nas.ledger import begun
 
     found_space = names.space(space)
@@ -182,8 +207,10 @@ def search(
     own_limits = names.limits(limit or [])
     count, shared = _count("--workers", workers, 0), _count("--per-gpu", per_gpu, 1)
     _check_device(device)
-    if count == 0 and address:
-        raise UserError("--address: found it with --workers 0, which trains here; leave out one of them")
+    if count == 0 and address is not None:
+        raise UserError("--address: found it with --workers 0, which trains here, expected one of them; leave one out")
+    if address is not None:
+        _check_address(address)
     images_here = _load(found_space, data, images, image_size, skip_corrupt)
     folder = out or Path("runs") / _folder_name(space, plan.controller, data, seed)
     length = min(trials, unique or trials)
@@ -191,14 +218,18 @@ def search(
     limits = plan.limits_of(found_space, header.get("length", length)) | own_limits
     here = found_space.on(images_here.images, limits)
     sound(here)
+    from nas.search import figures_of
+    from nas.search import search as begin
+
+    if not kind.__module__.startswith("controllers."):
+        figures_of(answers(kind, here, seed, length, plan.parameters), 0)
+    judges(wanted, rule, chosen.epochs, here.images.classes)
     if preset:
         console.print(f"preset {preset}: {replace(plan, limits=limits).options()}", markup=False)
     if dry_run:
         _dry_run(here, images_here, chosen, trials, device, child_timeout)
         return
     _introduce(here, images_here, chosen, length, folder)
-    from nas.search import search as begin
-
     trials_coming = begin(
         found_space, kind, images_here, folder,
         trials=trials, parameters=plan.parameters, recipe=chosen, reward=wanted, seed=seed, window=window,
@@ -274,6 +305,10 @@ def compare(
     from nas.compare import compare as compared
 
     searches = [folder for folder in folders if folder.resolve() != out.resolve()]  # where runs/* has the last one's
+    if not searches:
+        raise UserError(
+            f"{out}: found no folder of a search, expected two or more beside the one to write to; name some"
+        )
     figures = compared(searches, budget, against or [], f"{_command()} {shlex.join(sys.argv[1:])}")
     console.print(report.written(figures, out), markup=False)
 
@@ -361,14 +396,31 @@ def _count(option: str, typed: str, least: int) -> int | None:
     """None for auto."""
     if typed == "auto":
         return None
-    if not typed.isdecimal() or int(typed) < least:
+    if not typed.isdecimal() or len(typed) > 4 or int(typed) < least:
         raise UserError(f"{option}: found {typed!r}, expected a number{' from 1 on' * bool(least)}, or auto")
     return int(typed)
 
 
 def _check_device(device: str) -> None:
-    if device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"--device: found {device!r}, expected auto, cpu or cuda")
+    known = ("auto", "cpu", "cuda")
+    if device not in known:
+        raise UserError(f"--device: found {device!r}{near(device, known)}, expected auto, cpu or cuda")
+
+
+def _check_address(address: str) -> None:
+    """Raise UserError unless something answers there: Ray itself waits for minutes, and then says little."""
+    if address == "auto":
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port[:6]) < 2**16:
+        raise UserError(f"--address: found {address!r}, expected auto or host:port, as in 10.0.0.1:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, UnicodeError) as error:
+        raise UserError(
+            f"--address: found nothing that answers at {address} ({error}), expected a running Ray cluster; start one "
+            "with `ray start --head`, or mend the address"
+        ) from None
 
 
 def _load(space: Space, typed: str, images: int | None, image_size: int | None, skip_corrupt: bool) -> Data:
@@ -577,7 +629,7 @@ def _dry_run(
         accuracy = escape(result.error) if result.error else f"{result.accuracy[-1]:.4f}"
         written = shown(getattr(candidate.network, "written", repr(candidate.network)))
         costs = [f"{cost:,}" if cost else "" for cost in (result.params, result.madds)]
-        table.add_row(str(number), f"{result.seconds:.2f}", accuracy, *costs, escape(written))
+        table.add_row(str(number), f"{result.seconds:.2f}", plain(accuracy), *costs, escape(plain(written)))
     console.print(table)
     whole = sum(seconds) / len(seconds) * trials
     console.print(f"{trials} trials: about {duration(whole)} on one worker, {duration(whole / cores())} on {cores()}")

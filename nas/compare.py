@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from nas import ledger, names, plot, report
-from nas.errors import UserError
+from nas.errors import UserError, near
 from nas.ledger import RECORDS, Trial
 from nas.preset import PRESETS
 from nas.report import Figures, pairs
@@ -185,7 +185,7 @@ def baselines(groups: Groups) -> list[str]:
 def _references(groups: Groups, against: Sequence[str]) -> list[str]:
     for name in against:
         if name not in groups:
-            raise UserError(f"--against: found {name!r}, expected one of {'; '.join(groups)}")
+            raise UserError(f"--against: found {name!r}{near(name, groups)}, expected one of {'; '.join(groups)}")
     return list(dict.fromkeys([*baselines(groups), *against]))
 
 

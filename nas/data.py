@@ -27,13 +27,12 @@ import numpy.typing as npt
 
 from nas import cache, folder, npz
 from nas.cache import Ints, Pixels
-from nas.errors import UserError
+from nas.errors import UserError, near
 from nas.folder import Progress
-from nas.network import Images
+from nas.network import LARGEST_SIDE, Images
 
 FORMAT = 1  # of a cache entry; one more whenever decoding or the test split changes
 BLOCK = 512  # images decoded and written at a time; 77 MB at 224 pixels a side
-LARGEST_SIDE = 4096  # pixels
 TEST, PART, VALIDATION = 1, 2, 3  # what the three draws are seeded with
 VALIDATION_IMAGES = 5000  # at most, and at most a fifth
 
@@ -201,7 +200,7 @@ def split(labels: Ints, given: int, images: int | None, spec: str) -> tuple[Ints
     if images is not None:
         if not 2 * classes <= images <= len(part):
             raise UserError(
-                f"--images {images}: expected between {2 * classes} (two for each of {classes} classes) and "
+                f"--images: found {images}, expected between {2 * classes} (two for each of {classes} classes) and "
                 f"{len(part)}, the training images of {spec}; change it, or leave it out to use all"
             )
         part = stratified(labels[part], images, PART, least=2)
@@ -303,8 +302,13 @@ def _side(short: int, largest: int | None, image_size: int | None) -> int:
 def _parsed(spec: str) -> tuple[str, Path]:
     kind, _, path = spec.partition(":")
     if spec not in BUILT_IN and (kind not in ("folder", "npz") or not path):
-        raise UserError(f"data: found {spec!r}, expected one of {', '.join(names())}; see nas search --help")
-    return kind, Path(path).expanduser().absolute()
+        raise UserError(
+            f"data: found {spec!r}{near(spec, names())}, expected one of {', '.join(names())}; see nas search --help"
+        )
+    try:
+        return kind, Path(path).expanduser().absolute()
+    except RuntimeError:
+        raise UserError(f"data: found {spec!r}, expected a path; ~ stands for no folder there, write it out") from None
 
 
 def _hash(*facts: object) -> str:
@@ -320,7 +324,7 @@ def _write(make: Callable[[], Source], spec: str, skip_corrupt: bool, progress: 
     if source.unreadable and not skip_corrupt:
         raise UserError(
             f"{spec}: found {len(source.unreadable)} files that cannot be read, expected images; mend or remove them, "
-            "or go on without them with --skip-corrupt:\n  " + "\n  ".join(source.unreadable)
+            "or go on without them with --skip-corrupt:\n  " + "\n  ".join(_first(source.unreadable))
         )
     kept = {part: np.concatenate(found) for part, found in labels.items()}
     check_classes(spec, source.classes, kept["train"], least=2)
@@ -334,6 +338,11 @@ def _write(make: Callable[[], Source], spec: str, skip_corrupt: bool, progress: 
     facts = {"classes": source.classes, "native": source.native, "valid": len(valid), "digest": digest}
     facts |= {"mean": mean, "std": std, "skipped": len(source.unreadable)}
     (entry / "meta.json").write_text(json.dumps(facts))
+
+
+def _first(lines: list[str], most: int = 20) -> list[str]:
+    """The first few, and how many more there are."""
+    return lines[:most] + [f"and {len(lines) - most:,} more"] * (len(lines) > most)
 
 
 def _blocks(source: Source, part: str, labels: dict[str, list[Ints]], progress: Progress | None) -> Iterator[Pixels]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -107,6 +108,7 @@ def pixels(path: str, size: int, grey: bool) -> npt.NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
     mode = "L" if grey else "RGB"
+    _check_regular(path)
     with Image.open(path, formats=FORMATS) as file:
         file.draft(mode, (2 * size, 2 * size))  # a JPEG is decoded to a half, quarter or eighth where that is enough
         upright = ImageOps.exif_transpose(file)
@@ -128,10 +130,17 @@ def _eight_bits(image: Image) -> Image:
     return Image.fromarray(high.clip(0, 255).astype(np.uint8))
 
 
+def _check_regular(path: str) -> None:
+    """Raise OSError for what would be waited for without end, as a pipe is."""
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  a Path is slow to make, a hundred thousand times
+        raise OSError("no regular file")
+
+
 def _header(path: str) -> tuple[int, bool] | None:
     from PIL import Image
 
     try:
+        _check_regular(path)
         with Image.open(path, formats=FORMATS) as file:
             return min(file.size), file.mode in GREY
     except Exception:  # as in `reader`
@@ -164,7 +173,13 @@ def _labelled(path: Path, classes: tuple[str, ...]) -> list[tuple[str, int]]:
 
 
 def _images(path: Path) -> Iterator[str]:
+    met: set[tuple[int, int]] = set()
     for at, folders, names in os.walk(path, followlinks=True):
+        place = Path(at).stat()
+        if (place.st_dev, place.st_ino) in met:  # by a link, which may lead back to where it lies
+            folders.clear()
+            continue
+        met.add((place.st_dev, place.st_ino))
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (str(Path(at, n)) for n in names if n.lower().endswith(EXTENSIONS) and not n.startswith("."))
 
@@ -174,8 +189,8 @@ def _state(parts: dict[str, list[tuple[str, int]]]) -> str:
     for part, found in parts.items():
         for path, label in found:
             try:
-                stat = Path(path).stat()
-                seen = (stat.st_size, stat.st_mtime_ns)
+                status = Path(path).stat()
+                seen = (status.st_size, status.st_mtime_ns)
             except OSError:  # a link to nowhere: `reader` will list it
                 seen = (-1, -1)
             digest.update(repr((part, label, path, *seen)).encode())

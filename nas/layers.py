@@ -7,6 +7,7 @@ normalisation, activations, pooling and additions are free. `nas.modules` turns 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import NamedTuple, Protocol
 
 from nas.errors import UserError
@@ -69,6 +70,8 @@ class Conv:
 
     def out(self, shape: Shape) -> Shape:
         """⌈size / stride⌉; raises UserError for a width, kernel or stride that no convolution can have."""
+        if not are_whole(self.width, self.stride, *self.sides):
+            raise UserError(f"found {self}, expected whole numbers as width, stride and kernel")
         if self.width < 1 or self.stride < 1 or any(side < 1 or side % 2 == 0 for side in self.sides):
             raise UserError(f"found {self}, expected a width and stride of at least 1 and odd kernels")
         return Shape(self.width, -(-shape.size // self.stride))
@@ -142,8 +145,8 @@ class Linear:
 
     def out(self, shape: Shape) -> Shape:
         """One position; raises UserError for a width under 1."""
-        if self.width < 1:
-            raise UserError(f"found {self}, expected a width of at least 1")
+        if not are_whole(self.width) or self.width < 1:
+            raise UserError(f"found {self}, expected a width of at least 1, a whole number")
         return Shape(self.width, 1)
 
     def costs(self, shape: Shape) -> Costs:
@@ -220,6 +223,11 @@ class Graph:
         shapes = self.shapes(shape)
         every = [costs_of(layers, shapes[source]) for edges in self.nodes for source, layers in edges]
         return Costs(sum(c.params for c in every), sum(c.madds for c in every))
+
+
+def are_whole(*numbers: object) -> bool:
+    """Whether these are whole numbers, numpy's among them."""
+    return all(isinstance(number, Integral) for number in numbers)
 
 
 def out_of(layers: Layers, shape: Shape) -> Shape:

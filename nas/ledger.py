@@ -155,6 +155,8 @@ def read(folder: Path) -> tuple[dict[str, Any], list[Trial]]:
 def begun(folder: Path) -> tuple[dict[str, Any], list[Trial]]:
     """The same, and an empty header where no search has begun."""
     path = folder / FILE
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: found no regular file, expected a search's ledger or nothing; choose another --out")
     header, trials, *_ = _parse(path) if path.is_file() else _NOTHING
     return header or {}, trials
 

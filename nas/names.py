@@ -6,10 +6,10 @@ a Python file or module of the user's, a colon, and a name in it.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import inspect
+import math
 import pkgutil
 import re
 import sys
@@ -20,7 +20,8 @@ from pathlib import Path
 from types import ModuleType, NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
-from nas.errors import UserError, where
+from nas.check import deadline
+from nas.errors import UserError, near, where
 from nas.preset import PRESETS, Preset
 from nas.recipe import RECIPES, Recipe
 from nas.reward import REWARDS, Reward
@@ -30,6 +31,7 @@ from nas.stop import RULES, Rule
 if TYPE_CHECKING:
     from nas.ledger import Trial
 
+LONGEST_IMPORT = 60.0  # seconds; what a user's module imports itself, torch above all, may be slow to load
 TRIED = 20  # trials that a space found by a header must build as recorded, to be taken for the search's
 DIGITS = r"\d{1,15}"
 NUMBER = rf"{DIGITS}(?:\.{DIGITS})?"
@@ -110,7 +112,9 @@ def recipe(typed: str, epochs: int | None = None) -> Recipe:
 def stop(typed: str) -> Rule | None:
     """A built-in rule with its parameters, one's own as file.py:Class, or None for "none"."""
     name, _, rest = typed.partition(":")
-    if typed == "none":
+    if name == "none":
+        if rest:
+            raise UserError(f"stop none: found the parameters {rest}, expected none; leave them out, or name a rule")
         return None
     if name in RULES:
         kind: type[Any] = RULES[name]
@@ -182,7 +186,8 @@ def converted(kind: type[Any], given: Mapping[str, str], what: str, beside: int 
     values = {}
     for name, text in given.items():
         if name not in known:
-            raise UserError(f"{what}: found the parameter {name}, expected one of {', '.join(known) or 'none'}")
+            mend = near(name, known)
+            raise UserError(f"{what}: found the parameter {name}{mend}, expected one of {', '.join(known) or 'none'}")
         default = known[name].default
         values[name] = _converted(
             text, hints.get(name, str if default in (None, known[name].empty) else type(default)), f"{what}: {name}"
@@ -203,12 +208,13 @@ def _converted(text: str, hint: Any, what: str) -> Any:
         raise UserError(
             f"{what}: found a parameter of type {kind.__name__}, expected one that can be typed; use Python"
         )
-    if kind is float and text.strip().lower().lstrip("+-") in ("nan", "inf", "infinity"):
-        raise UserError(f"{what}: found {text!r}, expected a finite number")
     try:
-        return kind(text)
+        value = kind(text)
     except (TypeError, ValueError):
         raise UserError(f"{what}: found {text!r}, expected a value of type {kind.__name__}") from None
+    if kind is float and not math.isfinite(value):  # 1e999 is inf too
+        raise UserError(f"{what}: found {text!r}, expected a finite number")
+    return value
 
 
 def _modules(package: str) -> dict[str, str]:
@@ -271,10 +277,11 @@ def _pairs(kind: type[Any], parts: list[str], what: str) -> dict[str, str]:
 
 def _made(kind: type[Any], name: str, /, **values: Any) -> Any:
     try:
-        return kind(**values)
+        with deadline(LONGEST_IMPORT, name):
+            return kind(**values)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"{name}: found {type(error).__name__}: {error} {where(error)}, expected an instance"
         ) from error
@@ -282,13 +289,17 @@ def _made(kind: type[Any], name: str, /, **values: Any) -> Any:
 
 def _module(source: str) -> ModuleType:
     """A module of the user's, from a file or by name; the toolkit's own packages never hide a file in this folder."""
-    path = Path(source) if source.endswith(".py") else Path(*source.split(".")).with_suffix(".py")
+    is_file = source.endswith(".py")
+    if not (is_file or all(part.isidentifier() for part in source.split("."))):
+        raise UserError(f"found {source!r}, expected a file.py or the name of a module; type it as in mine.py:Small")
+    path = Path(source) if is_file else Path(*source.split(".")).with_suffix(".py")
     try:
-        if source.endswith(".py") or (path.is_file() and _spec(source) is None):
-            return _from_file(path)
-        if str(Path.cwd()) not in sys.path:
-            sys.path.append(str(Path.cwd()))
-        return importlib.import_module(source)
+        with deadline(LONGEST_IMPORT, source):
+            if is_file or (path.is_file() and _spec(source) is None):
+                return _from_file(path)
+            if str(Path.cwd()) not in sys.path:
+                sys.path.append(str(Path.cwd()))
+            return importlib.import_module(source)
     except UserError:
         raise
     except ModuleNotFoundError as error:
@@ -337,11 +348,11 @@ def _from_file(path: Path) -> ModuleType:
 def _attribute(module: ModuleType, name: str, typed: str) -> Any:
     if not hasattr(module, name):
         own = [n for n, thing in vars(module).items() if getattr(thing, "__module__", None) == module.__name__]
-        raise UserError(f"{typed}: found no {name} there, expected one of {', '.join(own) or 'its names'}")
+        raise UserError(
+            f"{typed}: found no {name} there{near(name, own)}, expected one of {', '.join(own) or 'its names'}"
+        )
     return getattr(module, name)
 
 
 def _unknown(what: str, typed: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(typed, list(known), 1)
-    mend = f"; did you mean {near[0]}?" if near else ""
-    return f"{what}: found {typed!r}{mend}, expected one of {', '.join(known)}"
+    return f"{what}: found {typed!r}{near(typed, known)}, expected one of {', '.join(known)}"

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import TYPE_CHECKING, NamedTuple
 
 from nas.blocks import Block
@@ -15,6 +16,9 @@ from nas.layers import Costs, GlobalPool, Layers, Linear, Shape, costs_of, out_o
 if TYPE_CHECKING:
     from torch import nn
 
+LARGEST_SIDE = 4096  # pixels, of images and of what a network takes
+MOST_BLOCKS = 3_000  # what has more was built by a loop that went astray
+MOST_PARAMS, MOST_MADDS = 10**9, 10**12  # of a network; no child of a search is near either
 KEY_VERSION = 1  # raise it when `Network.written` changes, for keys then change too
 
 
@@ -103,6 +107,11 @@ class Network:
                 return None
             cost = costs_of(stage.layers, stage.shape)
             params, madds = params + cost.params, madds + cost.madds
+        if params > MOST_PARAMS or madds > MOST_MADDS:
+            raise UserError(
+                f"found a network of {params:,} parameters and {madds:,} multiply-adds, expected at most "
+                f"{MOST_PARAMS:,} and {MOST_MADDS:,}; offer smaller widths and inputs, or pool before what is wide"
+            )
         return Costs(params, madds)
 
     def module(self, images: Images) -> nn.Module:
@@ -125,8 +134,17 @@ class Network:
         return tuple(number for number in range(1, len(stages) + 1) if number not in taken) or (0,)
 
     def _check(self) -> None:
-        if not isinstance(self.input_size, int) or self.input_size < 1:
+        if not isinstance(self.input_size, Integral) or self.input_size < 1:
             raise UserError(f"found a network with input size {self.input_size!r}, expected at least 1 pixel a side")
+        if self.input_size > LARGEST_SIDE:
+            raise UserError(
+                f"found a network with input size {self.input_size}, expected at most {LARGEST_SIDE} pixels a side"
+            )
+        strange = [block for block in self.blocks if not isinstance(block, Block)]
+        if strange:
+            raise UserError(f"found the block {strange[0]!r:.100}, expected a Block, as in Block('conv', 16)")
+        if len(self.blocks) > MOST_BLOCKS:
+            raise UserError(f"found a network of {len(self.blocks):,} blocks, expected at most {MOST_BLOCKS:,}")
         if self.join not in ("concat", "add"):
             raise UserError(f"found join={self.join!r}, expected 'concat' or 'add'")
         if self.head not in ("gap", "flatten"):

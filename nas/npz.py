@@ -11,7 +11,6 @@ import contextlib
 import io
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -183,20 +182,12 @@ def _check_there(path: Path) -> None:
 
 @contextlib.contextmanager
 def _told(path: Path) -> Iterator[None]:
-    broken = (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        EOFError,
-        RuntimeError,
-        MemoryError,
-        zipfile.BadZipFile,
-        zlib.error,
-    )
     try:
         yield
-    except broken as error:
+    except UserError:
+        raise
+    except Exception as error:  # zipfile, its decompressors and numpy raise nearly anything at bytes they do not expect
         raise UserError(
-            f"npz:{path}: found a file that cannot be read ({error}), expected one that numpy.savez wrote; save it anew"
+            f"npz:{path}: found a file that cannot be read ({type(error).__name__}: {error!s:.300}), expected "
+            "one that numpy.savez wrote; save it anew"
         ) from error

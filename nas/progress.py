@@ -6,9 +6,11 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+
+from nas.errors import plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +21,14 @@ if TYPE_CHECKING:
 
 EVERY = 50  # trials between two looks for what is wrong; later a fiftieth of all, for a look goes through all
 FIRST = 50  # trained networks of the first estimate of random sampling; the next ones wait until they have doubled
+
+
+class Terminal(Console):
+    """A console that shows text and takes no commands from it: names and errors come from users' files."""
+
+    def print(self, *things: Any, **options: Any) -> None:
+        """Print, with control characters of texts written out."""
+        super().print(*(plain(thing) if isinstance(thing, str) else thing for thing in things), **options)
 
 
 class Progress:

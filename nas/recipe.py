@@ -54,7 +54,7 @@ class Recipe:
                 raise UserError(f"recipe: found {name}={getattr(self, name)}, expected one of {', '.join(known)}")
         for name, (low, high) in RANGES.items():
             if not low <= getattr(self, name) <= high:
-                raise UserError(f"recipe: found {name}={getattr(self, name)}, expected {low:g} to {high:g}")
+                raise UserError(f"recipe: found {name}={getattr(self, name)}, expected {low:g} to {high:,}")
 
 
 RECIPES = {

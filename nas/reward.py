@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nas.errors import UserError, where
+
 
 @dataclass(frozen=True)
 class Result:
@@ -34,6 +36,20 @@ class Result:
 
 
 Reward = Callable[[Result], float]
+
+
+def rewarded(reward: Reward, result: Result) -> float:
+    """The reward of a result as a number; raises UserError if it gives none."""
+    try:
+        return float(reward(result))
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        name = getattr(reward, "__name__", repr(reward))
+        raise UserError(
+            f"reward {name}: found {type(error).__name__}: {error} {where(error)}, expected a number for every result; "
+            "mend it, and the same command goes on"
+        ) from error
 
 
 def accuracy(result: Result) -> float:

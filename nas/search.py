@@ -24,9 +24,9 @@ from nas.ledger import Ledger, Trial
 from nas.network import Network
 from nas.pool import Job, Pool, RayPool, Serial, Training
 from nas.recipe import RECIPES, Recipe
-from nas.reward import Result, Reward, accuracy
+from nas.reward import Result, Reward, accuracy, rewarded
 from nas.space import Candidate, Child, Limit, Space, shorten
-from nas.stop import Rule, continued
+from nas.stop import Rule, bar_of, continued
 
 if TYPE_CHECKING:
     from nas.data import Data
@@ -94,8 +94,9 @@ def search(
             _check_code(space, trial, ledger.path)
         length = int(min(trials, unique)) if ledger.header is None else ledger.header["length"]
         stack.enter_context(threadpool_limits(1, "blas"))  # a sum over more threads is another sum, and slower here
-        answering = controller(space, seed, length, **parameters)
-        done = {trial.trial for trial in ledger.trials} >= set(range(trials))  # then no worker is needed
+        answering = _made(controller, space, seed, length, parameters)
+        done = len(ledger.trials) >= trials and {trial.trial for trial in ledger.trials} >= set(range(trials))
+        # where all trials are recorded no worker is needed
         workers = (Serial if done else pool)(Training(space, data, recipe, device, THREADS, child_timeout))
         stack.callback(workers.close)
         if ledger.header is None:
@@ -107,6 +108,21 @@ def search(
             trials=trials, unique=unique, seconds=seconds, device_seconds=device_seconds, patience=patience,
         )  # fmt: skip
         return (yield from loop.run())
+
+
+def _made(
+    controller: Callable[..., Controller], space: Space, seed: int, length: int, parameters: Mapping[str, Any]
+) -> Controller:
+    """The controller; raises UserError for whatever its constructor raises."""
+    try:
+        return controller(space, seed, length, **parameters)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"controller {_named(controller)}: found {type(error).__name__}: {error} {where(error)}, expected a class "
+            "made as Mine(space, seed, length, ...)"
+        ) from error
 
 
 def _header(
@@ -291,17 +307,7 @@ class Loop:
         if self.stop is None or not self.results:
             return ()
         self.known[trial] = len(self.results), self.highest
-        try:
-            bar = tuple(float(least) for least in self.stop.bar(self.results))
-            if all(map(math.isfinite, bar)):
-                return bar
-            found = repr(bar)
-        except Exception as error:
-            found = f"{type(error).__name__}: {error} {where(error)}"
-        raise UserError(
-            f"{type(self.stop).__name__}.bar: found {found}, expected by epoch the least accuracy with which a child "
-            "goes on, 0 for any; mend it, and the same command goes on"
-        )
+        return bar_of(self.stop, self.results)
 
     def _candidate(self, trial: int) -> Candidate:
         """What the ledger has for this trial, else what the controller answers."""
@@ -342,7 +348,15 @@ class Loop:
     def _tell(self, trial: int) -> None:
         candidate, done = self.pending.pop(trial), self.finished[trial]
         self.known.pop(trial, None)
-        self.controller.tell(trial, candidate, done.reward)
+        try:
+            self.controller.tell(trial, candidate, done.reward)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(
+                f"{type(self.controller).__name__}.tell: found {type(error).__name__}: {error} {where(error)}, "
+                "expected it to learn from any reward, None too; mend it, and the same command goes on"
+            ) from error
         if done.same_as is None:
             self.under_way.pop(candidate.key, None)
             self.spent += done.result.seconds if done.result else 0.0
@@ -355,7 +369,7 @@ class Loop:
     def _trial(self, number: int, result: Result) -> Trial:
         value = None
         if result.error is None:
-            value = self._estimated(number, result) if result.bar else self._rewarded(result)
+            value = self._estimated(number, result) if result.bar else rewarded(self.reward, result)
             if not math.isfinite(value):
                 value, result = None, replace(result, error=f"exception: the reward of this result is {value}")
         return self._line(number, value, result.error, result)
@@ -363,17 +377,7 @@ class Loop:
     def _estimated(self, number: int, result: Result) -> float:
         """The reward of a stopped child, from what was told when it was asked; at most the highest of then."""
         count, highest = self.known[number]
-        return min(self._rewarded(continued(result, self.results[:count])), highest)
-
-    def _rewarded(self, result: Result) -> float:
-        try:
-            return float(self.reward(result))
-        except Exception as error:
-            name = getattr(self.reward, "__name__", repr(self.reward))
-            raise UserError(
-                f"reward {name}: found {type(error).__name__}: {error}, expected a number for every result; "
-                "mend it, and the same command goes on"
-            ) from error
+        return min(rewarded(self.reward, continued(result, self.results[:count])), highest)
 
     def _repeat(self, number: int, first: Trial | _Told) -> Trial:
         return self._line(number, first.reward, first.error, same_as=first.trial)

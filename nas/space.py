@@ -20,7 +20,7 @@ import random
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
-from nas.errors import UserError, where
+from nas.errors import UserError, near, where
 from nas.network import Images
 
 T = TypeVar("T")
@@ -28,6 +28,16 @@ T = TypeVar("T")
 MOST_QUESTIONS = 3_000  # a build that asks more is taken for one that never ends
 COUNTED_EXACTLY = 100_000  # candidates; above this `count` is an estimate
 WALKS = 2_000  # random walks behind an estimate
+
+
+def _twice(options: Sequence[object]) -> list[object]:
+    """Options that equal an earlier one."""
+    try:
+        if len(set(options)) == len(options):  # quicker, for there may be many
+            return []
+    except TypeError:  # an option that has no hash
+        pass
+    return [option for i, option in enumerate(options) if option in options[:i]]
 
 
 class Choice(Generic[T]):
@@ -39,9 +49,14 @@ class Choice(Generic[T]):
         self.every = tuple(range(len(options)))
         if not options:
             raise UserError(f"Choice {name or '()'}: found no options, expected at least one, as in Choice(1, 3, 5)")
-        twice = [option for i, option in enumerate(options) if option in options[:i]]
+        if not isinstance(name, str):
+            raise UserError(f"Choice{shorten(repr(options))}: found the name {name!r}, expected a text")
+        twice = _twice(options)
         if twice:
-            raise UserError(f"Choice{options!r}: found {twice[0]!r} more than once, expected each option once")
+            raise UserError(
+                f"Choice{shorten(repr(options))}: found {shorten(repr(twice[0]))} more than once, expected each option "
+                "once; leave one out"
+            )
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = self.name or name
@@ -154,6 +169,10 @@ class Pick:
         state: what a tabular agent is to remember at this question; without it, all answers so far.
         Raises UserError if no option is legal, or if `among` has one that the choice lacks.
         """
+        if not isinstance(choice, Choice):
+            raise UserError(
+                f"pick: found {shorten(repr(choice))}, expected a Choice that the space holds, as in pick(self.width)"
+            )
         legal = choice.every if among is None else _legal(choice, among)
         if choice.name in self._bounds:
             legal = _below(choice, legal, self._bounds[choice.name])
@@ -165,7 +184,17 @@ class Pick:
         return self._anchors - 1
 
     def links(self, anchors: Iterable[int], state: Hashable = None) -> tuple[bool, ...]:
-        """Ask for each of these anchors whether the latest one takes its output (Zoph & Le 2017, section 3.3)."""
+        """Ask for each of these anchors whether the latest one takes its output (Zoph & Le 2017, section 3.3).
+
+        Raises UserError for what is no anchor yet.
+        """
+        anchors = list(anchors)
+        strange = [anchor for anchor in anchors if anchor not in range(self._anchors)]
+        if strange:
+            raise UserError(
+                f"pick.links: found the anchor {strange[0]!r}, expected one of the {self._anchors} marked before, from "
+                "0 on, as anchor = pick.anchor() gives them"
+            )
         if state is None:
             return tuple(bool(self._put(LINK, LINK.every, None, anchor)) for anchor in anchors)
         return tuple(bool(self._put(LINK, LINK.every, (state, anchor), anchor)) for anchor in anchors)
@@ -241,12 +270,16 @@ class Space:
     @property
     def choices(self) -> dict[str, Choice[Any]]:
         """The choices that attributes of the space hold, alone or in a tuple or list, by name."""
+        return {choice.name: choice for choice in self.held()}
+
+    def held(self) -> list[Choice[Any]]:
+        """The same choices in a list, where two of one name are seen."""
         held: dict[str, object] = {}
         for kind in reversed(type(self).__mro__):
             held |= vars(kind)
         held |= vars(self)
         found = [c for value in held.values() for c in (value if isinstance(value, tuple | list) else (value,))]
-        return {c.name: c for c in found if isinstance(c, Choice)}
+        return [c for c in found if isinstance(c, Choice)]
 
     def walk(self, answer: Answer, trial: int | None = None) -> Candidate:
         """Build one candidate, asking `answer` each question that has more than one legal option.
@@ -383,7 +416,8 @@ def _next_prefix(candidate: Candidate) -> tuple[int, ...] | None:
 
 def _check_limit(name: str, choices: Mapping[str, Choice[Any]]) -> None:
     if name not in choices:
-        raise UserError(f"limit on {name}: found no such choice, expected one of {', '.join(choices)}")
+        known = ", ".join(choices) or "none"
+        raise UserError(f"limit on {name}: found no such choice{near(name, choices)}, expected one of {known}")
     strange = {n: [option for option in c.options if not isinstance(option, int | float)] for n, c in choices.items()}
     if strange[name]:
         numbers = ", ".join(other for other in choices if not strange[other])

@@ -14,6 +14,7 @@ last accuracy, and it is never a search's best. Rewards of confusion counts see 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
@@ -21,7 +22,7 @@ from typing import Protocol
 
 import numpy as np
 
-from nas.errors import UserError
+from nas.errors import UserError, where
 from nas.reward import Result
 from nas.statistics import Floats
 
@@ -111,6 +112,21 @@ class Prediction:
 
 
 RULES: dict[str, type[Halving | Prediction]] = {"halving": Halving, "prediction": Prediction}
+
+
+def bar_of(rule: Rule, told: Sequence[Result]) -> tuple[float, ...]:
+    """The bar that a rule sets after these results; raises UserError if it is none."""
+    try:
+        bar = tuple(float(least) for least in rule.bar(told))
+        if all(map(math.isfinite, bar)):
+            return bar
+        found = repr(bar)
+    except (Exception, SystemExit) as error:
+        found = f"{type(error).__name__}: {error} {where(error)}"
+    raise UserError(
+        f"{type(rule).__name__}.bar: found {found}, expected by epoch the least accuracy with which a child goes on, 0 "
+        "for any; mend it, and the same command goes on"
+    )
 
 
 def is_below(accuracy: Sequence[float], bar: Sequence[float]) -> bool:

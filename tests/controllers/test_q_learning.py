@@ -221,7 +221,7 @@ def test_an_unknown_schedule_is_refused() -> None:
     [
         ({"rate": 2.0}, "found rate=2.0, expected 0 to 1"),
         ({"trace": -0.1}, "found trace=-0.1, expected 0 to 1"),
-        ({"replays": -1}, "found replays=-1, expected 0 or more"),
+        ({"replays": -1}, "found replays=-1, expected 0 to"),
     ],
 )
 def test_a_parameter_out_of_range_is_refused(wrong: dict[str, float], message: str) -> None:

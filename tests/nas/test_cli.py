@@ -548,7 +548,7 @@ def is_refused(done: Done, message: str) -> None:
         ([*SEARCH, "--set", "speed"], "--set: found 'speed', expected name=value"),
         ([*SEARCH, "--set", "rate=high"], "controller reinforce: rate: found 'high', expected a value of type float"),
         ([*SEARCH, "-c", "evolution", "--set", "sample=99"], "evolution: found sample=99, expected 1 to population=25"),
-        ([*SEARCH, "--images", "5"], "--images 5: expected between 20 …"),
+        ([*SEARCH, "--images", "5"], "--images: found 5, expected between 20 …"),
         ([*SEARCH, "--out", "mine.py"], "mine.py: found File exists, expected a folder to write to; choose another …"),
         (["search", "mine.py:Smal"], "mine.py:Smal: found no Smal there, expected one of Small, …"),
         (["search", "yours.py:Small"], "yours.py: found no such file, expected a Python file; …"),
