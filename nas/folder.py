@@ -173,15 +173,22 @@ def _labelled(path: Path, classes: tuple[str, ...]) -> list[tuple[str, int]]:
 
 
 def _images(path: Path) -> Iterator[str]:
-    met: set[tuple[int, int]] = set()
+    met = {_place(above) for above in path.absolute().parents}
     for at, folders, names in os.walk(path, followlinks=True):
-        place = Path(at).stat()
-        if (place.st_dev, place.st_ino) in met:  # by a link, which may lead back to where it lies
-            folders.clear()
-            continue
-        met.add((place.st_dev, place.st_ino))
+        if _place(Path(at)) in met:
+            raise UserError(
+                f"folder:{at}: found a link to a folder around it, or met before, expected each image in one place; "
+                "remove the link"
+            )
+        met.add(_place(Path(at)))
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (str(Path(at, n)) for n in names if n.lower().endswith(EXTENSIONS) and not n.startswith("."))
+
+
+def _place(folder: Path) -> tuple[int, int]:
+    """What is the same for a folder and for links to it."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _state(parts: dict[str, list[tuple[str, int]]]) -> str:
