@@ -304,7 +304,7 @@ def main(
     table: Annotated[str, typer.Argument(metavar="TABLE", help=TABLE)],
     controllers: Annotated[str, typer.Option("--controllers", "-c", help=CONTROLLERS)],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for comparison.json, .md and .png.")],
-    seeds: Annotated[int, typer.Option(min=1, help="How many searches of each controller.")],
+    seeds: Annotated[int, typer.Option(min=1, max=100_000, help="How many searches of each controller.")],
     budget: Annotated[int | None, typer.Option(min=1, help="Different networks a search; repeats are free.")] = None,
     simulated_seconds: Annotated[
         float | None, typer.Option(min=1e-9, help="Of training, a search; what ends later does not count.")
@@ -317,13 +317,15 @@ def main(
         list[str] | None,
         typer.Option(metavar="CONTROLLER=SEEDS", help="Fewer seeds for a slow one, as optuna:gp=20; may be repeated."),
     ] = None,
-    first_seed: Annotated[int, typer.Option(min=0, help="The seeds are this one and those after it.")] = 0,
+    first_seed: Annotated[int, typer.Option(min=0, max=2**62, help="The seeds are this one and those after it.")] = 0,
     against: Annotated[
         str, typer.Option(help="Controllers, with commas between, that all are tested against besides random.")
     ] = "",
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="CONTROLLER:NAME=VALUE", help=SETTINGS)] = None,
     patience: Annotated[int | None, typer.Option(min=1, help=PATIENCE)] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Searches at once; all cores unless given.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Searches at once; all cores unless given.")
+    ] = None,
 ) -> None:
     """Compare controllers on a table of known results; random search is always beside them."""
     begun = time.monotonic()
@@ -332,6 +334,11 @@ def main(
     references = [RANDOM, *(one.typed for one in contenders(against) if one.typed != RANDOM)]
     _check_references(references, rivals)
     terms = terms_of(found, budget, simulated_seconds, window, fail, patience)
+    for rival in rivals:
+        kind, parameters = rival.made()
+        kind(
+            found.space, first_seed, terms.length, **parameters
+        )  # a parameter out of range, before anything is written
     report.make_folder(out)
     numbers = range(first_seed, first_seed + seeds)
     done = watched(

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
+from nas import cli
 from nas.errors import UserError
 
 T = TypeVar("T")
@@ -92,11 +93,7 @@ def command(name: str) -> str:
 
 def run(app: typer.Typer, name: str) -> None:
     """A command line; what a user can mend is one message, and exit status 2."""
-    try:
-        app()
-    except UserError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"{name}: {error}", markup=False, style="red")
-        sys.exit(2)
+    cli.run(app, name)
 
 
 _kept: list[Callable[..., Any]] = []  # in a worker's process, what it does with each task

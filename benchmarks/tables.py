@@ -41,7 +41,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nas.errors import UserError
+from nas.errors import UserError, near
 from nas.network import Images
 from nas.report import counted
 from nas.space import Candidate, Choice, Pick, Space, shorten
@@ -179,8 +179,8 @@ def load(typed: str, file: Path | None = None, dataset: str | None = None) -> Ta
         return _landscape(typed, path)
     if typed not in FILES:
         raise UserError(
-            f"table: found {typed!r}{' with --file' if file else ''}, expected nasbench201, nasbench-macro, csv:PATH "
-            "or nk:POSITIONS,OPTIONS,TIES,SEED; --file goes with the first two"
+            f"table: found {typed!r}{' with --file' if file else near(typed, FILES)}, expected nasbench201, "
+            "nasbench-macro, csv:PATH or nk:POSITIONS,OPTIONS,TIES,SEED; --file goes with the first two"
         )
     where = file or default_folder() / FILES[typed]
     if file is None and not where.is_file():

@@ -5,6 +5,7 @@ What else a user may bring, a controller, a reward, a rule to stop by, is tried 
 
 from __future__ import annotations
 
+import inspect
 import random
 import signal
 import threading
@@ -146,10 +147,10 @@ def _sampled(space: Space, rng: random.Random) -> Candidate:
     """A random candidate that keeps the rules."""
     candidate = space.sample(rng)
     _asks_its_own(space, candidate)
-    _replays(space, candidate)
     if isinstance(candidate.network, Network):
-        _names_its_blocks(space, candidate.network)
         _has_costs(space, candidate)
+        _names_its_blocks(space, candidate.network)
+    _replays(space, candidate)
     return candidate
 
 
@@ -160,7 +161,7 @@ def _holds_its_choices(space: Space) -> None:
         other = space.choices[choice.name]
         if other is not choice and other.options != choice.options:
             raise UserError(
-                f"{name}: found two choices named {choice.name}, {_shown(other)} and {_shown(choice)}, expected one a "
+                f"{name}: found two choices named {choice.name}, {_shown(choice)} and {_shown(other)}, expected one a "
                 "name; leave name= out, or give each its own"
             )
     repr(space)
@@ -168,6 +169,8 @@ def _holds_its_choices(space: Space) -> None:
 
 def _replays(space: Space, candidate: Candidate) -> None:
     name = type(space).__name__
+    if inspect.iscoroutine(candidate.network):
+        candidate.network.close()  # or Python warns that nobody awaited it
     key = getattr(candidate.network, "key", None)
     if not isinstance(key, str) or not all(hasattr(candidate.network, n) for n in ("module", "input_size")):
         raise UserError(

@@ -41,26 +41,26 @@ MOST = 10_000_000  # trials; a ledger of as many has gigabytes
 LONGEST_MESSAGE = 3_000  # characters; what was typed, or stands in a file, may be of any length
 
 
-def run() -> None:
-    """The command line; what a user can mend is one message, and exit status 2."""
+def run(program: typer.Typer = app, name: str = "nas") -> None:
+    """A command line; what a user can mend is one message, and exit status 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a locale may lack ≈
     try:
-        app()
+        program()
     except UserError as error:
-        _refuse(str(error))
+        _refuse(name, str(error))
     except OSError as error:  # of a path that no message of ours foresaw
         what = str(error.filename or "this machine")
-        _refuse(f"{what}: found {error.strerror or error}, expected files that can be read and written; mend that")
+        _refuse(name, f"{what}: found {error.strerror or error}, expected to read and write there; mend that")
     except MemoryError as error:
-        _refuse(f"found no memory left ({error}), expected room; give smaller numbers, or fewer --workers")
+        _refuse(name, f"found no memory left ({error}), expected room; give smaller numbers, or fewer --workers")
 
 
-def _refuse(message: str) -> NoReturn:
+def _refuse(name: str, message: str) -> NoReturn:
     from nas.space import shorten
 
     stderr = Terminal(stderr=True, highlight=False, soft_wrap=True)
-    stderr.print(f"nas: {shorten(message, LONGEST_MESSAGE)}", markup=False, style="red")
+    stderr.print(f"{name}: {shorten(message, LONGEST_MESSAGE)}", markup=False, style="red")
     sys.exit(2)
 
 
@@ -374,7 +374,7 @@ def _planned(
     from nas import names
 
     base = names.preset(preset)
-    kind, parameters = names.controller(controller or base.controller, settings)
+    kind, parameters = names.controller(base.controller if controller is None else controller, settings)
     if kind is names.controller(base.controller)[0]:
         parameters = {**base.parameters, **parameters}
     elif preset:
@@ -384,10 +384,10 @@ def _planned(
         )
     plan = replace(
         base,
-        controller=controller or base.controller,
+        controller=base.controller if controller is None else controller,
         parameters=parameters,
-        recipe=recipe or base.recipe,
-        reward=reward or base.reward,
+        recipe=base.recipe if recipe is None else recipe,
+        reward=base.reward if reward is None else reward,
     )
     return kind, plan
 
@@ -602,8 +602,8 @@ def _table(header: dict[str, Any], best: Sequence[Trial]) -> Table:
             f"{result.accuracy[-1]:.4f}",
             f"{low:.3f}–{high:.3f}",
             f"{trial.reward:.4f}",
-            f"{result.params:,}",
-            f"{result.madds:,}",
+            "" if result.params is None else f"{result.params:,}",
+            "" if result.madds is None else f"{result.madds:,}",
             str(trial.trial),
         )
     return table

@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import re
 import zlib
@@ -101,6 +102,7 @@ class Ledger:
     def check(self, header: Mapping[str, Any]) -> None:
         """Raise UserError if the search that lies here has another header; "length" is its own affair."""
         if self.header is not None:
+            _check_fields(self.path, self.header)
             _compare(self.path.parent, self.header, {"format": FORMAT, **header})
 
     def begin(self, header: Mapping[str, Any]) -> None:
@@ -149,6 +151,7 @@ def read(folder: Path) -> tuple[dict[str, Any], list[Trial]]:
     header, trials, *_ = _parse(path)
     if header is None:
         raise UserError(f"{path}: found no header line, expected a search that has begun; delete the folder")
+    _check_fields(path, header)
     return header, trials
 
 
@@ -158,7 +161,10 @@ def begun(folder: Path) -> tuple[dict[str, Any], list[Trial]]:
     if path.exists() and not path.is_file():
         raise UserError(f"{path}: found no regular file, expected a search's ledger or nothing; choose another --out")
     header, trials, *_ = _parse(path) if path.is_file() else _NOTHING
-    return header or {}, trials
+    if header is None:
+        return {}, []
+    _check_fields(path, header)
+    return header, trials
 
 
 def sealed(record: Mapping[str, Any]) -> bytes:
@@ -173,8 +179,12 @@ def unsealed(line: bytes) -> dict[str, Any]:
     whole = text + b"}"
     if not mark or checksum != b'"%08x"}' % zlib.crc32(whole):
         raise ValueError("its checksum is missing or wrong")
-    record: dict[str, Any] = json.loads(whole)
+    record: dict[str, Any] = json.loads(whole, parse_constant=_no_number)
     return record
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def _lock(descriptor: int, folder: Path) -> None:
@@ -186,26 +196,13 @@ def _lock(descriptor: int, folder: Path) -> None:
         ) from None
 
 
-class _Header(dict[str, Any]):
-    """A header whose missing fields are told of."""
-
-    def __init__(self, path: Path, record: Mapping[str, Any]) -> None:
-        super().__init__(record)
-        self._path = path
-
-    def __missing__(self, name: str) -> Any:
-        raise UserError(
-            f"{self._path}, line 1: found a header without {name!r}, expected the fields of format {FORMAT}; {_VERSION}"
-        )
-
-
 _VERSION = "it was written by another version of this toolkit: use that one, or choose another --out"
 
 
 class _Found(NamedTuple):
     """What is in a ledger's file."""
 
-    header: _Header | None
+    header: dict[str, Any] | None
     trials: list[Trial]
     whole: int  # bytes up to the end of the last whole line
     ended: bool  # whether that line has its line break
@@ -234,7 +231,7 @@ def _parse(path: Path) -> _Found:
                 "delete the line that should not be there"
             )
         trials[trial.trial] = trial
-    return _Found(_Header(path, header), list(trials.values()), whole + len(last), ended=not last)
+    return _Found(header, list(trials.values()), whole + len(last), ended=not last)
 
 
 def _unended(path: Path, number: int, tail: bytes) -> bytes:
@@ -287,6 +284,26 @@ def _check_header(path: Path, header: Mapping[str, Any]) -> None:
         raise UserError(f"{path}, line 1: found format {header.get('format')!r}, expected {FORMAT}; {_VERSION}")
 
 
+MOST_TRIALS = 10_000_000
+_OF_HEADER: dict[str, tuple[type, ...]] = {
+    "space": (str,), "choices": (dict,), "controller": (str,), "parameters": (dict,), "data": (str,),
+    "training": (int,), "validation": (int,), "fingerprint": (str,), "recipe": (dict,), "reward": (str,),
+    "seed": (int,), "threads": (int,), "child_timeout": (int, float, NoneType), "window": (int,), "length": (int,),
+}  # fmt: skip
+
+
+def _check_fields(path: Path, header: Mapping[str, Any]) -> None:
+    """Raise UserError for a header that lacks what every search has, or has it of another kind."""
+    counts = {name: header.get(name) for name in ("training", "validation", "window", "length")}
+    wrong = [name for name, kinds in _OF_HEADER.items() if type(header.get(name, ...)) not in kinds]
+    wrong += [name for name, count in counts.items() if name not in wrong and count < 1]  # type: ignore[operator]
+    if wrong:
+        raise UserError(
+            f"{path}, line 1: found {wrong[0]} {_short(header.get(wrong[0]))}, expected what a search writes there; "
+            "restore the line from a copy, or choose another --out"
+        )
+
+
 _RESULT = [field.name for field in fields(Result) if field.name not in ("error", "confusion")]
 
 
@@ -323,7 +340,9 @@ def _as_trial(path: Path, number: int, record: dict[str, Any]) -> Trial:
         if curves:
             accuracy, loss, bar = tuple(curves.pop("accuracy")), tuple(curves.pop("loss")), tuple(curves.pop("bar", ()))
             result = Result(accuracy, loss, **curves, error=error, bar=bar)
-        return Trial(**{**record, "answers": tuple(record["answers"]), "result": result})
+        trial = Trial(**{**record, "answers": tuple(record["answers"]), "result": result})
+        _check_trial(trial)
+        return trial
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{path}, line {number}: found no sound trial ({error}), expected the fields of format {FORMAT}; restore "
@@ -331,8 +350,23 @@ def _as_trial(path: Path, number: int, record: dict[str, Any]) -> Trial:
         ) from None
 
 
+def _check_trial(trial: Trial) -> None:
+    """Raise TypeError for what no search writes, though each field is of its kind."""
+    if not 0 <= trial.trial < MOST_TRIALS:
+        raise TypeError(f"trial is {trial.trial}")
+    if trial.scored and not (trial.result and trial.result.accuracy):
+        raise TypeError("it has a reward without an accuracy")
+    if trial.result and not all(0 <= share <= 1 for share in trial.result.accuracy):
+        raise TypeError(f"accuracy is {_short(trial.result.accuracy)}")
+    if not all(type(value) in _NUMBER for value in (trial.figures or {}).values()):
+        raise TypeError(f"figures are {_short(trial.figures)}")
+
+
 def _check_kind(name: str, value: object) -> None:
     """Raise TypeError for a value that the field of this name cannot have; JSON's true is no number."""
+    for one in value if type(value) is list else [value]:
+        if type(one) is float and not math.isfinite(one):  # 1e999 is
+            raise TypeError(f"{name} is {one}")
     kinds = _OF_MANY.get(name)
     if kinds and type(value) is list and all(type(one) in kinds for one in value):
         return

@@ -67,11 +67,11 @@ def searched(header: Mapping[str, Any], trials: Sequence[Trial]) -> Space | None
         return None
     from nas.data import native
 
-    limits = {choice: Limit(*limit) for choice, limit in header.get("limits", {}).items()}
     try:
+        limits = {choice: Limit(*limit) for choice, limit in header.get("limits", {}).items()}
         found = space(f"{typed}:{given.replace(', ', ',')}").on(native(header["data"]), limits)
         built = [found.replay(trial.answers, trial.trial).key for trial in trials[:TRIED]]
-    except UserError:
+    except (UserError, OSError, TypeError, ValueError, AttributeError):  # a header may say anything
         return None
     choices = {name: [repr(option) for option in choice.options] for name, choice in found.choices.items()}
     same = choices == header["choices"] and built == [trial.key for trial in trials[:TRIED]]

@@ -83,7 +83,7 @@ class Network:
                 )
             shape = self._joined([shapes[source] for source in sources])
             try:
-                layers = block.layers(shape.channels)
+                layers = _few(block.layers(shape.channels))
                 shapes.append(out_of(layers, shape) if isinstance(layers, tuple) else _measured(layers, shape))
             except UserError as error:
                 raise UserError(f"block {number} ({block}): {error}") from None
@@ -140,15 +140,28 @@ class Network:
             raise UserError(
                 f"found a network with input size {self.input_size}, expected at most {LARGEST_SIDE} pixels a side"
             )
+        if not isinstance(self.blocks, tuple | list):
+            raise UserError(
+                f"found the blocks {self.blocks!r:.60}, expected a tuple of them, as in (Block('conv', 16),)"
+            )
+        if len(self.blocks) > MOST_BLOCKS:
+            raise UserError(f"found a network of {len(self.blocks):,} blocks, expected at most {MOST_BLOCKS:,}")
         strange = [block for block in self.blocks if not isinstance(block, Block)]
         if strange:
             raise UserError(f"found the block {strange[0]!r:.100}, expected a Block, as in Block('conv', 16)")
-        if len(self.blocks) > MOST_BLOCKS:
-            raise UserError(f"found a network of {len(self.blocks):,} blocks, expected at most {MOST_BLOCKS:,}")
         if self.join not in ("concat", "add"):
             raise UserError(f"found join={self.join!r}, expected 'concat' or 'add'")
         if self.head not in ("gap", "flatten"):
             raise UserError(f"found head={self.head!r}, expected 'gap' or 'flatten'")
+
+
+def _few(layers: Layers | nn.Module) -> Layers | nn.Module:
+    """The layers of a block; raises UserError for what is none, and for more than a whole network may have blocks."""
+    if not isinstance(layers, tuple) and not callable(layers):
+        raise UserError(f"found {layers!r:.100}, expected layers, as a tuple, or a torch module")
+    if isinstance(layers, tuple) and len(layers) > MOST_BLOCKS:
+        raise UserError(f"found {len(layers):,} layers, expected at most {MOST_BLOCKS:,}")
+    return layers
 
 
 def _measured(module: nn.Module, shape: Shape) -> Shape:

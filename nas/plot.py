@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas import health
-from nas.errors import UserError
+from nas.errors import UserError, near, plain
 from nas.ledger import FILE, RECORDS, Trial, read
 from nas.names import searched
 from nas.space import Space, shorten
@@ -74,7 +74,8 @@ def plot(folders: Sequence[Path], out: Path, what: str = "", space: Space | None
     """
     suffix = _suffix(out)
     if what not in ("", "rewards", "health"):
-        raise UserError(f"--what: found {what!r}, expected rewards or health; leave it out for the usual picture")
+        mend = near(what, ("rewards", "health"))
+        raise UserError(f"--what: found {what!r}{mend}, expected rewards or health; leave it out for the usual picture")
     searches: list[Search] = [(folder, *read(folder)) for folder in _once(folders)]
     _check(searches)
     if len(searches) == 1:
@@ -451,8 +452,8 @@ def _bands(counts: Sequence[int]) -> Entries:
 
 
 def _plain(text: str) -> str:
-    """The text with its dollars as dollars, not as the marks of a formula."""
-    return text.replace("$", r"\$")
+    """The text in letters, its dollars as dollars, not as the marks of a formula."""
+    return plain(text).replace("$", r"\$")
 
 
 def _page(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:

@@ -33,11 +33,10 @@ WALKS = 2_000  # random walks behind an estimate
 def _twice(options: Sequence[object]) -> list[object]:
     """Options that equal an earlier one."""
     try:
-        if len(set(options)) == len(options):  # quicker, for there may be many
-            return []
+        met: set[object] = set()  # quicker to look in, for there may be many
+        return [option for option in options if option in met or met.add(option)]  # type: ignore[func-returns-value]
     except TypeError:  # an option that has no hash
-        pass
-    return [option for i, option in enumerate(options) if option in options[:i]]
+        return [option for i, option in enumerate(options) if option in options[:i]]
 
 
 class Choice(Generic[T]):

@@ -26,7 +26,7 @@ def described(written: str) -> list[str]:
     described("network 1: 8 concat gap: conv width=4; conv width=4") is ["8 x 8 pixels", "2 x conv width=4"].
     """
     start, _, blocks = written.removeprefix(f"network {KEY_VERSION}: ").partition(": ")
-    if not written.startswith("network ") or not start:
+    if not written.startswith("network ") or len(start.split()) != 3:
         return [written]
     size, join, head = start.split()
     runs = [(block, len(list(run))) for block, run in itertools.groupby(blocks.split("; "))]

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 from nas import cli
 
-Refused = Callable[[str | list[str], str], None]
+Refused = Callable[..., None]
 
 
 def seen(folder: Path) -> dict[str, object]:
@@ -41,8 +42,8 @@ def refused(
 ) -> Iterator[Refused]:
     """Run a command in an empty folder, and see that it is refused with one message that has the given piece.
 
-    Words that begin with "benchmarks." run that program; others are those of `nas`. Typer's own usage errors have no
-    "found" and "expected": they name the option, and need not be ours.
+    The words are those of `nas`, or of another program, given with its name. Typer's own usage errors have no "found"
+    and "expected": they name the option, and need not be ours.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NAS_CACHE", str(cache))
@@ -50,25 +51,25 @@ def refused(
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
-    def run(words: str | list[str], piece: str) -> None:
+    def run(words: str | list[str], piece: str, program: typer.Typer = cli.app, name: str = "nas") -> None:
         before = seen(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["nas", *(shlex.split(words) if isinstance(words, str) else words)])
+        monkeypatch.setattr(sys, "argv", [name, *(shlex.split(words) if isinstance(words, str) else words)])
         with pytest.raises(SystemExit) as end:
-            cli.run()
+            cli.run(program, name)
         out, err = capsys.readouterr()
         assert end.value.code == 2, (end.value.code, out, err)
         assert holds(err, piece), err
         assert "Traceback" not in err
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", out + err), (out, err)
-        if not err.startswith("Usage: "):
-            assert err.startswith("nas: ")
-            assert err.count("nas: ") == 1
+        if not err.startswith(("Usage: ", "╭─ Error")):
+            assert err.startswith(f"{name}: ")
+            assert err.count(f"{name}: ") == 1
             assert "found" in err
             assert "expected" in err
             assert "\n\n" not in err
         assert seen(tmp_path) == before
 
     yield run
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
             del sys.modules[name]

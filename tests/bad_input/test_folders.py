@@ -68,7 +68,10 @@ UNREADABLE = "found 1 files that cannot be read, expected images; mend or remove
 ALONE: dict[str, tuple[Callable[[], object], str]] = {
     "nothing": (PHOTOS.mkdir, "photos: found no class folder, expected two or more, each with the images of one class"),
     "a file": (lambda: PHOTOS.write_bytes(b""), "photos: found no such folder, expected one folder a class in it"),
-    "a link to nowhere": (lambda: PHOTOS.symlink_to("nowhere"), "photos: found no such folder, expected one folder a …"),
+    "a link to nowhere": (
+        lambda: PHOTOS.symlink_to("nowhere"),
+        "photos: found no such folder, expected one folder a …",
+    ),
     "a link to itself": (lambda: PHOTOS.symlink_to("photos"), "photos: found no such folder, expected one folder a …"),
     "images without classes": (lambda: picture("0.png"), "photos: found no class folder, expected two or more, …"),
     "one class": (lambda: picture("cat/0.png"), "photos: found one class folder (cat), expected two or more, …"),
@@ -138,9 +141,15 @@ ALONE: dict[str, tuple[Callable[[], object], str]] = {
     ),
 }
 AMONG: dict[str, tuple[Callable[[], object], str]] = {
-    "an empty class": (lambda: (PHOTOS / "owl").mkdir(), "found too few training images in owl (0), expected 3 or more"),
+    "an empty class": (
+        lambda: (PHOTOS / "owl").mkdir(),
+        "found too few training images in owl (0), expected 3 or more",
+    ),
     "a class of one image": (lambda: picture("owl/0.png"), "found too few training images in owl (1), expected 3 or …"),
-    "a class of texts": (lambda: put("owl/owl.txt", b"owl"), "found too few training images in owl (0), expected 3 or …"),
+    "a class of texts": (
+        lambda: put("owl/owl.txt", b"owl"),
+        "found too few training images in owl (0), expected 3 or …",
+    ),
     "an empty file": (lambda: put("cat/x.png"), UNREADABLE),
     "a text": (lambda: put("cat/x.png", b"a cat"), UNREADABLE),
     "noise": (lambda: put("cat/x.jpg", bytes(range(256)) * 9), UNREADABLE),
@@ -149,7 +158,10 @@ AMONG: dict[str, tuple[Callable[[], object], str]] = {
     "a page": (lambda: put("cat/x.jpg", b"<!doctype html><title>404</title>"), UNREADABLE),
     "PostScript": (lambda: put("cat/x.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n"), UNREADABLE),
     "a pickle": (lambda: put("cat/x.png", b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94."), UNREADABLE),
-    "a GIF by another name": (lambda: (picture("cat/x.gif"), (PHOTOS / "cat/x.gif").rename("photos/cat/x.png")), UNREADABLE),
+    "a GIF by another name": (
+        lambda: (picture("cat/x.gif"), (PHOTOS / "cat/x.gif").rename("photos/cat/x.png")),
+        UNREADABLE,
+    ),
     "the head of a PNG": (lambda: cut("cat/x.png", 20), UNREADABLE),
     "half a PNG": (lambda: cut("cat/x.png", 1000), UNREADABLE),
     "half a JPEG": (lambda: cut("cat/x.jpg", 800), UNREADABLE),
@@ -169,8 +181,14 @@ AMONG: dict[str, tuple[Callable[[], object], str]] = {
     "a name with an escape": (lambda: put("cat/\x1b[2J.png"), r"cat/\x1b[2J.png: not an image"),
     "a name of two lines": (lambda: put("cat/a\nb.png"), UNREADABLE),
     "a name that is no text": (lambda: put("cat/\udcff.png"), r"cat/\udcff.png: not an image"),
-    "a folder that leads back": (lambda: link("cat/more", ".."), "cat/more: found a link to a folder around it, or met …"),
-    "a folder that leads to itself": (lambda: link("cat/more", "."), "cat/more: found a link to a folder around it, or …"),
+    "a folder that leads back": (
+        lambda: link("cat/more", ".."),
+        "cat/more: found a link to a folder around it, or met …",
+    ),
+    "a folder that leads to itself": (
+        lambda: link("cat/more", "."),
+        "cat/more: found a link to a folder around it, or …",
+    ),
     "folders that lead back and forth": (
         lambda: [link(f"cat/{number}", "../..") for number in range(9)],
         "found a link to a folder around it, or met before, expected each image in one place; remove the link",
@@ -184,7 +202,10 @@ AMONG: dict[str, tuple[Callable[[], object], str]] = {
 
 # Odd, and sound: they are read. What is said of them, too.
 SOUND: dict[str, tuple[Callable[[], object], str]] = {
-    "one pixel": (lambda: [picture(f"{k}/{n}.png", n, (1, 1)) for k in ("cat", "dog") for n in range(6)], "1 x 1 pixels"),
+    "one pixel": (
+        lambda: [picture(f"{k}/{n}.png", n, (1, 1)) for k in ("cat", "dog") for n in range(6)],
+        "1 x 1 pixels",
+    ),
     "very large": (
         lambda: [picture(f"{k}/{n}.png", n, (4096, 4096), "1") for k in ("cat", "dog") for n in range(3)],
         "8 x 8 pixels",
@@ -202,7 +223,10 @@ SOUND: dict[str, tuple[Callable[[], object], str]] = {
         "3 channels",
     ),
     "a folder named like an image": (lambda: (PHOTOS / "cat/x.png").mkdir(), "images: 10 (cat 5, dog 5)"),
-    "names in letters of all kinds": (lambda: [picture(f"größe 猫 \n\x1b[2J/{n}.png") for n in range(3)], "größe 猫 \n\x1b[2J 2"),
+    "names in letters of all kinds": (
+        lambda: [picture(f"größe 猫 \n\x1b[2J/{n}.png") for n in range(3)],
+        "größe 猫 \n\x1b[2J 2",
+    ),
     "names that are no text": (lambda: [picture(f"\udcff/{n}.png") for n in range(3)], "\udcff 2"),
     "a name in capitals": (lambda: (picture("cat/x.png"), (PHOTOS / "cat/x.png").rename("photos/cat/X.PNG")), "cat 6"),
 }

@@ -10,11 +10,20 @@ from nas import check
 
 # The body of `class Bad`, a controller, after "def __init__(self, space, seed, length): self.space = space".
 CONTROLLERS = {
-    "no ask": ("def tell(self, *_): pass", "controller bad.py:Bad: found <class 'bad.Bad'>, expected a class with ask …"),
-    "no tell": ("def ask(self, *_): pass", "controller bad.py:Bad: found <class 'bad.Bad'>, expected a class with ask …"),
+    "no ask": (
+        "def tell(self, *_): pass",
+        "controller bad.py:Bad: found <class 'bad.Bad'>, expected a class with ask …",
+    ),
+    "no tell": (
+        "def ask(self, *_): pass",
+        "controller bad.py:Bad: found <class 'bad.Bad'>, expected a class with ask …",
+    ),
     "answers nothing": ("def ask(self, trial, pending): pass", "Bad.ask: found None, expected a candidate, as …"),
     "answers a number": ("def ask(self, trial, pending): return 5", "Bad.ask: found 5, expected a candidate, as …"),
-    "answers answers": ("def ask(self, trial, pending): return (0, 1)", "Bad.ask: found (0, 1), expected a candidate, …"),
+    "answers answers": (
+        "def ask(self, trial, pending): return (0, 1)",
+        "Bad.ask: found (0, 1), expected a candidate, …",
+    ),
     "answers a network": (
         "def ask(self, trial, pending): return self.space.walk(lambda q: q.legal[0]).network",
         "Bad.ask: found Network(…, expected a candidate, as space.walk(answer, trial) gives",
@@ -62,7 +71,10 @@ CONTROLLERS = {
         "def __init__(self, space, seed, length, more): pass",
         "Bad: found TypeError: …missing 1 required positional argument: 'more'…, expected a class made as Mine(space, …",
     ),
-    "raises when made": ("def __init__(self, space, seed, length): 1 / 0", "Bad: found ZeroDivisionError: division by …"),
+    "raises when made": (
+        "def __init__(self, space, seed, length): 1 / 0",
+        "Bad: found ZeroDivisionError: division by …",
+    ),
     "figures of text": (
         "def figures(self, trial): return 'high'",
         "Bad.figures: found 'high', expected names of up to 20 letters with finite numbers, as in {'entropy': 0.71}; …",
@@ -75,7 +87,10 @@ CONTROLLERS = {
         "def figures(self, trial): return {'\\x1b[2J': 1}",
         r"Bad.figures: found {'\x1b[2J': 1}, expected names of up to 20 letters with finite numbers, …",
     ),
-    "figures that raise": ("def figures(self, trial): 1 / 0", "Bad.figures: found ZeroDivisionError: division by zero …"),
+    "figures that raise": (
+        "def figures(self, trial): 1 / 0",
+        "Bad.figures: found ZeroDivisionError: division by zero …",
+    ),
 }
 
 # The body of `def bad(result)`, a reward.
@@ -85,11 +100,20 @@ REWARDS = {
     "a tuple": ("return result.accuracy", "reward bad: found TypeError: …, expected a number for every result; mend …"),
     "a complex number": ("return 1j", "reward bad: found TypeError: …, expected a number for every result; mend it, …"),
     "raises": ("return result.colour", "reward bad: found AttributeError: 'Result' object has no attribute 'colour' …"),
-    "leaves": ("raise SystemExit(0)", "reward bad: found SystemExit: 0 (bad.py, line …), expected a number for every …"),
+    "leaves": (
+        "raise SystemExit(0)",
+        "reward bad: found SystemExit: 0 (bad.py, line …), expected a number for every …",
+    ),
     "an epoch too many": ("return result.accuracy[1]", "reward bad: found IndexError: tuple index out of range …"),
-    "no number at all": ("return result", "reward bad: found TypeError: float() argument must be …, expected a number …"),
+    "no number at all": (
+        "return result",
+        "reward bad: found TypeError: float() argument must be …, expected a number …",
+    ),
     "changes the result": ("result.seconds = 0", "reward bad: found FrozenInstanceError: cannot assign to field …"),
-    "never ends": ("while True: pass", "reward: found no end after 0.5 s, expected one; look for a loop that never ends"),
+    "never ends": (
+        "while True: pass",
+        "reward: found no end after 0.5 s, expected one; look for a loop that never ends",
+    ),
     "a generator": ("yield 1.0", "reward bad: found TypeError: float() argument must be …, expected a number …"),
     "too large": ("return 10**400", "reward bad: found OverflowError: int too large to convert to float …"),
 }
@@ -97,17 +121,41 @@ REWARDS = {
 # The body of `class Bad`, a rule to stop by.
 RULES = {
     "no bar": ("pass", "stop bad.py:Bad: found <class 'bad.Bad'>, expected a class with the method bar"),
-    "nothing": ("def bar(self, told): pass", "Bad.bar: found TypeError: …, expected by epoch the least accuracy with …"),
+    "nothing": (
+        "def bar(self, told): pass",
+        "Bad.bar: found TypeError: …, expected by epoch the least accuracy with …",
+    ),
     "a number": ("def bar(self, told): return 0.5", "Bad.bar: found TypeError: 'float' object is not iterable …"),
-    "texts": ("def bar(self, told): return 'ab'", "Bad.bar: found ValueError: could not convert string to float: 'a' …"),
-    "nan": ("def bar(self, told): return (float('nan'),)", "Bad.bar: found (nan,), expected by epoch the least accuracy …"),
-    "inf": ("def bar(self, told): return (float('inf'),)", "Bad.bar: found (inf,), expected by epoch the least accuracy …"),
-    "no argument": ("def bar(self): return ()", "Bad.bar: found TypeError: Bad.bar() takes 1 positional argument but …"),
+    "texts": (
+        "def bar(self, told): return 'ab'",
+        "Bad.bar: found ValueError: could not convert string to float: 'a' …",
+    ),
+    "nan": (
+        "def bar(self, told): return (float('nan'),)",
+        "Bad.bar: found (nan,), expected by epoch the least accuracy …",
+    ),
+    "inf": (
+        "def bar(self, told): return (float('inf'),)",
+        "Bad.bar: found (inf,), expected by epoch the least accuracy …",
+    ),
+    "no argument": (
+        "def bar(self): return ()",
+        "Bad.bar: found TypeError: Bad.bar() takes 1 positional argument but …",
+    ),
     "raises": ("def bar(self, told): return told[0].best", "Bad.bar: found AttributeError: 'Result' object has no …"),
-    "leaves": ("def bar(self, told): raise SystemExit(0)", "Bad.bar: found SystemExit: 0 (bad.py, line …), expected by …"),
-    "never ends": ("def bar(self, told):\n    while True: pass", "Bad.bar: found no end after 0.5 s, expected one; look …"),
+    "leaves": (
+        "def bar(self, told): raise SystemExit(0)",
+        "Bad.bar: found SystemExit: 0 (bad.py, line …), expected by …",
+    ),
+    "never ends": (
+        "def bar(self, told):\n    while True: pass",
+        "Bad.bar: found no end after 0.5 s, expected one; look …",
+    ),
     "needs an argument": ("def __init__(self, sure): pass\ndef bar(self, told): return ()", "Bad: found TypeError: …"),
-    "raises when made": ("def __init__(self): 1 / 0\ndef bar(self, told): return ()", "Bad: found ZeroDivisionError: …"),
+    "raises when made": (
+        "def __init__(self): 1 / 0\ndef bar(self, told): return ()",
+        "Bad: found ZeroDivisionError: …",
+    ),
 }
 
 SEARCH = "search small.py:Small --workers 0 --device cpu --images 100 --trials 2 "

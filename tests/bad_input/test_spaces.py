@@ -26,7 +26,10 @@ def one(block):
 
 # The body of `class Bad(Space)`, and a piece of what is said of it.
 BODIES = {
-    "no build": ("width = Choice(2, 4)", "Bad.build: found NotImplementedError: (space.py, line …), expected a network"),
+    "no build": (
+        "width = Choice(2, 4)",
+        "Bad.build: found NotImplementedError:  (space.py, line …), expected a network",
+    ),
     "nothing": ("def build(self, pick): pass", "Bad.build: found None, expected a Network, or something with key, …"),
     "a text": ("def build(self, pick): return 'conv'", "Bad.build: found 'conv', expected a Network, or something …"),
     "a class": ("def build(self, pick): return Network", "Bad.build: found …, expected a Network, or something with …"),
@@ -36,8 +39,14 @@ BODIES = {
         "Bad.build: found …, expected …",
     ),
     "no pick": ("def build(self): return one(CONV)", "Bad.build: found TypeError: Bad.build() takes 1 positional …"),
-    "one more": ("def build(self, pick, deep): return one(CONV)", "Bad.build: found TypeError: Bad.build() missing 1 …"),
-    "build is no method": ("build = 5", "Bad.build: found TypeError: 'int' object is not callable …, expected a network"),
+    "one more": (
+        "def build(self, pick, deep): return one(CONV)",
+        "Bad.build: found TypeError: Bad.build() missing 1 …",
+    ),
+    "build is no method": (
+        "build = 5",
+        "Bad.build: found TypeError: 'int' object is not callable …, expected a network",
+    ),
     # what never ends, and what is huge
     "asks forever": (
         "width = Choice(2, 4)\ndef build(self, pick):\n    while True: pick(self.width, state=0)",
@@ -45,15 +54,15 @@ BODIES = {
     ),
     "never ends": (
         "def build(self, pick):\n    while True: pass",
-        "Bad.build: found no end after 0.5 s, expected one; look for a loop that never ends",
+        "Bad.build: found no end after 1 s, expected one; look for a loop that never ends",
     ),
     "never ends and catches": (
         "def build(self, pick):\n    while True:\n        try: time.sleep(1)\n        except Exception: pass",
-        "Bad.build: found no end after 0.5 s, expected one; look for a loop that never ends",
+        "Bad.build: found no end after 1 s, expected one; look for a loop that never ends",
     ),
     "sleeps": (
         "def build(self, pick):\n    time.sleep(9)\n    return one(CONV)",
-        "Bad.build: found no end after 0.5 s, expected one; look for a loop that never ends",
+        "Bad.build: found no end after 1 s, expected one; look for a loop that never ends",
     ),
     "slow": (
         "def build(self, pick):\n    time.sleep(0.05)\n    return one(CONV)",
@@ -66,15 +75,24 @@ BODIES = {
     ),
     "100,000 layers in a block": (
         "def build(self, pick): return one(Block(deep, 4))",
-        "Bad: found …, expected …",
+        "block 1 (bad.deep width=4): found 100,000 layers, expected at most 3,000",
     ),
-    "a thousand million wide": ("def build(self, pick): return one(Block('conv', 10**9))", "found a network of … para…"),
+    "a thousand million wide": (
+        "def build(self, pick): return one(Block('conv', 10**9))",
+        "found a network of … para…",
+    ),
     "a dense layer of everything": (
         "def build(self, pick): return Network(4096, (Block('conv', 64), Block('dense', 4096)))",
         "found a network of … parameters and … multiply-adds, expected at most …",
     ),
-    "10^18 pixels": ("def build(self, pick): return Network(10**9, (CONV,))", "input size 1000000000, expected at most …"),
-    "4097 pixels": ("def build(self, pick): return Network(4097, (CONV,))", "input size 4097, expected at most 4096 pixels"),
+    "10^18 pixels": (
+        "def build(self, pick): return Network(10**9, (CONV,))",
+        "input size 1000000000, expected at most …",
+    ),
+    "4097 pixels": (
+        "def build(self, pick): return Network(4097, (CONV,))",
+        "input size 4097, expected at most 4096 pixels",
+    ),
     # not a function of the answers
     "random": (
         "def build(self, pick): return one(Block('conv', random.randrange(1, 10**6)))",
@@ -97,16 +115,17 @@ BODIES = {
         "width = Choice(2, 4)\ndef build(self, pick): return one(Block('conv', pick(self.width, state=random.random())))",
         "Bad.build: found two networks for the answers […], expected one; let every decision be a pick(), and no …",
     ),
-    "a choice that grows": (
-        "width = Choice(2, 4)\ndef build(self, pick):\n"
-        "    self.width.options += (len(self.width.options) * 2,)\n    return one(Block('conv', pick(self.width)))",
-        "Bad.build: found …, expected …",
-    ),
     # choices and picks
     "no options": ("width = Choice()", "Choice (): found no options, expected at least one, as in Choice(1, 3, 5)"),
     "one twice": ("width = Choice(2, 4, 2)", "Choice(2, 4, 2): found 2 more than once, expected each option once"),
-    "one twice, as float": ("width = Choice(2, 2.0)", "Choice(2, 2.0): found 2.0 more than once, expected each option …"),
-    "one twice, without hash": ("width = Choice([2], [2])", "Choice([2], [2]): found [2] more than once, expected each …"),
+    "one twice, as float": (
+        "width = Choice(2, 2.0)",
+        "Choice(2, 2.0): found 2.0 more than once, expected each option …",
+    ),
+    "one twice, without hash": (
+        "width = Choice([2], [2])",
+        "Choice([2], [2]): found [2] more than once, expected each …",
+    ),
     "twice among many": ("width = Choice(*range(100_000), 7)", "found 7 more than once, expected each option once"),
     "a number as name": ("width = Choice(2, 4, name=5)", "found the name 5, expected a text"),
     "arrays as options": (
@@ -168,13 +187,25 @@ BODIES = {
         r"\x1b[2J: found no option in among=, expected at least one of [2, 4]; …",
     ),
     # networks
-    "no pixels": ("def build(self, pick): return Network(0, (CONV,))", "found a network with input size 0, expected at …"),
+    "no pixels": (
+        "def build(self, pick): return Network(0, (CONV,))",
+        "found a network with input size 0, expected at …",
+    ),
     "minus one pixel": ("def build(self, pick): return Network(-1, (CONV,))", "found a network with input size -1, …"),
     "half a pixel": ("def build(self, pick): return Network(8.5, (CONV,))", "found a network with input size 8.5, …"),
     "nan pixels": ("def build(self, pick): return Network(float('nan'), ())", "found a network with input size nan, …"),
-    "pixels in letters": ("def build(self, pick): return Network('8', (CONV,))", "found a network with input size '8', …"),
-    "no blocks at all": ("def build(self, pick): return Network(8, None)", "Bad.build: found TypeError: …, expected …"),
-    "one block alone": ("def build(self, pick): return Network(8, CONV)", "Bad.build: found TypeError: …, expected …"),
+    "pixels in letters": (
+        "def build(self, pick): return Network('8', (CONV,))",
+        "found a network with input size '8', …",
+    ),
+    "no blocks at all": (
+        "def build(self, pick): return Network(8, None)",
+        "found the blocks None, expected a tuple of them, …",
+    ),
+    "one block alone": (
+        "def build(self, pick): return Network(8, CONV)",
+        "found the blocks Block(…, expected a tuple of …",
+    ),
     "blocks of text": ("def build(self, pick): return one('conv')", "Bad.build: found …, expected …"),
     "an unknown join": (
         "def build(self, pick): return Network(8, (CONV,), join='sum')",
@@ -189,51 +220,120 @@ BODIES = {
         "found the block type 'cnov'; did you mean conv?, expected one of conv, …, or a function",
     ),
     "a number as kind": ("def build(self, pick): return one(Block(5, 4))", "found the block type 5, expected one of …"),
-    "nothing as kind": ("def build(self, pick): return one(Block(None, 4))", "found the block type None, expected one …"),
-    "no width": ("def build(self, pick): return one(Block('conv'))", "found Conv(width=0, …, expected a width and stride"),
+    "nothing as kind": (
+        "def build(self, pick): return one(Block(None, 4))",
+        "found the block type None, expected one …",
+    ),
+    "no width": (
+        "def build(self, pick): return one(Block('conv'))",
+        "found Conv(width=0, …, expected a width and stride",
+    ),
     "a negative width": ("def build(self, pick): return one(Block('conv', -4))", "found width=-4, expected a whole …"),
     "a broken width": ("def build(self, pick): return one(Block('conv', 2.5))", "found width=2.5, expected a whole …"),
     "a width of nan": (
         "width = Choice(float('nan'), float('inf'))\ndef build(self, pick): return one(Block('conv', pick(self.width)))",
         "found width=…, expected a whole number of at least 0",
     ),
-    "a width in letters": ("def build(self, pick): return one(Block('conv', '4'))", "found width='4', expected a whole …"),
-    "no stride": ("def build(self, pick): return one(Block('conv', 4, stride=0))", "found stride=0, expected a whole …"),
+    "a width in letters": (
+        "def build(self, pick): return one(Block('conv', '4'))",
+        "found width='4', expected a whole …",
+    ),
+    "no stride": (
+        "def build(self, pick): return one(Block('conv', 4, stride=0))",
+        "found stride=0, expected a whole …",
+    ),
     "an even kernel": ("def build(self, pick): return one(Block('conv', 4, kernel=2))", "kernel=2, …, expected …"),
-    "no kernel": ("def build(self, pick): return one(Block('conv', 4, kernel=0))", "found kernel=0, expected a whole …"),
-    "three kernels": ("def build(self, pick): return one(Block('conv', 4, kernel=(1, 3, 5)))", "found kernel=(1, 3, 5), …"),
-    "no dilation": ("def build(self, pick): return one(Block('dilated', 4, dilation=0))", "found dilation=0, expected …"),
+    "no kernel": (
+        "def build(self, pick): return one(Block('conv', 4, kernel=0))",
+        "found kernel=0, expected a whole …",
+    ),
+    "three kernels": (
+        "def build(self, pick): return one(Block('conv', 4, kernel=(1, 3, 5)))",
+        "found kernel=(1, 3, 5), …",
+    ),
+    "no dilation": (
+        "def build(self, pick): return one(Block('dilated', 4, dilation=0))",
+        "found dilation=0, expected …",
+    ),
     "no expansion": ("def build(self, pick): return one(Block('inverted', 4, expansion=0))", "found expansion=0, …"),
-    "a negative gate": ("def build(self, pick): return one(Block('conv', 4, squeeze=-1))", "found squeeze=-1, expected …"),
-    "no heads": ("def build(self, pick): return one(Block('attention', 4, heads=0))", "found heads=0, expected a whole …"),
-    "three heads": ("def build(self, pick): return one(Block('attention', 4, heads=3))", "found 4 channels for 3 heads, …"),
+    "a negative gate": (
+        "def build(self, pick): return one(Block('conv', 4, squeeze=-1))",
+        "found squeeze=-1, expected …",
+    ),
+    "no heads": (
+        "def build(self, pick): return one(Block('attention', 4, heads=0))",
+        "found heads=0, expected a whole …",
+    ),
+    "three heads": (
+        "def build(self, pick): return one(Block('attention', 4, heads=3))",
+        "found 4 channels for 3 heads, …",
+    ),
     "too much dropout": ("def build(self, pick): return one(Block('dense', 4, dropout=2.0))", "found dropout=2.0, …"),
-    "dropout of nan": ("def build(self, pick): return one(Block('dense', 4, dropout=float('nan')))", "found dropout=nan, …"),
-    "an input to come": ("def build(self, pick): return one(Block('conv', 4, inputs=(1,)))", "found inputs (1,), expected …"),
+    "dropout of nan": (
+        "def build(self, pick): return one(Block('dense', 4, dropout=float('nan')))",
+        "found dropout=nan, …",
+    ),
+    "an input to come": (
+        "def build(self, pick): return one(Block('conv', 4, inputs=(1,)))",
+        "found inputs (1,), expected …",
+    ),
     "a negative input": ("def build(self, pick): return one(Block('conv', 4, inputs=(-1,)))", "found inputs (-1,), …"),
-    "an input in letters": ("def build(self, pick): return one(Block('conv', 4, inputs=('0',)))", "found …, expected …"),
-    "inputs that are a number": ("def build(self, pick): return one(Block('conv', 4, inputs=3))", "found …, expected …"),
+    "an input in letters": (
+        "def build(self, pick): return one(Block('conv', 4, inputs=('0',)))",
+        "found …, expected …",
+    ),
+    "inputs that are a number": (
+        "def build(self, pick): return one(Block('conv', 4, inputs=3))",
+        "found …, expected …",
+    ),
     # blocks of one's own
-    "a block that raises": ("def build(self, pick): return one(Block(raising, 4))", "found ZeroDivisionError: division …"),
-    "a block without arguments": ("def build(self, pick): return one(Block(bare, 4))", "found TypeError: bare() takes 0 …"),
-    "a block of nothing": ("def build(self, pick): return one(Block(lambdaless, 4))", "found …, expected layers"),
+    "a block that raises": (
+        "def build(self, pick): return one(Block(raising, 4))",
+        "found ZeroDivisionError: …",
+    ),
+    "a block without arguments": (
+        "def build(self, pick): return one(Block(bare, 4))",
+        "found TypeError: bare() takes 0 …",
+    ),
+    "a block of nothing": (
+        "def build(self, pick): return one(Block(lambdaless, 4))",
+        "found None, expected layers, as a tuple, or a torch module",
+    ),
     "a block of texts": ("def build(self, pick): return one(Block(texts, 4))", "found AttributeError: 'str' object …"),
     "a block without name": (
         "def build(self, pick): return one(Block(lambda block, channels: (), 4))",
         "Bad.build: found the block function bad.Bad.build.<locals>.<lambda>, expected one with a name of its own, …",
     ),
-    "a block that leaves": ("def build(self, pick): return one(Block(leaving, 4))", "found SystemExit: 3 …, expected …"),
-    "a block of half a width": ("def build(self, pick): return one(Block(half, 4))", "found Conv(width=0.5, …, expected …"),
+    "a block that leaves": (
+        "def build(self, pick): return one(Block(leaving, 4))",
+        "found SystemExit: 3 …, expected …",
+    ),
+    "a block of half a width": (
+        "def build(self, pick): return one(Block(half, 4))",
+        "found Conv(width=0.5, …, expected …",
+    ),
     "a block that never ends": (
         "def build(self, pick): return one(Block(endless, 4))",
-        "Bad.build: found no end after 0.5 s, expected one; look for a loop that never ends",
+        "Bad.build: found no end after 1 s, expected one; look for a loop that never ends",
     ),
     # what raises
-    "raises": ("def build(self, pick): return 1 / 0", "Bad.build: found ZeroDivisionError: division by zero (bad.py, …"),
+    "raises": (
+        "def build(self, pick): return 1 / 0",
+        "Bad.build: found ZeroDivisionError: division by zero (bad.py, …",
+    ),
     "raises without words": ("def build(self, pick): raise ValueError", "Bad.build: found ValueError:  (bad.py, …"),
-    "raises lines": ("def build(self, pick): raise ValueError('a\\nb')", "Bad.build: found ValueError: a\nb (bad.py, …"),
-    "raises an escape": ("def build(self, pick): raise ValueError('\\x1b[2J')", r"found ValueError: \x1b[2J (bad.py, …"),
-    "leaves": ("def build(self, pick): raise SystemExit(0)", "Bad.build: found SystemExit: 0 (bad.py, line …), expected …"),
+    "raises lines": (
+        "def build(self, pick): raise ValueError('a\\nb')",
+        "Bad.build: found ValueError: a\nb (bad.py, …",
+    ),
+    "raises an escape": (
+        "def build(self, pick): raise ValueError('\\x1b[2J')",
+        r"found ValueError: \x1b[2J (bad.py, …",
+    ),
+    "leaves": (
+        "def build(self, pick): raise SystemExit(0)",
+        "Bad.build: found SystemExit: 0 (bad.py, line …), expected …",
+    ),
     "leaves in a generator's way": ("def build(self, pick): raise GeneratorExit", "Bad.build: found GeneratorExit: …"),
     "raises in its own way": (
         "class Mine(BaseException): pass\ndef build(self, pick): raise self.Mine('no')",
@@ -243,9 +343,18 @@ BODIES = {
         "def __repr__(self): raise ValueError('no name')\ndef build(self, pick): return one(CONV)",
         "Bad.build: found ValueError: no name (bad.py, line …), expected …",
     ),
-    "has a key that raises": ("def build(self, pick): return Own()", "Bad.build: found ValueError: no key …, expected …"),
-    "needs an argument": ("def __init__(self, depth): pass", "bad.py:Bad: found TypeError: …depth…, expected an instance"),
-    "raises when made": ("def __init__(self): raise OSError('no')", "bad.py:Bad: found OSError: no …, expected an instance"),
+    "has a key that raises": (
+        "def build(self, pick): return Own()",
+        "Bad.build: found ValueError: no key …, expected …",
+    ),
+    "needs an argument": (
+        "def __init__(self, depth): pass",
+        "bad.py:Bad: found TypeError: …depth…, expected an instance",
+    ),
+    "raises when made": (
+        "def __init__(self): raise OSError('no')",
+        "bad.py:Bad: found OSError: no …, expected an instance",
+    ),
     "leaves when made": ("def __init__(self): raise SystemExit(0)", "bad.py:Bad: found SystemExit: 0 …, expected an …"),
 }
 
@@ -298,19 +407,34 @@ class Own:
 # A whole bad.py, of which bad.py:Bad is asked for.
 FILES = {
     "empty": ("", "bad.py:Bad: found no Bad there, expected one of its names"),
-    "no Bad": ("from nas import Space\nclass Bda(Space): pass", "found no Bad there; did you mean Bda?, expected one of Bda"),
+    "no Bad": (
+        "from nas import Space\nclass Bda(Space): pass",
+        "found no Bad there; did you mean Bda?, expected one of Bda",
+    ),
     "no Python": ("class Bad(Space:", "bad.py: found SyntaxError: …, expected a module that can be imported"),
-    "tabs and spaces": ("if True:\n\tx = 1\n        y = 2", "bad.py: found TabError: …, expected a module that can be …"),
+    "tabs and spaces": (
+        "if True:\n\tx = 1\n        y = 2",
+        "bad.py: found TabError: …, expected a module that can be …",
+    ),
     "a picture": ("\x89PNG\r\n\x1a\n\0\0", "bad.py: found …, expected a module that can be imported"),
     "a null byte": ("x = 1\0", "bad.py: found …null bytes…, expected a module that can be imported"),
     "raises": ("1 / 0", "bad.py: found ZeroDivisionError: division by zero (bad.py, line 1), expected a module that …"),
     "leaves": ("raise SystemExit(0)", "bad.py: found SystemExit: 0 (bad.py, line 1), expected a module that can be …"),
     "imports what is not there": ("import nowhere_at_all", "bad.py: found no module nowhere_at_all, expected a …"),
-    "imports itself": ("from bad import Bad", "bad.py: found ImportError: cannot import name 'Bad' …, expected a module …"),
-    "never ends": ("while True: pass", "bad.py: found no end after 0.5 s, expected one; look for a loop that never ends"),
+    "imports itself": (
+        "from bad import Bad",
+        "bad.py: found ImportError: cannot import name 'Bad' …, expected a module …",
+    ),
+    "never ends": (
+        "while True: pass",
+        "bad.py: found no end after 1 s, expected one; look for a loop that never ends",
+    ),
     "nests too deep": ("x = " + "(" * 500 + ")" * 500, "bad.py: found …, expected a module that can be imported"),
     "a function": ("def Bad(): pass", "space bad.py:Bad: found <function Bad at …, expected a subclass of nas.Space"),
-    "a class of no space": ("class Bad: pass", "space bad.py:Bad: found <class 'bad.Bad'>, expected a subclass of nas.Space"),
+    "a class of no space": (
+        "class Bad: pass",
+        "space bad.py:Bad: found <class 'bad.Bad'>, expected a subclass of nas.Space",
+    ),
     "an instance": (
         "from nas import Space\nclass Kind(Space): pass\nBad = Kind()",
         "space bad.py:Bad: found Kind(), expected a subclass of nas.Space",
@@ -329,22 +453,23 @@ FILES = {
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limits of time, shorter, so that what never ends does so in half a second."""
-    monkeypatch.setattr(check, "LONGEST_WALK", 0.5)
+    """The limits of time, shorter, so that what never ends does so in a second."""
+    monkeypatch.setattr(check, "LONGEST_WALK", 1.0)
     monkeypatch.setattr(check, "LONGEST", 1.0)
-    monkeypatch.setattr("nas.names.LONGEST_IMPORT", 0.5)
+    monkeypatch.setattr("nas.names.LONGEST_IMPORT", 1.0)
 
 
 SEARCH = "search bad.py:Bad --workers 0 --device cpu --images 100 --trials 2 --controller random"
 
 
 @pytest.mark.usefixtures("hasty")
-@pytest.mark.parametrize("command", ["check bad.py:Bad", SEARCH], ids=["check", "search"])
 @pytest.mark.parametrize("name", BODIES)
-def test_a_space_that_keeps_no_rules_is_refused(refused: Callable[..., None], name: str, command: str) -> None:
+def test_a_space_that_keeps_no_rules_is_refused(refused: Callable[..., None], name: str) -> None:
     body, said = BODIES[name]
     Path("bad.py").write_text(f"{PRELUDE}class Bad(Space):\n{textwrap.indent(body, '    ')}\n{MORE}")
-    refused(command, said)
+    refused("check bad.py:Bad", said)
+    if " s, expected" not in said:  # a second once more
+        refused(SEARCH, said)
 
 
 @pytest.mark.usefixtures("hasty")

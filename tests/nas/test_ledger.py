@@ -12,7 +12,11 @@ from nas.errors import UserError
 from nas.ledger import FILE, Ledger, Trial, begun, read, sealed, unsealed
 from nas.reward import Result
 
-HEADER: dict[str, Any] = {"space": "Small()", "seed": 0, "window": 2, "length": 3}
+HEADER: dict[str, Any] = {
+    "space": "Small()", "choices": {}, "controller": "RandomSearch", "parameters": {}, "data": "digits",
+    "training": 80, "validation": 20, "fingerprint": "cafe", "recipe": {"epochs": 2}, "reward": "accuracy", "seed": 0,
+    "threads": 1, "child_timeout": None, "window": 2, "length": 3,
+}  # fmt: skip
 RESULT = Result((0.25, 0.5), (1.5, 1.25), params=10, madds=2000, seconds=0.125)
 TRIALS = [
     Trial(0, (1, 0), "cafe", "network 1: α", 0.5, RESULT, at=1.0),
