@@ -72,7 +72,7 @@ def test_a_trial_can_be_read_as_soon_as_it_is_appended(tmp_path: Path) -> None:
 
 def test_the_lines_are_json_in_the_order_of_the_format(tmp_path: Path) -> None:
     header, trained, repeat, _ = map(json.loads, written(tmp_path).read_text("utf-8").splitlines())
-    assert list(header) == ["format", "space", "seed", "window", "length", "sum"]
+    assert list(header) == ["format", *HEADER, "sum"]
     assert list(repeat) == ["trial", "answers", "key", "network", "reward", "error", "same_as", "at", "sum"]
     assert list(trained)[:8] == list(repeat)[:-1]
     assert list(trained)[8:] == ["accuracy", "loss", "params", "madds", "seconds", "memory", "precision", "sum"]
@@ -284,16 +284,6 @@ def test_a_damaged_ledger_is_left_as_it_is(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="line 1: found a damaged line"):
             Ledger(tmp_path)
     assert path.read_bytes() == damaged
-
-
-def test_a_header_of_an_older_version_is_told_of_when_a_field_is_missing(tmp_path: Path) -> None:
-    written(tmp_path)
-    header, _ = read(tmp_path)
-    assert header["seed"] == 0
-    with pytest.raises(
-        UserError, match=r"line 1: found a header without 'validation', expected the fields of format 1"
-    ):
-        header["validation"]
 
 
 def test_another_version_is_refused(tmp_path: Path) -> None:

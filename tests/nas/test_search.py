@@ -32,6 +32,11 @@ from nas.space import Candidate, Choice, Limit, Pick, Space
 from nas.stop import Halving, is_below
 from search_spaces.chain import Chain
 
+HEADER: dict[str, Any] = {  # of searches whose conditions are no matter
+    "space": "", "choices": {}, "controller": "", "parameters": {}, "data": "", "training": 1, "validation": 1,
+    "fingerprint": "", "recipe": {}, "reward": "", "seed": 0, "threads": 1, "child_timeout": None, "window": 1, "length": 1,
+}  # fmt: skip
+
 ROOT = Path(__file__).parents[2]
 IMAGES = Images(1, 1, 2)
 
@@ -120,7 +125,7 @@ def run(
     workers = Serial(pool) if callable(pool) else pool
     with Ledger(folder) as ledger:
         if ledger.header is None:
-            ledger.begin({})
+            ledger.begin(HEADER)
         chosen: dict[str, Any] = {"seed": 0, "window": 2, "trials": 10, "reward": accuracy} | options
         return drained(Loop(space or Rows().on(IMAGES), controller, workers, ledger, **chosen).run())
 
@@ -247,7 +252,7 @@ def test_the_ledger_is_written_in_the_order_of_finishing(tmp_path: Path) -> None
 
 def test_a_trial_is_on_the_disk_when_it_is_yielded(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        ledger.begin({})
+        ledger.begin(HEADER)
         loop = Loop(Rows().on(IMAGES), Scripted([(1, 0), (1, 1)]), Serial(looked_up), ledger, accuracy,
                     seed=0, window=1, trials=2)  # fmt: skip
         for number, trial in enumerate(loop.run()):
@@ -404,7 +409,7 @@ def test_what_was_under_way_when_a_search_ended_is_no_lost_line(
 
 def test_nothing_of_a_trial_is_kept_in_memory_once_it_is_told_and_yielded(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        ledger.begin({})
+        ledger.begin(HEADER)
         loop = Loop(Rows().on(IMAGES), RandomSearch(Rows().on(IMAGES), 0, 40), Serial(looked_up), ledger, accuracy,
                     seed=0, window=4, trials=40)  # fmt: skip
         kept = [(weakref.ref(trial), weakref.ref(trial.result or trial)) for trial in loop.run()]
@@ -519,7 +524,7 @@ def test_a_network_that_cannot_be_built_is_refused_and_not_trained(tmp_path: Pat
     class Flawed(Rows):
         def build(self, pick: Pick) -> Network:
             label = pick(self.label)
-            return Network(1, (Block("conv" if label == 7 else "identity", label - 7),) * pick(self.rows))
+            return Network(1, (Block("conv" if label == 7 else "identity", abs(label - 7)),) * pick(self.rows))
 
     space = Flawed().on(IMAGES)
     trainer = Trainer()
