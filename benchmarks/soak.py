@@ -4,10 +4,11 @@
     python -m benchmarks.soak --part workers --workers 64
 
 memory: searches whose children are instant, as in `benchmarks/loop.py`, each trial in a ledger on the disk; the process
-may grow by 1 KiB a trial beyond what Optuna's controllers keep of the answers, and not by a single file handle.
-workers: the same search by `nas search` with few workers and with many more than there are cores, equal by its ledger.
-neighbours: several searches at once on this machine, each in a folder of its own, with one cache that is empty at
-first; each equal to the same search alone, and nothing left behind.
+may grow by 1 KiB a trial beyond what Q-learning and Optuna's samplers keep of the answers, and not by a single file.
+workers: the same search through Ray with two workers and with many more than there are cores, equal by its ledger; with
+real children by `nas search`, for which a worker takes 0.4 GB, and with children that train nothing.
+neighbours: several searches at once on this machine, each through a Ray of its own and in a folder of its own, with one
+cache that is empty at first; each equal to the same search alone in one process, and nothing left behind.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -33,14 +34,17 @@ from rich.console import Console
 from benchmarks.compare import Contender
 from benchmarks.loop import IMAGES, SPACES, WINDOW, MadeUp, contenders, memory, most
 from benchmarks.processes import ONE_THREAD, command, run, side_by_side, watched
-from nas import names
+from controllers.evolution import Evolution
+from controllers.optuna_search import OptunaSearch
+from controllers.q_learning import QLearning
+from nas import data, names
 from nas.errors import UserError
 from nas.ledger import RECORDS, Ledger, read
-from nas.pool import Serial
+from nas.pool import Job, RayPool, Serial, Training
 from nas.progress import Progress
 from nas.report import checklist, grid, pairs, write_text
-from nas.reward import accuracy
-from nas.search import Controller, Loop
+from nas.reward import Result, accuracy
+from nas.search import Controller, Loop, search
 
 BAR = 1024  # bytes a trial
 FEW = 2  # workers
@@ -76,8 +80,8 @@ class Grown(NamedTuple):
         return self.process - self.answers <= BAR and self.handles[0] == self.handles[1]
 
 
-def grown(space: str, controller: str, trials: int) -> Grown:
-    """Search once, with instant children."""
+def grown(space: str, controller: str, trials: int, memory: Callable[[], int] = memory) -> Grown:
+    """Search once, with instant children; memory: bytes of this process."""
     kind, parameters = Contender(controller).made()
     here = names.space(space).on(IMAGES)
     answering = kind(here, 0, trials, **parameters)
@@ -92,18 +96,24 @@ def grown(space: str, controller: str, trials: int) -> Grown:
         for done, trial in enumerate(loop.run(), 1):
             progress.add(trial)
             if done == fifth:
-                before = _held(answering)
-        after = _held(answering)
+                before = _held(answering, memory)
+        after = _held(answering, memory)
         line = ledger.path.stat().st_size / trials
     process, answers, _ = ((b - a) / (trials - fifth) for a, b in zip(before, after, strict=True))
     return Grown(space, controller, trials, process, answers, line, (before[2], after[2]))
 
 
-def _held(controller: Controller) -> tuple[int, int, int]:
+def _held(controller: Controller, memory: Callable[[], int]) -> tuple[int, int, int]:
     """Bytes of this process, those of what the controller keeps of the answers, and open files."""
     gc.collect()
-    kept = getattr(controller, "told", []) if type(controller).__name__ == "OptunaSearch" else []
-    return memory(), size(kept), len(list(Path("/proc/self/fd").iterdir()))
+    return memory(), _answers(controller), len(list(Path("/proc/self/fd").iterdir()))
+
+
+def _answers(controller: Controller) -> int:
+    """Bytes of a memory of the answers that grows with the trials, of Q-learning's steps or of Optuna's trials."""
+    if isinstance(controller, QLearning):  # the steps themselves are the table's
+        return sum(sys.getsizeof(one) for memory in controller.memory for one in (memory, *memory))
+    return size(controller.told) if isinstance(controller, OptunaSearch) else 0
 
 
 def size(thing: object) -> int:
@@ -127,9 +137,10 @@ def memory_table(rows: Sequence[Grown]) -> str:
         for row in rows
     ]
     said = (
-        "Bytes a trial by which the process of a search grows, from a fifth of its trials to its end; what of these an "
-        "Optuna study of the trials takes, which its samplers look at; the bytes of a line of the ledger; open files. "
-        f"It holds where the process grows by {BAR:,} bytes at most beyond that study, and no file stays open."
+        "Bytes a trial by which the process of a search grows, from a fifth of its trials to its end; what of these a "
+        "memory of the answers takes, of Q-learning to be replayed and of Optuna's samplers to be looked at; the bytes "
+        f"of a line of the ledger; open files. It holds where the process grows by {BAR:,} bytes at most beyond that "
+        "memory, and no file stays open."
     )
     return f"{grid(heads, lines)}\n\n{said}"
 
@@ -195,30 +206,64 @@ class Searched(NamedTuple):
     left: int  # files left in the folder for temporary ones
 
 
-def with_workers(few: int, many: int, trials: int, images: int) -> list[Searched]:
-    """One search with few workers and with many, which must be the same: its window is given."""
-    words = [
-        "-c",
-        "reinforce",
-        "-n",
-        f"{trials}",
-        "--images",
-        f"{images}",
-        "--window",
-        f"{many}",
-        "--child-timeout",
-        "900",
-    ]
+def with_workers(few: int, many: int, trials: int, images: int) -> Searched:
+    """One search of real children with few workers and with many, which must be the same: its window is given."""
+    words = ["-c", "reinforce", "-n", f"{trials}", "--images", f"{images}", "--window", f"{2 * many}"]
     with tempfile.TemporaryDirectory(dir=SHORT) as kept:
         base = Path(kept)
         (base / "t").mkdir()
-        seconds = [
+        little, much = (
             ended(begun(base / f"{count}", [*words, "-w", f"{count}"], base / "cache", base / "t"))
             for count in (few, many)
-        ]
-        same = is_same(base / f"{few}", base / f"{many}")
-        name = f"{many} workers in place of {few}"
-        return [Searched(name, trials, (seconds[0], seconds[1]), same, len(list((base / "t").iterdir())))]
+        )
+        name = f"{many} workers in place of {few}, real children"
+        return Searched(name, trials, (little, much), is_same(base / f"{few}", base / f"{many}"), left_in(base / "t"))
+
+
+@dataclass
+class Gathered(Training):
+    """Trains nothing, but waits until all workers are up, and then a few milliseconds."""
+
+    notes: Path = Path()  # a folder
+    workers: int = 1
+
+    def ready(self) -> int:
+        """At once, and without torch."""
+        return 0
+
+    def __call__(self, job: Job) -> Result:
+        """As made up; which child ends before which is left to the machine."""
+        (self.notes / str(os.getpid())).touch()
+        while len(list(self.notes.iterdir())) < self.workers:
+            time.sleep(0.1)
+        time.sleep(job.seed % 7 / 1000)
+        return MadeUp()(job)
+
+
+def with_light_workers(few: int, many: int, trials: int) -> Searched:
+    """The same with children that train nothing."""
+    with tempfile.TemporaryDirectory(dir=SHORT) as kept:
+        base = Path(kept)
+        little, much = (_light(base, count, 2 * many, trials) for count in (few, many))
+        name = f"{many} workers in place of {few}, children that train nothing"
+        return Searched(name, trials, (little, much), is_same(base / f"{few}", base / f"{many}"), 0)
+
+
+def _light(base: Path, workers: int, window: int, trials: int) -> float:
+    notes = base / f"notes {workers}"
+    notes.mkdir()
+
+    def pool(given: Training) -> RayPool:
+        return RayPool(Gathered(**vars(given), notes=notes, workers=workers), workers)
+
+    begun_at, digits = time.monotonic(), data.load("digits", images=100)
+    coming = search(
+        names.space("chain"), Evolution, digits, base / f"{workers}",
+        trials=trials, window=window, device="cpu", pool=pool,
+    )  # fmt: skip
+    for _ in coming:
+        pass
+    return time.monotonic() - begun_at
 
 
 def side_by_side_and_alone(searches: int, trials: int, images: int, workers: int = FEW) -> list[Searched]:
@@ -229,19 +274,27 @@ def side_by_side_and_alone(searches: int, trials: int, images: int, workers: int
         (base / "t").mkdir()
         typed = {
             f"{AMONG[number % len(AMONG)]} {number}": [
-                *("-c", AMONG[number % len(AMONG)], "--seed", f"{number}", "-w", f"{workers}"),
-                *("-n", f"{trials}", "--images", f"{images}"),
+                *("-c", AMONG[number % len(AMONG)], "--seed", f"{number}"),
+                *("-n", f"{trials}", "--images", f"{images}", "--window", f"{WINDOW}"),
             ]
             for number in range(searches)
         }
-        together = {name: begun(base / name, words, base / "cache", base / "t") for name, words in typed.items()}
+        together = {
+            name: begun(base / name, [*words, "-w", f"{workers}"], base / "cache", base / "t")
+            for name, words in typed.items()
+        }
         seconds = {name: ended(running) for name, running in together.items()}
-        left = len(list((base / "t").iterdir()))
+        left = left_in(base / "t")
         for name, words in typed.items():
-            alone = ended(begun(base / f"{name} alone", words, base / "cache", base / "t"))
+            alone = ended(begun(base / f"{name} alone", [*words, "-w", "0"], base / "cache", base / "t"))
             same = is_same(base / name, base / f"{name} alone")
             found.append(Searched(name, trials, (alone, seconds[name]), same, left))
     return found
+
+
+def left_in(temporary: Path) -> int:
+    """Files and folders there, but for torch's cache."""
+    return len([path for path in temporary.iterdir() if not path.name.startswith("torchinductor_")])
 
 
 SHORT = "/tmp"  # noqa: S108  the name of a socket of Ray's has little room
@@ -274,7 +327,8 @@ def main(
         list[str] | None,
         typer.Option("--controller", "-c", help="With instant children; may be repeated; all unless given."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Of the search with many.")] = 64,
+    workers: Annotated[int, typer.Option(min=1, help="Of the search with many and children that train nothing.")] = 64,
+    real: Annotated[int, typer.Option(min=1, help="Of the search with many and real children.")] = 64,
     searches: Annotated[int, typer.Option(min=1, help="At once.")] = 10,
     children: Annotated[int, typer.Option(min=1, help="Trials of each search whose children are real.")] = 40,
     images: Annotated[int, typer.Option(min=50, help="That real children train on.")] = 200,
@@ -294,11 +348,7 @@ def main(
             hold &= all(row.holds for row in rows)
             texts.append(memory_table(rows))
         else:
-            found = (
-                with_workers(FEW, workers, children, images)
-                if part is Part.WORKERS
-                else side_by_side_and_alone(searches, children, images)
-            )
+            found = _searched(part, workers, real, searches, children, images)
             hold &= all(row.same and not row.left for row in found)
             texts.append(searched_table(found, SAID[part]))
         console.print(f"{texts[-1]}\n", markup=False)
@@ -309,11 +359,18 @@ def main(
     raise typer.Exit(0 if hold else 1)
 
 
+def _searched(part: Part, workers: int, real: int, searches: int, children: int, images: int) -> list[Searched]:
+    if part is Part.WORKERS:
+        return [with_light_workers(FEW, workers, 20 * workers), with_workers(FEW, real, children, images)]
+    return side_by_side_and_alone(searches, children, images)
+
+
 SAID = {
     Part.WORKERS: "Seconds of the same search with few workers and with many, through Ray; whether its ledgers are the "
-    "same but for times and the order of lines; files left in the folder for temporary ones.",
-    Part.NEIGHBOURS: "Seconds of each search alone and beside the others, through Ray with two workers each; whether "
-    "its ledgers are the same but for times and the order of lines; files that all left in the temporary folder.",
+    "same but for times and the order of lines; files left in the temporary folder, but for torch's cache.",
+    Part.NEIGHBOURS: "Seconds of each search alone, in one process, and beside the others, through Ray with two "
+    "workers each; whether its ledgers are the same but for times and the order of lines; files that all left in the "
+    "temporary folder, but for torch's cache.",
 }
 
 
