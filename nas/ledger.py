@@ -81,7 +81,7 @@ class Ledger:
         self._made = [made for made in (folder, *folder.parents) if not made.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("ab")
+            self._file = self.path.open("ab", buffering=0)  # what could not be written is in no buffer, to come later
         except OSError as error:
             raise UserError(
                 f"{folder}: found {error.strerror}, expected a folder to write to; choose another --out"
@@ -110,7 +110,8 @@ class Ledger:
         begun = {"format": FORMAT, **header}
         self._write(begun)
         self.header = begun
-        _sync_folder(self.path.parent)
+        for folder in {self.path.parent, *(made.parent for made in self._made)}:  # each has a new name in it
+            _sync_folder(folder)
 
     def append(self, trial: Trial) -> None:
         """Write one finished trial; it is on the disk when this returns."""
@@ -135,9 +136,19 @@ class Ledger:
         self._put(sealed(record))
 
     def _put(self, line: bytes) -> None:
-        self._file.write(line)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Add a line; raises UserError, and adds nothing, where it cannot be brought to the disk."""
+        before = os.fstat(self._file.fileno()).st_size
+        try:
+            while line:
+                line = line[os.write(self._file.fileno(), line) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            with contextlib.suppress(OSError):  # then the line is torn, and dropped when it is read
+                self._file.truncate(before)
+            raise UserError(
+                f"{self.path}: found {error.strerror}, expected room for a line; "
+                "make room, and the same command goes on"
+            ) from None
 
 
 def read(folder: Path) -> tuple[dict[str, Any], list[Trial]]:
@@ -190,10 +201,18 @@ def _no_number(text: str) -> None:
 def _lock(descriptor: int, folder: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        alone = bool(os.fstat(descriptor).st_nlink)  # else one that did not begin has just removed it
     except BlockingIOError:
+        alone = False
+    except OSError as error:
+        raise UserError(
+            f"{folder}: found no locks here ({error.strerror}), expected a file system that has them, so that no two "
+            "searches write one ledger; choose another --out"
+        ) from None
+    if not alone:
         raise UserError(
             f"{folder}: found another search writing here, expected none; wait for it to end, or choose another --out"
-        ) from None
+        )
 
 
 _VERSION = "it was written by another version of this toolkit: use that one, or choose another --out"
@@ -434,8 +453,9 @@ def _short(value: object) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with contextlib.suppress(OSError):  # of a file system that syncs no folders
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

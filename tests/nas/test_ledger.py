@@ -1,7 +1,10 @@
 """The ledger: what is written is read back, and whatever is not whole is either dropped or an error with a place."""
 
+import contextlib
 import fcntl
 import json
+import resource
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ from typing import Any
 import pytest
 
 from nas.errors import UserError
-from nas.ledger import FILE, Ledger, Trial, begun, read, sealed, unsealed
+from nas.ledger import FILE, Ledger, Trial, _lock, begun, read, sealed, unsealed
 from nas.reward import Result
 
 HEADER: dict[str, Any] = {
@@ -314,6 +317,51 @@ def test_a_lock_of_another_process_counts(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="found another search writing here"):
             Ledger(tmp_path)
     Ledger(tmp_path).close()
+
+
+@contextlib.contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """No file may become larger than so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_line_without_room_is_not_there_at_all_and_the_search_goes_on_when_there_is_some(tmp_path: Path) -> None:
+    content = written(tmp_path).read_bytes()
+    found = f"{FILE}: found File too large, expected room for a line; make room, and the same command goes on$"
+    with Ledger(tmp_path) as ledger, room_for(len(content) + 10), pytest.raises(UserError, match=found):
+        ledger.append(replace(TRIALS[0], trial=3))
+    assert (tmp_path / FILE).read_bytes() == content
+    with Ledger(tmp_path) as ledger:
+        ledger.append(replace(TRIALS[0], trial=3))
+    assert [trial.trial for trial in read(tmp_path)[1]] == [0, 2, 1, 3]
+
+
+def test_a_search_without_room_for_its_header_leaves_nothing_behind(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "new") as ledger, room_for(10), pytest.raises(UserError, match="expected room for a line"):
+        ledger.begin(HEADER)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ledger_that_was_just_removed_by_a_search_that_did_not_begin_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / FILE).touch()
+    gone = (tmp_path / FILE).open("rb")
+    (tmp_path / FILE).unlink()
+    with gone, pytest.raises(UserError, match="found another search writing here"):
+        _lock(gone.fileno(), tmp_path)
+
+
+def test_what_has_no_whole_header_has_not_begun(tmp_path: Path) -> None:
+    assert begun(tmp_path) == ({}, [])
+    (tmp_path / FILE).write_bytes(sealed(HEADER)[:-2])
+    assert begun(tmp_path) == ({}, [])
+    (tmp_path / FILE).unlink()
+    written(tmp_path)
+    assert begun(tmp_path) == read(tmp_path)
 
 
 def test_the_same_header_passes_whatever_the_length(tmp_path: Path) -> None:
