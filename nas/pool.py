@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import logging
 import math
 import os
 import pickle
+import shutil
+import signal
 import socket
 import sys
 import time
@@ -16,7 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 TRIES = 3  # of a child whose worker died
 GRACE = 30.0  # seconds beyond a child's time limit
+BEAT = 3.0  # seconds between two looks at whether Ray is there; where it is not, it ends this process after a while
 
 
 class Job(NamedTuple):
@@ -154,6 +158,9 @@ class RayPool:
             if _shared(training.device, address, self._sharing):
                 _say_without(self._open.enter_context(mps()))
             _connect(address, workers, self._open)
+            self._head: str = ray().get_runtime_context().gcs_address
+            self._node: str = ray()._private.worker.global_worker.node.raylet_socket_name
+            self._seen = time.monotonic()  # when it was there
             self.workers, share = _shares(training.device, workers, self._sharing.most)
             data = ray().put(training.data.in_memory()) if address and training.data else None
             actor = ray().remote(Worker).options(scheduling_strategy="SPREAD", **share)
@@ -174,6 +181,8 @@ class RayPool:
         while True:
             self._dispatch()
             done, _ = ray().wait(list(self._running), num_returns=1, timeout=self._patience())
+            if time.monotonic() - self._seen >= BEAT:
+                self._see_head()
             outcome = self._collect(done[0]) if done else self._expire()
             if outcome is not None:
                 return outcome
@@ -233,9 +242,9 @@ class RayPool:
     def _children(self, place: Place) -> list[_Run]:
         return [run for run in self._running.values() if run.is_child and run.worker.place == place]
 
-    def _patience(self) -> float | None:
+    def _patience(self) -> float:
         first = min((run.deadline for run in self._running.values()), default=math.inf)
-        return max(0.0, first - time.monotonic()) if first < math.inf else None
+        return min(BEAT, max(0.0, first - time.monotonic()))
 
     # --- what comes back ---
 
@@ -246,6 +255,7 @@ class RayPool:
         try:
             came = ray().get(reference)
         except ray().exceptions.RayError as error:
+            self._see_head()
             return self._replace(run, error)
         if isinstance(came, Place):
             run.worker.place = came
@@ -256,6 +266,19 @@ class RayPool:
         self._sharing.found(came)
         self._idle.append(run.worker)
         return (run.task.job.trial, run.result) if run.task and run.result else None
+
+    def _see_head(self) -> None:
+        """Raise UserError if Ray's head or its manager here is gone, before Ray ends this process for it."""
+        try:
+            _reach(self._head)
+            with socket.socket(socket.AF_UNIX) as manager:
+                manager.connect(self._node)
+            self._seen = time.monotonic()
+        except OSError as error:
+            raise UserError(
+                f"Ray at {self._head}: found that it is gone ({error.strerror or error}), expected it to stay; start "
+                "it anew where it is not the search's own, and the same command goes on"
+            ) from None
 
     def _leave(self, run: _Run) -> None:
         """A child is no longer under way in its place."""
@@ -453,12 +476,74 @@ def alone(cpus: int) -> Iterator[dict[str, Any]]:
         private.chmod(0o700)
     short = os.environ.get("RAY_TMPDIR", "/tmp")  # noqa: S108  a socket's name has little room
     try:
-        with TemporaryDirectory(dir=short, prefix="nas-ray-", ignore_cleanup_errors=True) as folder:
+        with _folder(Path(short)) as folder:
             files = f"{folder}/ray"  # Ray opens this one to all
             network = {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
             yield {"num_cpus": cpus, "_temp_dir": files, **network}
     finally:
         constants.ENABLE_RAY_CLUSTER = clusters
+
+
+def abandon() -> None:
+    """End Ray on this machine at once, and remove its files; for a program that ends without closing its pool."""
+    for folder in _OWN:
+        _remove(folder)
+
+
+_OWN: list[Path] = []  # of this process, Ray's folders
+
+
+@contextmanager
+def _folder(short: Path) -> Iterator[Path]:
+    """A folder for Ray's files, removed at the end with all that is left of Ray; so are those of killed searches."""
+    mine = f"nas-ray-{os.getuid()}-"
+    for left in short.glob(f"{mine}*"):
+        _sweep(left)
+    folder, lock = _locked(short, mine)
+    _OWN.append(folder)
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+        _OWN.remove(folder)
+        os.close(lock)
+
+
+def _locked(short: Path, prefix: str) -> tuple[Path, int]:
+    """A new folder with a lock on it, which the system frees when its owner dies."""
+    while True:
+        folder = Path(mkdtemp(dir=short, prefix=prefix))
+        with suppress(FileNotFoundError):  # another search took it for a dead one's, for it was not locked yet
+            lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the folder of a search that was killed; a living one's is locked."""
+    with suppress(OSError):
+        lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            if os.fstat(lock).st_uid == os.getuid():
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(folder)
+        finally:
+            os.close(lock)
+
+
+def _remove(folder: Path) -> None:
+    """Kill those of Ray's processes that have this folder for theirs, which is all that start others, and remove it."""
+    for _ in range(20):
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended, or is another user's
+                if b"=" + os.fsencode(folder) in (process / "cmdline").read_bytes():
+                    os.kill(int(process.name), signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.05)  # a worker that has lost its parent writes a last line
 
 
 def _reach(address: str) -> None:

@@ -32,7 +32,7 @@ from nas.cache import Pixels
 from nas.errors import UserError
 from nas.layers import Conv, Layers
 from nas.network import Images, Network
-from nas.pool import TRIES, Job, Pool, RayPool, Serial, Training, ray
+from nas.pool import TRIES, Job, Pool, RayPool, Serial, Training, _folder, ray
 from nas.recipe import RECIPES
 from nas.reward import Result
 from nas.search import search
@@ -487,6 +487,32 @@ def listening(processes: list[int]) -> list[ipaddress.IPv4Address | ipaddress.IP
     return found
 
 
+HOLDS = "import sys, time; from pathlib import Path; from nas.pool import _folder\n"
+HOLDS += "with _folder(Path(sys.argv[1])) as folder: print(folder, flush=True); time.sleep(600)"
+
+
+def test_the_folder_of_a_killed_search_is_removed_by_the_next_one_with_what_still_uses_it_and_no_others(
+    tmp_path: Path,
+) -> None:
+    def begun() -> tuple[subprocess.Popen[str], Path]:
+        command = [sys.executable, "-c", HOLDS, str(tmp_path)]
+        search = subprocess.Popen(command, cwd=TOOLKIT, stdout=subprocess.PIPE, text=True)
+        return search, Path(search.stdout.readline().strip() if search.stdout else "")
+
+    (dead, left), (living, used) = begun(), begun()
+    with living, dead:
+        dead.kill()
+        dead.wait()
+        (left / "ray").mkdir()
+        user = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", f"--temp-dir={left}/ray"])
+        assert left.exists()
+        with _folder(tmp_path) as own:
+            assert sorted(tmp_path.iterdir()) == sorted([used, own])
+        assert user.wait(10) == -signal.SIGKILL
+        assert list(tmp_path.iterdir()) == [used]
+        living.kill()
+
+
 def test_nothing_is_kept_of_children_that_are_done(fates: Fates, cluster: Cluster) -> None:
     def kept() -> int:
         return len(ray()._private.worker.global_worker.core_worker.get_all_reference_counts())
@@ -605,27 +631,33 @@ def test_a_users_folder_may_have_the_toolkits_names_and_its_modules_are_found(tm
     assert [trial.error for trial in ledger.read(tmp_path / "out")[1]] == [None] * 3
 
 
-def test_ctrl_c_ends_every_process_quietly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_every_process_quietly_and_leaves_no_file(tmp_path: Path, times: int) -> None:
     mark = uuid.uuid4().hex
     # a process begun in the background of a script ignores Ctrl-C, and hands that on
     listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import nas.__main__ as nas; "
     listening += "nas.main()"
     command = [sys.executable, "-c", listening, "search", "chain", "--controller", "random", "--workers", "2"]
     command += ["--trials", "100000", "--images", "100", "--out", "out"]
-    variables = os.environ | {"PYTHONPATH": str(TOOLKIT), "NAS_MARK": mark}
+    short = Path(tempfile.mkdtemp(dir="/tmp", prefix="f"))  # sockets: short
+    variables = os.environ | {"PYTHONPATH": str(TOOLKIT), "NAS_MARK": mark, "RAY_TMPDIR": str(short)}
     with (tmp_path / "said").open("w") as said:
         begun = subprocess.Popen(command, cwd=tmp_path, env=variables, start_new_session=True, stdout=said, stderr=said)
     book = tmp_path / "out" / ledger.FILE
     assert eventually(lambda: book.exists() and book.read_text().count("\n") > 3)
-    os.killpg(begun.pid, signal.SIGINT)  # as a terminal does
+    for _ in range(times):
+        os.killpg(begun.pid, signal.SIGINT)  # as a terminal does
+        time.sleep(0.2)
     try:
         assert begun.wait(60) == 130
     finally:
         begun.kill()  # else it would search on after a failure
         begun.wait()
     assert "Traceback" not in (tmp_path / "said").read_text()
-    assert (tmp_path / "said").read_text().endswith("the same command goes on from here\n")
+    assert times == 2 or (tmp_path / "said").read_text().endswith("the same command goes on from here\n")
     assert eventually(lambda: marked(mark) == [])
+    short.rmdir()  # raises if anything is in it
+    ledger.read(tmp_path / "out")
 
 
 def marked(mark: str) -> list[int]:
