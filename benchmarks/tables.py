@@ -522,7 +522,7 @@ def _lines(path: Path, headless: bool = False) -> tuple[Lines, str]:
         raise UserError(f"{path}: found {found}, expected a table as csv, gzipped or not; name such a file") from None
     while values and not values[-1]:
         values.pop()
-    if headless and values and _is_number(values[0][-1]):
+    if headless and values and values[0] and _is_number(values[0][-1]):
         return Lines(path, ["architecture", "score", *map(str, range(3, len(values[0]) + 1))], 1, values), digest
     if len(values) < 2:
         raise UserError(

@@ -232,6 +232,8 @@ def _builds(space: Space, candidate: Candidate) -> None:
     import torch
 
     name, network, images = type(space).__name__, candidate.network, space.images
+    if _is_large(space, candidate):
+        return
     shape = (2, images.channels, network.input_size, network.input_size)
     came = f"the network came of the answers {shorten(str(list(candidate.answers)))}"
     with _told(name, f"a module that takes {shape}; {came}"):
@@ -241,12 +243,20 @@ def _builds(space: Space, candidate: Candidate) -> None:
         raise UserError(f"{name}: found {found}, expected a tensor of shape {(2, images.classes)}; {came}")
 
 
+def _is_large(space: Space, candidate: Candidate) -> bool:
+    """Whether to build a network and pass it images may take more memory or time than there is."""
+    costs = candidate.network.costs(space.images) if isinstance(candidate.network, Network) else None
+    return costs is not None and (costs.params > 10**9 or costs.madds > 10**12)
+
+
 def _advice(space: Space, examples: list[Candidate]) -> Iterator[str]:
     asked = {(q.choice.name, option) for c in examples for q in c.questions for option in q.legal}
     for name, choice in space.choices.items():
         never = [choice.options[i] for i in choice.every if (name, i) not in asked]
         if never:
             yield f"{name}: the options {never} were not offered in {len(examples)} walks; leave out what can never be"
+    if any(_is_large(space, candidate) for candidate in examples):
+        yield "some networks have over 10^9 parameters or 10^12 multiply-adds an image, and were not built here"
     longest = max(examples, key=lambda candidate: len(candidate.decisions))
     stateless = [q for position, q in enumerate(longest.questions) if q.state == longest.answers[:position]]
     if len(longest.decisions) > 20 and len(stateless) == len(longest.questions):

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import socket
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,7 +41,7 @@ MOST = 10_000_000  # trials; a ledger of as many has gigabytes
 LONGEST_MESSAGE = 3_000  # characters; what was typed, or stands in a file, may be of any length
 
 
-def run(program: typer.Typer = app, name: str = "nas") -> None:
+def run(program: Callable[[], object] = app, name: str = "nas") -> None:
     """A command line; what a user can mend is one message, and exit status 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a locale may lack ≈

@@ -361,12 +361,12 @@ def _as_trial(path: Path, number: int, record: dict[str, Any]) -> Trial:
             result = Result(accuracy, loss, **curves, error=error, bar=bar)
         trial = Trial(**{**record, "answers": tuple(record["answers"]), "result": result})
         _check_trial(trial)
-        return trial
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{path}, line {number}: found no sound trial ({error}), expected the fields of format {FORMAT}; restore "
             "the line from a copy, or delete it and all after it to search on from there"
         ) from None
+    return trial
 
 
 def _check_trial(trial: Trial) -> None:

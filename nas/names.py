@@ -212,7 +212,7 @@ def _converted(text: str, hint: Any, what: str) -> Any:
         value = kind(text)
     except (TypeError, ValueError):
         raise UserError(f"{what}: found {text!r}, expected a value of type {kind.__name__}") from None
-    if kind is float and not math.isfinite(value):  # 1e999 is inf too
+    if isinstance(value, float) and not math.isfinite(value):  # 1e999 is inf too
         raise UserError(f"{what}: found {text!r}, expected a finite number")
     return value
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LARGEST_SIDE = 4096  # pixels, of images and of what a network takes
 MOST_BLOCKS = 3_000  # what has more was built by a loop that went astray
-MOST_PARAMS, MOST_MADDS = 10**9, 10**12  # of a network; no child of a search is near either
+MOST_PARAMS, MOST_MADDS = 10**11, 10**15  # of a network: no memory holds the one, no week is enough for the other
 KEY_VERSION = 1  # raise it when `Network.written` changes, for keys then change too
 
 

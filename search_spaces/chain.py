@@ -8,7 +8,8 @@ from nas.space import Choice, Pick, Space
 class Chain(Space):
     """Input size from half to twice the native one; then for each block its type, kernel, width and stride.
 
-    Photographs count as 64 pixels a side. A stride of 2 is offered while the map has more than 4 pixels a side.
+    Photographs count as 64 pixels a side, images of fewer than 4 as 4. A stride of 2 is offered while the map has more
+    than 4 pixels a side.
     """
 
     input_size = Choice(8, 12, 16, 32, 64, 128)
@@ -20,7 +21,7 @@ class Chain(Space):
 
     def build(self, pick: Pick) -> Network:
         """Ask for the input size, the depth and each block; a tabular agent knows the layer, its side and its type."""
-        native = min(self.images.size, 64)
+        native = max(4, min(self.images.size, 64))
         size = pick(self.input_size, among=[s for s in self.input_size.options if native / 2 <= s <= native * 2])
         depth = pick(self.depth)
         blocks, side = [], size

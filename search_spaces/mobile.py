@@ -34,7 +34,7 @@ class Mobile(Space):
 
     def build(self, pick: Pick) -> Network:
         """Ask for the two multipliers, then for each stage."""
-        native = min(self.images.size, 224)
+        native = max(4, min(self.images.size, 224))
         size = pick(self.input_size, among=[s for s in self.input_size.options if native / 2 <= s <= native * 2])
         multiplier = pick(self.width_multiplier, state=size)
         stem = Block("conv", scaled(STEM, multiplier), stride=2 if size > 32 else 1)

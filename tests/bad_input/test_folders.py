@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -14,30 +15,33 @@ from nas import data
 PHOTOS = Path("photos")
 
 
-def picture(path: Path | str, number: int = 0, size: tuple[int, int] = (8, 8), mode: str = "L", **how: object) -> None:
+def picture(path: Path | str, number: int = 0, size: tuple[int, int] = (8, 8), mode: str = "L", **how: Any) -> Path:
     """An image whose name says in which format."""
     at = PHOTOS / path
     at.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, size, number).save(at, **how)  # type: ignore[arg-type]
+    Image.new(mode, size, number).save(at, **how)
+    return at
 
 
-def animals(count: int = 6, within: str = ".") -> None:
+def animals(count: int = 6, within: str = ".") -> Path:
     """Two classes of so many images each."""
     for kind in ("cat", "dog"):
         for number in range(count):
             picture(Path(within, kind, f"{number}.png"), number)
+    return PHOTOS / within
 
 
-def put(path: str, content: bytes = b"") -> None:
+def put(path: str, content: bytes = b"") -> Path:
     """A file, as it is."""
     at = PHOTOS / path
     at.parent.mkdir(parents=True, exist_ok=True)
     at.write_bytes(content)
+    return at
 
 
-def cut(path: str, size: int, as_path: str = "") -> None:
+def cut(path: str, size: int) -> None:
     """An image of noise, of which only so many bytes are there."""
-    at = PHOTOS / (as_path or path)
+    at = PHOTOS / path
     Image.effect_noise((64, 64), 50).save(at)
     at.write_bytes(at.read_bytes()[:size])
 
@@ -49,9 +53,21 @@ def claims(path: str, width: int, height: int) -> None:
     put(path, b"\x89PNG\r\n\x1a\n" + chunk)
 
 
-def link(path: str, to: str) -> None:
+def link(path: str, to: str) -> Path:
     (PHOTOS / path).parent.mkdir(parents=True, exist_ok=True)
     (PHOTOS / path).symlink_to(to)
+    return PHOTOS / path
+
+
+def folder(path: str) -> Path:
+    (PHOTOS / path).mkdir(parents=True)
+    return PHOTOS / path
+
+
+def pipes() -> None:
+    """A pipe where each class's image should be."""
+    for kind in ("cat", "dog"):
+        os.mkfifo(folder(kind) / "0.png")
 
 
 def spoilt() -> bytes:
@@ -92,7 +108,7 @@ ALONE: dict[str, tuple[Callable[[], object], str]] = {
         "photos: found one class folder (cat), expected two or more, each with the images of one class",
     ),
     "empty classes": (
-        lambda: [(PHOTOS / name).mkdir(parents=True) for name in ("cat", "dog")],
+        lambda: (folder("cat"), folder("dog")),
         "photos: found no image, expected files ending in .jpg, …",
     ),
     "classes of texts": (
@@ -112,7 +128,7 @@ ALONE: dict[str, tuple[Callable[[], object], str]] = {
         "found no readable image, expected files that Pillow can open",
     ),
     "only pipes": (
-        lambda: (PHOTOS.mkdir(), [((PHOTOS / n).mkdir(), os.mkfifo(PHOTOS / n / "0.png")) for n in ("cat", "dog")]),
+        pipes,
         "found no readable image, expected files that Pillow can open",
     ),
     "a class only tested on": (
@@ -120,11 +136,11 @@ ALONE: dict[str, tuple[Callable[[], object], str]] = {
         "photos/test: found the class 'owl', expected only classes that train/ has; rename it, or give train/ images …",
     ),
     "a test part without images": (
-        lambda: (animals(within="train"), (PHOTOS / "test" / "cat").mkdir(parents=True)),
+        lambda: (animals(within="train"), folder("test/cat")),
         "photos/test: found no image, expected files ending in .jpg, …",
     ),
     "a validation part without classes": (
-        lambda: (animals(within="train"), (PHOTOS / "val").mkdir()),
+        lambda: (animals(within="train"), folder("val")),
         "photos/val: found no image, expected files ending in .jpg, …",
     ),
     "one class to train on": (
@@ -142,7 +158,7 @@ ALONE: dict[str, tuple[Callable[[], object], str]] = {
 }
 AMONG: dict[str, tuple[Callable[[], object], str]] = {
     "an empty class": (
-        lambda: (PHOTOS / "owl").mkdir(),
+        (PHOTOS / "owl").mkdir,
         "found too few training images in owl (0), expected 3 or more",
     ),
     "a class of one image": (lambda: picture("owl/0.png"), "found too few training images in owl (1), expected 3 or …"),
@@ -222,7 +238,7 @@ SOUND: dict[str, tuple[Callable[[], object], str]] = {
         lambda: picture("cat/x.webp", mode="RGB", save_all=True, append_images=[Image.new("RGB", (8, 8), 9)]),
         "3 channels",
     ),
-    "a folder named like an image": (lambda: (PHOTOS / "cat/x.png").mkdir(), "images: 10 (cat 5, dog 5)"),
+    "a folder named like an image": ((PHOTOS / "cat/x.png").mkdir, "images: 10 (cat 5, dog 5)"),
     "names in letters of all kinds": (
         lambda: [picture(f"größe 猫 \n\x1b[2J/{n}.png") for n in range(3)],
         "größe 猫 \n\x1b[2J 2",

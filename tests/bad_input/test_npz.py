@@ -1,5 +1,6 @@
 """Files of arrays that are none: to add one, add its arrays, or its bytes, and a piece of what is said."""
 
+import gzip
 import io
 import struct
 import zipfile
@@ -96,11 +97,11 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "test images of another size": (
         {**PARTS, "x_test": X[:, :4]},
-        "found images (C, H, W) (1, 4, 8) in x_test, expected (1, 8, 8) as in the training images; resize them before …",
+        "found images (C, H, W) (1, 4, 8) in x_test, expected (1, 8, 8) as in the training images; resize them …",
     ),
     "test images in colour": (
         {**PARTS, "x_test": np.zeros((20, 8, 8, 3), np.uint8)},
-        "found images (C, H, W) (3, 8, 8) in x_test, expected (1, 8, 8) as in the training images; resize them before …",
+        "found images (C, H, W) (3, 8, 8) in x_test, expected (1, 8, 8) as in the training images; resize them …",
     ),
     "zero test images": ({**PARTS, "x_test": X[:0], "y_test": Y[:0]}, "x_test: found shape (0, 8, 8), expected …"),
     "float test images": ({**PARTS, "x_test": X / 255}, "found float64 in x_test, expected uint8; save …"),
@@ -180,6 +181,13 @@ def said(shape: object, descr: str = "|u1") -> str:
     return f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}}}"
 
 
+def alone() -> bytes:
+    """One array in a file of its own."""
+    file = io.BytesIO()
+    np.save(file, X)
+    return file.getvalue()
+
+
 def zipped(x: bytes, how: int = zipfile.ZIP_DEFLATED, name: str = "x.npy") -> bytes:
     """A file with sound labels and these bytes for the images."""
     labels, file = io.BytesIO(), io.BytesIO()
@@ -205,8 +213,8 @@ BYTES: dict[str, tuple[Callable[[], bytes], str]] = {
     "noise": (lambda: bytes(range(256)) * 40, BROKEN),
     "a PNG": (lambda: b"\x89PNG\r\n\x1a\n", BROKEN),
     "a pickle": (lambda: b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94.", BROKEN),
-    "one array": (lambda: (lambda f: (np.save(f, X), f.getvalue())[1])(io.BytesIO()), BROKEN),
-    "gzipped": (lambda: __import__("gzip").compress(saved()), BROKEN),
+    "one array": (alone, BROKEN),
+    "gzipped": (lambda: gzip.compress(saved()), BROKEN),
     "an empty zip": (
         lambda: b"PK\x05\x06" + bytes(18),
         "found the arrays (none), expected x and y too; save x and y, …",
@@ -295,4 +303,4 @@ def test_a_file_that_holds_no_arrays_is_refused(refused: Callable[..., None], na
 @pytest.mark.parametrize("option", ["--image-size 8", "--images 3", "--images 9999"])
 def test_an_option_that_does_not_fit_the_file_is_refused(refused: Callable[..., None], option: str) -> None:
     Path("mine.npz").write_bytes(saved())
-    refused(f"{SEARCH} {option}", f"{option.split()[0]}: found ")
+    refused(f"{SEARCH} {option}", f"{option.partition(' ')[0]}: found ")

@@ -69,7 +69,7 @@ CONTROLLERS = {
     "made of nothing": ("def __init__(self): pass", "Bad: found TypeError: …, expected a class made as Mine(space, …"),
     "made of more": (
         "def __init__(self, space, seed, length, more): pass",
-        "Bad: found TypeError: …missing 1 required positional argument: 'more'…, expected a class made as Mine(space, …",
+        "Bad: found TypeError: …missing 1 required positional argument: 'more'…, expected a class made as Mine(…",
     ),
     "raises when made": (
         "def __init__(self, space, seed, length): 1 / 0",

@@ -73,7 +73,7 @@ TABLES: dict[str, tuple[bytes, str]] = {
     "gzipped twice": (gzip.compress(gzip.compress(SOUND)), "mine.csv: found UnicodeDecodeError: …, expected a table …"),
     "a bomb": (
         b"".join([gzip.compress(bytes(2**20), 1)] * 300),
-        "mine.csv: found more than 268,435,456 bytes, expected at most so many in a table, unpacked; leave out columns …",
+        "mine.csv: found more than 268,435,456 bytes, expected at most so many in a table, unpacked; leave …",
     ),
     "an escape": (SOUND + b"c-\x1b[2J,5,6\n", "mine.csv, line 6: found 3 columns, expected 2; mend the line"),
     "a name with an escape": (
