@@ -161,7 +161,7 @@ def arguments(rng: random.Random, folder: Path) -> Input:
             head, mark, tail = words[place].rpartition(rng.choice("=:,"))
             words[place] = head + mark + (rng.choice(NASTY) if mark else tail)
         else:
-            words[place] = spoilt(rng, words[place].encode()).decode("utf-8", "surrogateescape").replace("\0", "")
+            words[place] = os.fsdecode(spoilt(rng, os.fsencode(words[place]))).replace("\0", "")
     return Input(words)
 
 
@@ -281,8 +281,9 @@ def _run(given: Input, folder: Path, out: Path, err: Path) -> None:
     """Run the command, and end this process with its status."""
     status = 1
     try:
-        for number, text in ((1, out), (2, err)):
-            os.dup2(os.open(text, os.O_WRONLY | os.O_CREAT), number)
+        sys.stdout, sys.stderr = out.open("w"), err.open("w", errors="backslashreplace")
+        os.dup2(sys.stdout.fileno(), 1)
+        os.dup2(sys.stderr.fileno(), 2)
         os.setsid()
         os.chdir(folder)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

@@ -181,8 +181,10 @@ def converted(kind: type[Any], given: Mapping[str, str], what: str, beside: int 
     known = parameters(kind, beside)
     try:
         hints = get_type_hints(kind if kind is Recipe else kind.__init__)
-    except NameError as error:
-        raise UserError(f"{what}: found an annotation that cannot be read ({error}), expected plain ones") from None
+    except Exception as error:  # whatever evaluating a text raises
+        raise UserError(
+            f"{what}: found an annotation that cannot be read ({type(error).__name__}: {error}), expected plain ones"
+        ) from None
     values = {}
     for name, text in given.items():
         if name not in known:

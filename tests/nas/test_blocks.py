@@ -125,7 +125,10 @@ def test_a_block_is_written_with_what_it_sets() -> None:
 
 
 def test_an_unknown_block_type_is_an_error_that_names_the_known() -> None:
-    with pytest.raises(UserError, match=r"found the block type 'cnov', expected one of conv, dilated, .* a function"):
+    with pytest.raises(
+        UserError,
+        match=r"found the block type 'cnov'; did you mean conv., expected one of conv, dilated, .* a function",
+    ):
         Block("cnov", 8).layers(3)
 
 

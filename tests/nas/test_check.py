@@ -190,16 +190,17 @@ def test_a_child_of_ones_own_is_sound_if_its_module_is() -> None:
     [
         (
             lambda images: nn.Flatten(),
-            r"Odd: found an output of shape \(2, 16\), expected \(2, 10\)",
+            r"Odd: found an output of shape \(2, 16\), expected a tensor of shape \(2, 10\)",
         ),
         (
             lambda images: Failing(),
-            r"Odd: found ValueError: not today, expected a module that takes \(2, 1, 4, 4\); "
+            r"Odd: found ValueError: not today \(test_check.py, line \d+\), expected a module that takes "
+            r"\(2, 1, 4, 4\); "
             r"the network came of the answers \[\d\]",
         ),
         (
             unfinished,
-            r"Odd: found KeyError: 'module', expected a module that takes \(2, 1, 4, 4\)",
+            r"Odd: found KeyError: 'module' \(test_check.py, line \d+\), expected a module that takes \(2, 1, 4, 4\)",
         ),
     ],
     ids=["wrong shape", "raises", "cannot be made"],

@@ -532,8 +532,8 @@ def is_refused(done: Done, message: str) -> None:
         (["check", "chian"], "space: found 'chian'; did you mean chain?, expected one of chain, …"),
         ([*SEARCH, "-c", "evolutoin"], "controller: found 'evolutoin'; did you mean evolution?, expected one of …"),
         ([*SEARCH, "-c", "optuna:anneal"], "sampler: found 'anneal', expected one of random, tpe, …"),
-        ([*SEARCH, "--data", "cifar"], "data: found 'cifar', expected one of digits, cifar10, …"),
-        ([*SEARCH, "--device", "tpu"], "--device: found 'tpu', expected auto, cpu or cuda"),
+        ([*SEARCH, "--data", "cifar"], "data: found 'cifar'; did you mean cifar10?, expected one of digits, …"),
+        ([*SEARCH, "--device", "tpu"], "--device: found 'tpu'; did you mean cpu?, expected auto, cpu or cuda"),
         ([*SEARCH, "--recipe", "fast"], "recipe: found 'fast', expected one of quick, zoph2017, metaqnn, …"),
         ([*SEARCH, "--preset", "zoph"], "preset: found 'zoph'…, expected one of zoph2017, metaqnn, …"),
         ([*SEARCH, "--limit", "depth"], "--limit: found 'depth', expected CHOICE=START or …, as in depth=6 or …"),
@@ -550,7 +550,10 @@ def is_refused(done: Done, message: str) -> None:
         ([*SEARCH, "-c", "evolution", "--set", "sample=99"], "evolution: found sample=99, expected 1 to population=25"),
         ([*SEARCH, "--images", "5"], "--images: found 5, expected between 20 …"),
         ([*SEARCH, "--out", "mine.py"], "mine.py: found File exists, expected a folder to write to; choose another …"),
-        (["search", "mine.py:Smal"], "mine.py:Smal: found no Smal there, expected one of Small, …"),
+        (
+            ["search", "mine.py:Smal"],
+            "mine.py:Smal: found no Smal there; did you mean Small?, expected one of Small, …",
+        ),
         (["search", "yours.py:Small"], "yours.py: found no such file, expected a Python file; …"),
         (["search", "metaqnn:depth=deep"], "space metaqnn: depth: found 'deep', expected a value of type int"),
         (["search", "mine.py:Raises"], "Raises.build: found KeyError: 4 (mine.py, line …), expected a network; it …"),
@@ -625,7 +628,7 @@ def test_a_damaged_ledger_is_refused_with_the_line(nas: Nas) -> None:
 
 def test_a_reward_that_fails_is_refused_and_can_be_mended(nas: Nas) -> None:
     done = nas(*RANDOM, "--reward", "mine.py:broken")
-    is_refused(done, "reward broken: found AttributeError: 'Result' object has no attribute 'colour', expected a …")
+    is_refused(done, "reward broken: found AttributeError: 'Result' object has no attribute 'colour' (mine.py, …")
 
 
 def test_a_file_of_arrays_without_labels_is_refused(nas: Nas) -> None:

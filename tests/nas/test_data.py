@@ -135,7 +135,9 @@ def test_a_part_of_the_images_is_stratified_and_split_in_turn() -> None:
 
 @pytest.mark.parametrize("images", [-1, 0, 19, 1499])
 def test_more_images_than_there_are_or_fewer_than_two_a_class_are_refused(images: int) -> None:
-    message = f"--images {images}: expected between 20 .two for each of 10 classes. and 1498, the training images of"
+    message = (
+        f"--images: found {images}, expected between 20 .two for each of 10 classes. and 1498, the training images of"
+    )
     with pytest.raises(UserError, match=message):
         data.load("digits", images=images)
 

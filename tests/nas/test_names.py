@@ -373,7 +373,8 @@ ERRORS = [
     ),
     (
         lambda: names.controller("evolution", ["mutations=5"]),
-        "controller evolution: found the parameter mutations, expected one of population, sample",
+        "controller evolution: found the parameter mutations; did you mean population?, expected one of population, "
+        "sample",
     ),
     (
         lambda: names.controller("random", ["rate=1"]),
@@ -381,7 +382,7 @@ ERRORS = [
     ),
     (
         lambda: names.recipe("quick:rat=1"),
-        f"recipe quick: found the parameter rat, expected one of {', '.join(vars(Recipe()))}",
+        f"recipe quick: found the parameter rat; did you mean rate?, expected one of {', '.join(vars(Recipe()))}",
     ),
     (
         lambda: names.recipe("quick:rate=high"),
@@ -397,7 +398,7 @@ ERRORS = [
     ),
     (
         lambda: names.space("mine.py:Smal"),
-        "mine.py:Smal: found no Smal there, expected one of Small, Picky, First, half",
+        "mine.py:Smal: found no Smal there; did you mean Small?, expected one of Small, Picky, First, half",
     ),
     (
         lambda: names.space("mine.py:First"),

@@ -404,7 +404,9 @@ def test_the_advantage_is_drawn_where_a_built_in_space_builds_what_was_recorded(
 
 
 def test_a_picture_of_something_else_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--what: found 'reward', expected rewards or health; leave it out"):
+    with pytest.raises(
+        UserError, match=r"--what: found 'reward'; did you mean rewards\?, expected rewards or health; leave it out"
+    ):
         plot([search(tmp_path / "a")], tmp_path / "a.png", "reward")
 
 

@@ -59,14 +59,14 @@ def test_equal_settings_are_equal_recipes() -> None:
         ({"schedule": "cosinus"}, "found schedule=cosinus, expected one of cosine, constant, step"),
         ({"init": "zeros"}, "found init=zeros, expected one of he, xavier"),
         ({"class_weights": "even"}, "found class_weights=even, expected one of none, balanced"),
-        ({"epochs": 0}, r"found epochs=0, expected 1 to 1e\+06"),
+        ({"epochs": 0}, r"found epochs=0, expected 1 to 1,000,000"),
         ({"batch": 0}, "found batch=0, expected 1 to"),
         ({"step_epochs": 0}, "found step_epochs=0, expected 1 to"),
         ({"rate": -1.0}, "found rate=-1.0, expected 1e-12 to 1,000"),
         ({"rate": float("nan")}, "found rate=nan, expected 1e-12 to 1,000"),
         ({"warmup": 3.0}, "found warmup=3.0, expected 0 to 1"),
         ({"smoothing": 2.0}, "found smoothing=2.0, expected 0 to 1"),
-        ({"crop": -1}, "found crop=-1, expected 0 to 1000"),
+        ({"crop": -1}, "found crop=-1, expected 0 to 1,000"),
     ],
 )
 def test_a_setting_that_means_nothing_is_refused(changes: dict[str, Any], message: str) -> None:
