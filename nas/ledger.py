@@ -102,8 +102,8 @@ class Ledger:
     def check(self, header: Mapping[str, Any]) -> None:
         """Raise UserError if the search that lies here has another header; "length" is its own affair."""
         if self.header is not None:
-            _check_fields(self.path, self.header)
             _compare(self.path.parent, self.header, {"format": FORMAT, **header})
+            _check_fields(self.path, self.header)
 
     def begin(self, header: Mapping[str, Any]) -> None:
         """Write the header of a new search."""

@@ -121,7 +121,10 @@ LEDGERS: dict[str, tuple[bytes, str]] = {
         lines(HEADER, TRIAL, TRIAL),
         "line 3: found trial 0 for the second time, expected each trial once",
     ),
-    "a header twice": (lines(HEADER, HEADER, TRIAL), "line 2: found the header of a search, expected a trial; of two …"),
+    "a header twice": (
+        lines(HEADER, HEADER, TRIAL),
+        "line 2: found the header of a search, expected a trial; of two …",
+    ),
     "nested deep": (raw('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}"), DAMAGED),
     "a number of 5,000 digits": (raw('{"trial": ' + "9" * 5000 + "}"), DAMAGED),
     "NaN": (raw('{"trial": 0, "reward": NaN}'), DAMAGED),

@@ -357,7 +357,7 @@ def test_a_ledger_that_was_just_removed_by_a_search_that_did_not_begin_is_not_wr
 
 def test_what_has_no_whole_header_has_not_begun(tmp_path: Path) -> None:
     assert begun(tmp_path) == ({}, [])
-    (tmp_path / FILE).write_bytes(sealed(HEADER)[:-2])
+    (tmp_path / FILE).write_bytes(sealed({"format": 1, **HEADER})[:-2])
     assert begun(tmp_path) == ({}, [])
     (tmp_path / FILE).unlink()
     written(tmp_path)

@@ -34,7 +34,8 @@ from search_spaces.chain import Chain
 
 HEADER: dict[str, Any] = {  # of searches whose conditions are no matter
     "space": "", "choices": {}, "controller": "", "parameters": {}, "data": "", "training": 1, "validation": 1,
-    "fingerprint": "", "recipe": {}, "reward": "", "seed": 0, "threads": 1, "child_timeout": None, "window": 1, "length": 1,
+    "fingerprint": "", "recipe": {}, "reward": "", "seed": 0, "threads": 1,
+    "child_timeout": None, "window": 1, "length": 1,
 }  # fmt: skip
 
 ROOT = Path(__file__).parents[2]
