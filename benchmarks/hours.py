@@ -26,6 +26,7 @@ from benchmarks.processes import command, run, watched
 from nas import machine, names
 from nas.data import Data, load
 from nas.errors import UserError
+from nas.gpu import MOST
 from nas.network import Network
 from nas.pool import Job, Pool, RayPool, Training
 from nas.recipe import RECIPES
@@ -184,7 +185,7 @@ def main(
     data: Annotated[str, typer.Option("--data", "-d", help="As for `nas search`.")] = "cifar10",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     images: Annotated[int, typer.Option(min=2, help="Of the training images, a fifth of them for validation.")] = 5_000,
-    children: Annotated[int, typer.Option(min=2, help="How many are trained.")] = 50,
+    children: Annotated[int, typer.Option(min=10, help="How many are trained.")] = 50,
     workers: Annotated[int | None, typer.Option(min=1, help="Children at once; a core each, or 8 on a GPU.")] = None,
     networks: Annotated[int, typer.Option(min=2, help="Of the whole search.")] = Schedule().networks,
     epochs: Annotated[int, typer.Option(min=1, help="Of the whole search.")] = Schedule().epochs,
@@ -196,6 +197,7 @@ def main(
 ) -> None:
     """Estimate what a whole search takes, from children of its space trained for a short while."""
     begun = time.monotonic()
+    names.device(device)
     if children > networks:
         raise UserError(f"--children: found {children}, expected at most the {networks:,} of --networks")
     pictures = load(data, images=images)
@@ -205,7 +207,7 @@ def main(
     if out:
         write_text(out, "")
     recipe = replace(RECIPES["metaqnn"], epochs=1, restarts=0)
-    with closing(RayPool(Training(here, pictures, recipe, device, THREADS, None), workers, 8)) as pool:
+    with closing(RayPool(Training(here, pictures, recipe, device, THREADS, None), workers, MOST)) as pool:
         took = seconds(pool, [candidate for _, candidate in some])
     schedule = Schedule(networks, epochs, training)
     gpu = None if device == "cpu" else machine.gpu()

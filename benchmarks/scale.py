@@ -102,7 +102,7 @@ class Simulated:
     """So many workers on a clock that stands still while the loop thinks; the child that waits longest is next."""
 
     def __init__(self, space: Durations, workers: int) -> None:
-        self.space, self.workers = space, workers
+        self.space, self.workers, self.window = space, workers, 2 * workers
         self.now = self.idle = 0.0  # seconds; the latter of all workers together
         self._queue: deque[Job] = deque()
         self._ends: list[tuple[float, int]] = []  # heap of the ends of what is trained, and its trials

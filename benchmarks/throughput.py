@@ -4,7 +4,8 @@
 
 All ways of `benchmarks.ways` train the same children for as many epochs on the same images, one after the other, each
 in a process of its own. Time runs from the first child's begin to the last one's end: what libraries, Ray and workers
-take to start is in no one's time, and stands beside.
+take to start is in no one's time, and stands beside. Each way first trains one child untimed, so that none is the one
+that reads libraries from a cold disk.
 
 What was tried on a CPU (one core of an AMD EPYC with AVX-512 bf16, torch 2.15, one thread, 128 images a step; processor
 time in milliseconds on a busy machine, so ratios within a line are what counts):
@@ -301,6 +302,7 @@ def main(
     rows = []
     for way, train in chosen.items():
         err.print(f"{way}: {len(terms.jobs())} children", markup=False)
+        measured(way, train, replace(terms, children=1, seeds=1))
         rows.append(measured(way, train, terms))
     facts = checklist(command("throughput").replace(data, _plainly(terms.data)), time.monotonic() - begun)
     text = markdown(rows, terms, facts, bandwidth() if device == "cuda" else None)

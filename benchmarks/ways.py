@@ -6,7 +6,7 @@ are used again; Optuna with a process a core and a study in a journal file that 
 two trainings, that of a tutorial and that of somebody who knows torch well:
 
 - documented: float32, a Dataset of images with torchvision's transforms, a DataLoader, one child at a time on a GPU.
-- tuned: all images resized and normalised once a child as one tensor on the device, channels_last, bfloat16 autocast
+- tuned: all images resized and normalised once a process as one tensor on the device, channels_last, bfloat16 autocast
   (but float32 on a CPU for networks with depthwise convolutions, which are slower in bfloat16 there), several children
   at once on a GPU.
 """
@@ -20,6 +20,7 @@ import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -103,20 +104,18 @@ def ours(terms: Terms) -> list[Trained]:
     """As a search has its children trained: jobs to a RayPool, results back."""
     space = Listed().on(terms.data.images)
     training = Training(space, terms.data, terms.recipe, terms.device, THREADS, None)
-    pool = RayPool(training, terms.workers, per_gpu=terms.workers if terms.device == "cuda" else None)
-    jobs = terms.jobs()
-    for number, (child, seed) in enumerate(jobs):
-        pool.submit(Job(number, (child,), seed))
-    found = []
-    for _ in jobs:
-        number, result = pool.wait()
-        ended = time.time()
-        if result.error:
-            raise UserError(f"child {jobs[number][0]}: found {result.error}, expected it to train; see --images")
-        child, seed = jobs[number]
-        begun, kind = ended - result.seconds, result.precision or "float32"
-        found.append(Trained(child, seed, result.accuracy[-1], begun, ended, kind))
-    pool.close()
+    jobs, found = terms.jobs(), []
+    with closing(RayPool(training, terms.workers, terms.workers if terms.device == "cuda" else None)) as pool:
+        for number, (child, seed) in enumerate(jobs):
+            pool.submit(Job(number, (child,), seed))
+        for _ in jobs:
+            number, result = pool.wait()
+            ended = time.time()
+            if result.error:
+                raise UserError(f"child {jobs[number][0]}: found {result.error}, expected it to train; see --images")
+            child, seed = jobs[number]
+            begun, kind = ended - result.seconds, result.precision or "float32"
+            found.append(Trained(child, seed, result.accuracy[-1], begun, ended, kind))
     return found
 
 
@@ -184,9 +183,11 @@ def tuned(given: Arrays, terms: Terms, child: int, seed: int) -> Iterator[tuple[
 
     network, recipe, device = CHILDREN[child], terms.recipe, torch.device(terms.device)
     model = _model(network, given, seed, terms.device).to(memory_format=torch.channels_last)
-    pixels, valid_pixels = (
-        _floats(part, network.input_size, given, device) for part in (given.pixels, given.valid_pixels)
-    )
+    kind = (network.input_size, *given.pixels.shape)
+    if kind not in _SIZED:
+        both = (_floats(part, network.input_size, given, device) for part in (given.pixels, given.valid_pixels))
+        _SIZED[kind] = tuple(both)
+    pixels, valid_pixels = _SIZED[kind]
     labels, valid_labels = (torch.tensor(part, device=device) for part in (given.labels, given.valid_labels))
     steps = len(labels) // recipe.batch
 
@@ -197,9 +198,12 @@ def tuned(given: Arrays, terms: Terms, child: int, seed: int) -> Iterator[tuple[
     def valid() -> Iterator[tuple[Any, Any]]:
         return zip(torch.split(valid_pixels, 500), torch.split(valid_labels, 500), strict=True)
 
-    kind = precision(model, device)
-    for accuracy in _epochs(model, recipe, train, valid, steps, terms.device, kind == "bfloat16"):
-        yield accuracy, kind
+    low = precision(model, device)
+    for accuracy in _epochs(model, recipe, train, valid, steps, terms.device, low == "bfloat16"):
+        yield accuracy, low
+
+
+_SIZED: dict[tuple[int, ...], tuple[Any, ...]] = {}  # in a process that trains tuned children, images by their size
 
 
 def _floats(pixels: Any, size: int, given: Arrays, device: Any) -> Any:

@@ -14,7 +14,8 @@ Every ask makes a fresh sampler, seeded by (seed, trial), and shows it the told 
 ones as running; then it is called as `optuna.trial.Trial` calls it. With a window of 1 a study does just the same, if
 it is given such a sampler before each trial.
 
-Failures are trials of state FAIL; only brute force looks at them, and does not come back to them. A repeat is one more
+Failures are trials of state FAIL; only brute force looks at them, and does not come back to them. A stopped child is a
+complete trial with its estimate (`nas.stop`), not a pruned one with the accuracy that it had. A repeat is one more
 trial at the same place: it counts again in TPE's densities, in a generation of CMA-ES and in the GP's fit, and nothing
 keeps these three from more of them. Pending trials are bad ones to TPE (its "constant liar"); GP looks for what
 improves on them too (not in Optuna 4.5); brute force leaves them out; random and CMA-ES do not see them.

@@ -1,7 +1,7 @@
 """Random search: every answer uniform among the legal ones; what every other controller is held against.
 
 Source: Li & Talwalkar, "Random Search and Reproducibility for Neural Architecture Search", UAI 2019.
-Failures and repeats mean nothing to it.
+Failures, repeats and stopped children mean nothing to it.
 """
 
 import random

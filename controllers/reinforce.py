@@ -19,7 +19,7 @@ decay is 0.9. An update is one step over the last `batch` told and the best; wha
 With `layers=0` each question has logits of its own, in place of the LSTM's, as in Dong & Yang, "NAS-Bench-201", ICLR
 2020 (`--preset nasbench201-reinforce`).
 A failed child counts as the lowest reward told by its update, and not at all before there is one. A repeat is told as
-any other.
+any other, and so is a stopped child, by its estimate (`nas.stop`).
 
 What each part is worth, in points of the highest reward after 100 networks on NAS-Bench-201, and on random landscapes
 `nk:8,3,1` and `nk:6,5,3`; 14 seeds cannot tell what is in brackets from nothing (`python -m benchmarks.ablation --seeds

@@ -19,7 +19,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from nas.errors import UserError, near, plain
+from nas.errors import UserError, plain
 from nas.progress import Counting, Progress, Terminal, duration, shown
 
 if TYPE_CHECKING:
@@ -125,7 +125,8 @@ def search(
     ] = "auto",
     address: Annotated[str | None, typer.Option(help="Of a running Ray cluster, as host:port or auto.")] = None,
     window: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="Trials under way at once; max(8, 2 x workers) unless set.")
+        int | None,
+        typer.Option(min=1, max=MOST, help="Trials under way at once; max(8, 2 x workers) unless set, eight to a GPU."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the controller and the children.")] = 0,
     epochs: Annotated[
@@ -206,7 +207,7 @@ def search(
         console.print("--stop: with one epoch no child can be stopped; give more --epochs", style="yellow")
     own_limits = names.limits(limit or [])
     count, shared = _count("--workers", workers, 0), _count("--per-gpu", per_gpu, 1)
-    _check_device(device)
+    names.device(device)
     if count == 0 and address is not None:
         raise UserError("--address: found it with --workers 0, which trains here, expected one of them; leave one out")
     if address is not None:
@@ -399,12 +400,6 @@ def _count(option: str, typed: str, least: int) -> int | None:
     if not typed.isdecimal() or len(typed) > 4 or int(typed) < least:
         raise UserError(f"{option}: found {typed!r}, expected a number{' from 1 on' * bool(least)}, or auto")
     return int(typed)
-
-
-def _check_device(device: str) -> None:
-    known = ("auto", "cpu", "cuda")
-    if device not in known:
-        raise UserError(f"--device: found {device!r}{near(device, known)}, expected auto, cpu or cuda")
 
 
 def _check_address(address: str) -> None:

@@ -17,7 +17,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
+from nas.errors import UserError
+
 MOST = 8  # children at once on a GPU; beyond, contexts cost memory and gain nothing
+CLIENTS = 48  # processes that MPS takes on a GPU (NVIDIA, "Multi-Process Service", limitations)
 GAIN = 1.1  # how much more must be done for twice as many to be kept
 ROOM = 0.9  # share of a GPU's free memory that children are to fill
 CONTEXT = 2**29  # bytes of a process on a GPU beside its tensors
@@ -39,10 +42,13 @@ class Sharing:
     """How many children run on a GPU at once: twice as many as before, while that gets more done and memory lasts.
 
     wanted: a fixed number; None to measure, with up to MOST. What is measured is predicted work a second, of children
-    that began and ended beside the same number of others.
+    beside which at most so many others ran. Either is halved when one of so many runs out of memory or time.
+    Raises UserError for a number that no GPU takes.
     """
 
     def __init__(self, wanted: int | None = None) -> None:
+        if wanted is not None and not 1 <= wanted <= CLIENTS:
+            raise UserError(f"--per-gpu: found {wanted}, expected 1 to {CLIENTS}, for no GPU runs more at once")
         self.most = wanted or MOST
         self.level = wanted or 1  # children at once, now
         self._settled = wanted is not None
@@ -53,11 +59,22 @@ class Sharing:
         self._rate = 0.0  # predicted work a second, at half this level
 
     def found(self, free: int) -> None:
-        """A worker is ready, and its GPU has so many bytes free; the first to say so had it for itself."""
+        """A worker is ready, and nobody else has so many bytes of its GPU; the first to say so had it for itself."""
         self._free = self._free or free
 
+    def taken(self, free: int) -> int:
+        """Bytes that others than this pool took since the start, with so many free now; 0 for next to none."""
+        gone = self._free - free
+        return gone if gone > (1 - ROOM) * self._free + CONTEXT else 0
+
+    def crowded(self, at_once: int) -> bool:
+        """One of so many children ran out of memory or time; whether fewer run at once from now on."""
+        before, self._settled = self.level, True
+        self.level = min(self.level, max(1, at_once // 2))
+        return self.level < before
+
     def done(self, work: float, seconds: float, peak: int, beside: int) -> None:
-        """A child ended: its predicted work, its seconds, its bytes at most, at how many at once it began."""
+        """A child ended: its predicted work, its seconds, its bytes at most, how many at once there were at most."""
         self._peak = max(self._peak, peak)
         if self._settled or beside != self.level:
             return
@@ -84,22 +101,27 @@ def mps() -> Iterator[str]:
     killed. A daemon that the machine's keeper runs is used as it is.
     """
     if PIPES in os.environ:
-        yield ""
+        yield _opened({})
         return
     if shutil.which(DAEMON) is None:
         yield f"found no {DAEMON}"
         return
     folder = Path(tempfile.gettempdir(), f"nas-mps-{os.getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        yield f"{folder} is another user's, or a link"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            raise PermissionError(0, "it is another user's, or a link")
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        yield f"{folder}: {error.strerror}"
         return
     through = {PIPES: str(folder), LOGS: str(folder)}
-    with (folder / "lock").open("w") as lock:
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         try:
             why = _begun(through)
-            os.environ.update({} if why else through)
+            if not why:
+                os.environ.update(through)
             yield why
         finally:
             for name in through:
@@ -113,6 +135,11 @@ def _begun(through: Mapping[str, str]) -> str:
         started = _ran([DAEMON, "-d"], through)
         if started.returncode and not _answers(through):  # another search may have started it meanwhile
             return f"{DAEMON} did not start ({_last(started)})"
+    return _opened(through)
+
+
+def _opened(through: Mapping[str, str]) -> str:
+    """Open a context through the daemon; why not, if that fails."""
     probe = _ran([sys.executable, "-c", _PROBE], through)
     return f"no context could be opened through it ({_last(probe)})" if probe.returncode else ""
 

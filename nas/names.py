@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nas.ledger import Trial
 
 LONGEST_IMPORT = 60.0  # seconds; what a user's module imports itself, torch above all, may be slow to load
+DEVICES = ("auto", "cpu", "cuda")
 TRIED = 20  # trials that a space found by a header must build as recorded, to be taken for the search's
 DIGITS = r"\d{1,15}"
 NUMBER = rf"{DIGITS}(?:\.{DIGITS})?"
@@ -129,6 +130,13 @@ def stop(typed: str) -> Rule | None:
     given = _pairs(kind, [part for part in rest.split(",") if part], f"stop {name}")
     rule: Rule = _made(kind, name, **converted(kind, given, f"stop {name}"))
     return rule
+
+
+def device(typed: str) -> str:
+    """What children train on, as it is typed; raises UserError for what is none."""
+    if typed not in DEVICES:
+        raise UserError(f"--device: found {typed!r}{near(typed, DEVICES)}, expected auto, cpu or cuda")
+    return typed
 
 
 def preset(typed: str | None) -> Preset:

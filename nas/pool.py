@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nas.errors import UserError
-from nas.gpu import Sharing, mps
+from nas.gpu import MOST, Sharing, mps
 from nas.recipe import Recipe
 from nas.reward import Result
 from nas.space import Space
@@ -35,7 +35,12 @@ if TYPE_CHECKING:
 
 TRIES = 3  # of a child whose worker died
 GRACE = 30.0  # seconds beyond a child's time limit
+COMING = 600.0  # seconds until a worker is ready, on a disk however slow
+NARROWEST = 8  # trials under way at once, at least, unless a search says otherwise
 BEAT = 3.0  # seconds between two looks at whether Ray is there; where it is not, it ends this process after a while
+
+
+_log = logging.getLogger("nas")
 
 
 class Job(NamedTuple):
@@ -52,6 +57,7 @@ class Pool(Protocol):
     """Trains children, in any order, some of them at once."""
 
     workers: int
+    window: int  # trials under way at once that a search has unless it says otherwise
 
     def submit(self, job: Job) -> None:
         """Take on a child; it waits until a worker is free."""
@@ -87,7 +93,7 @@ class Training:
         return self._resident
 
     def ready(self) -> int:
-        """Prepare, and see that the device works; gives the bytes free on a GPU, else 0."""
+        """Prepare, and see that the device works; gives the bytes of a GPU that no other process has, else 0."""
         return self.prepare().free()
 
     def __call__(self, job: Job) -> Result:
@@ -102,6 +108,7 @@ class Serial:
     """One child after the other, in this process; `train` is a `Training` or any function of a job."""
 
     workers = 1
+    window = NARROWEST
 
     def __init__(self, train: Callable[[Job], Result]) -> None:
         self._train = train
@@ -129,7 +136,8 @@ class RayPool:
     address: of a running Ray cluster; None starts Ray on this machine alone, and ends it again in `close`.
     grace: seconds that a child may take beyond its time limit before its worker is taken for hung and ended.
     A child that runs out of memory beside others in its place, or out of time beside others on a GPU, is run again with
-    a place to itself, and only that counts.
+    a place to itself, and only that counts; on a GPU fewer share it from then on. Where others than this pool have the
+    GPU's memory by then, it counts as the worker's failure, not the child's.
     Raises UserError if the training cannot travel, the cluster cannot be reached or has too few GPUs; `wait` raises it
     if no worker comes up, or for one raised on a worker.
     """
@@ -150,6 +158,7 @@ class RayPool:
         self._resting: list[_Worker] = []  # not needed yet
         self._idle: deque[_Worker] = deque()
         self._awake: Counter[Place] = Counter()  # workers that are ready, or on their way
+        self._barren: Counter[Place] = Counter()  # workers in a row that did not come up
         self._busy: Counter[Place] = Counter()  # children under way
         self._running: dict[Any, _Run] = {}  # by what Ray will have of it
         self._open = ExitStack()
@@ -161,10 +170,12 @@ class RayPool:
             self._head: str = ray().get_runtime_context().gcs_address
             self._node: str = ray()._private.worker.global_worker.node.raylet_socket_name
             self._seen = time.monotonic()  # when it was there
-            self.workers, share = _shares(training.device, workers, self._sharing.most)
+            self.workers, wide, share = _shares(training.device, workers, self._sharing.most)
+            self.window = max(NARROWEST, 2 * wide)
             data = ray().put(training.data.in_memory()) if address and training.data else None
             actor = ray().remote(Worker).options(scheduling_strategy="SPREAD", **share)
-            self._new: Callable[[], Any] = partial(actor.remote, ray().put(travelling), data, _users_folders())
+            device = training.device if training.device != "auto" else "cuda" if "num_gpus" in share else "cpu"
+            self._new: Callable[[], Any] = partial(actor.remote, ray().put(travelling), device, data, _users_folders())
             for _ in range(self.workers):
                 self._start()
         except BaseException:
@@ -193,24 +204,26 @@ class RayPool:
 
     # --- from the start of a worker to its children ---
 
-    def _start(self, tried: int = 0) -> None:
+    def _start(self) -> None:
         """Begin a worker, which says where it is before it does anything there."""
-        worker = _Worker(self._new(), tried)
+        worker = _Worker(self._new())
         self._running[worker.actor.where.remote()] = _Run(worker)
 
     def _check(self, worker: _Worker, failed: _Task | None = None, result: Result | None = None) -> None:
         """Let a worker show that it is sound before it gets a child, or before a failure of its child counts."""
-        self._running[worker.actor.ready.remote()] = _Run(worker, failed, result)
+        self._running[worker.actor.ready.remote()] = _Run(worker, failed, result, time.monotonic() + COMING)
 
     def _dispatch(self) -> None:
         """Wake workers that there is room for, and give children to idle ones."""
-        for worker in [worker for worker in self._resting if self._awake[worker.place] < self._room(worker.place)]:
-            if self._awake[worker.place] < self._room(worker.place):
+        for worker in [*self._resting]:
+            if self._awake[worker.place] < self._room(worker.place) and worker.place != self._reserved:
                 self._resting.remove(worker)
                 self._awake[worker.place] += 1
                 self._check(worker)
-        for _ in range(len(self._idle) if self._queue or self._alone else 0):
-            worker = self._idle.popleft()
+        for worker in [*self._idle] if self._queue or self._alone else []:
+            if worker not in self._idle:
+                continue  # it made room for a child that is to be alone
+            self._idle.remove(worker)
             task = self._next(worker.place)
             if task is None:
                 self._idle.append(worker)
@@ -231,6 +244,8 @@ class RayPool:
 
     def _send(self, worker: _Worker, task: _Task) -> None:
         place = worker.place
+        if task.alone and place.gpus:
+            self._clear(place)
         self._busy[place] += 1
         deadline = math.inf if self._limit is None else time.monotonic() + self._limit + self._grace
         run = _Run(worker, task, None, deadline, self._busy[place])
@@ -238,6 +253,13 @@ class RayPool:
             for other in self._children(place):
                 other.most = max(other.most, self._busy[place])
         self._running[worker.actor.train.remote(task.job)] = run
+
+    def _clear(self, place: Place) -> None:
+        """Start idle workers of a GPU anew, which then rest: even idle, each takes some of its memory."""
+        for worker in [worker for worker in self._idle if worker.place == place]:
+            self._idle.remove(worker)
+            self._end(worker)
+            self._start()
 
     def _children(self, place: Place) -> list[_Run]:
         return [run for run in self._running.values() if run.is_child and run.worker.place == place]
@@ -259,13 +281,22 @@ class RayPool:
             return self._replace(run, error)
         if isinstance(came, Place):
             run.worker.place = came
+            self._barren[NOWHERE] = 0
             self._resting.append(run.worker)
             return None
         if isinstance(came, Result):
             return self._judge(run, came)
+        self._barren[run.worker.place] = 0
         self._sharing.found(came)
         self._idle.append(run.worker)
-        return (run.task.job.trial, run.result) if run.task and run.result else None
+        return (run.task.job.trial, self._blamed(run.result, came)) if run.task and run.result else None
+
+    def _blamed(self, result: Result, free: int) -> Result:
+        """A child's failure, or its worker's where memory ran out that others than this pool had; free: bytes now."""
+        taken = self._sharing.taken(free)
+        if not taken or not (result.error or "").startswith("out of memory"):
+            return result
+        return replace(result, error=f"worker: others had {taken / 2**30:.1f} GiB of the GPU's memory; {result.error}")
 
     def _see_head(self) -> None:
         """Raise UserError if Ray's head or its manager here is gone, before Ray ends this process for it."""
@@ -297,7 +328,7 @@ class RayPool:
             self._idle.append(worker)
             return task.job.trial, result
         if self._crowded(run, result):
-            self._alone.append(task._replace(alone=True))
+            self._again_alone(run, task)
             self._check(worker)
         else:
             self._check(worker, task, result)
@@ -308,6 +339,15 @@ class RayPool:
         scarce = ("out of memory", "time limit") if run.worker.place.gpus else ("out of memory",)
         return run.most > 1 and (result.error or "").startswith(scarce)
 
+    def _again_alone(self, run: _Run, task: _Task) -> None:
+        """Run a child again with a place to itself; on a GPU, fewer share it from now on."""
+        self._alone.append(task._replace(alone=True))
+        if run.worker.place.gpus and self._sharing.crowded(run.most):
+            _log.warning(
+                "GPU: of %d children at once one ran out of memory or time; %d share it from now on, and none is lost",
+                run.most, self._sharing.level,
+            )  # fmt: skip
+
     def _replace(self, run: _Run, error: Exception) -> tuple[int, Result] | None:
         """Start another worker in place of one that died, and put its child back in the queue."""
         cause = getattr(error, "cause", None)
@@ -315,7 +355,7 @@ class RayPool:
             raise cause from None
         self._end(run.worker)
         if run.task is None:
-            self._start_again(run.worker.tried + 1, error)
+            self._start_again(run.worker.place, error)
             return None
         self._start()
         while self._idle:  # where a machine is lost, all its workers are
@@ -333,39 +373,47 @@ class RayPool:
         if worker.place == self._reserved and not self._busy[worker.place]:
             self._reserved = None  # another place may have to do
 
-    def _start_again(self, tried: int, error: Exception) -> None:
-        """Try again to start a worker, or do without it while there are others."""
-        if tried < TRIES:
-            self._start(tried)
-        elif not self._running and not self._idle and not self._resting:
+    def _start_again(self, place: Place, error: Exception) -> None:
+        """Try again to start a worker; where some in a row did not come up, do without that place."""
+        self._barren[place] += 1
+        if self._barren[place] < TRIES:
+            self._start()
+            return
+        for worker in [worker for worker in self._resting if worker.place == place]:
+            self._resting.remove(worker)
+            ray().kill(worker.actor)
+        if not self._running and not self._idle and not self._resting:
             raise UserError(
-                f"workers: found that none comes up ({_last_line(error)}), expected {self.workers}; "
-                "the toolkit and what the space imports must be installed wherever workers run"
+                f"workers: found that none comes up ({_last_line(error)}), expected {self.workers}; {_mend(error)}"
             )
 
     def _expire(self) -> tuple[int, Result] | None:
-        """End a worker that is long past its child's time limit."""
+        """End a worker that is long past its child's time limit, or does not get ready."""
         now = time.monotonic()
         for reference, run in list(self._running.items()):
-            if run.task is not None and run.deadline <= now:
-                del self._running[reference]
-                self._leave(run)
-                self._end(run.worker)
-                self._start()
-                hung = Result(error=f"time limit: {self._limit:g} s were allowed, and its worker hung")
-                if not self._crowded(run, hung):
-                    return run.task.job.trial, hung
-                self._alone.append(run.task._replace(alone=True))
+            if run.deadline > now:
+                continue
+            del self._running[reference]
+            if not run.is_child or run.task is None:
+                return self._replace(run, TimeoutError(f"it was not ready after {COMING:g} s"))
+            self._leave(run)
+            self._end(run.worker)
+            self._start()
+            hung = Result(error=f"time limit: {self._limit:g} s were allowed, and its worker hung")
+            if not self._crowded(run, hung):
+                return run.task.job.trial, hung
+            self._again_alone(run, run.task)
         return None
 
 
 class Worker:
     """The Ray actor: its process, its device context and its data outlive a child."""
 
-    def __init__(self, training: bytes, data: Data | None, users_folders: list[str]) -> None:
+    def __init__(self, training: bytes, device: str, data: Data | None, users_folders: list[str]) -> None:
         # Ray puts the driver's folders first, where a user's `search_spaces/` would hide the toolkit's
         sys.path[:] = [path for path in sys.path if path not in users_folders] + users_folders
-        self._train: Training = pickle.loads(training)  # noqa: S301  made by the driver of this very search
+        made: Training = pickle.loads(training)  # noqa: S301  made by the driver of this very search
+        self._train = replace(made, device=device)
         if data is not None:
             self._train = replace(self._train, data=data)
 
@@ -375,7 +423,7 @@ class Worker:
         return Place(context.get_node_id(), tuple(context.get_accelerator_ids().get("GPU", [])))
 
     def ready(self) -> int:
-        """Import torch and load the data, so that a child's time is its own; gives the bytes free on the GPU, else 0.
+        """Import torch and load the data, so that a child's time is its own; gives what `Training.ready` does.
 
         Raises if the device is out of order.
         """
@@ -401,7 +449,6 @@ class _Worker:
     """An actor, and what is known of it."""
 
     actor: Any
-    tried: int = 0  # how often one in its stead did not come up
     place: Place = NOWHERE
     trained: int = 0  # children
 
@@ -570,27 +617,29 @@ def _shared(device: str, address: str | None, sharing: Sharing) -> bool:
 
 def _say_without(why: str) -> None:
     if why:
-        logging.getLogger("nas").warning(
-            "GPU: children take turns instead of running beside each other: no MPS, %s", why
-        )
+        _log.warning("GPU: children take turns instead of running beside each other: no MPS, %s", why)
 
 
-def _shares(device: str, workers: int | None, per_gpu: int) -> tuple[int, dict[str, float]]:
-    """How many workers there will be, and what each asks of Ray; GPUs only where there are some and they are wanted."""
+def _shares(device: str, workers: int | None, per_gpu: int) -> tuple[int, int, dict[str, float]]:
+    """How many workers there will be, how many a window is for, and what each asks of Ray.
+
+    GPUs only where there are some and they are wanted. A window is the same however many share a GPU.
+    """
     cluster = ray().cluster_resources()
     cpus, gpus = cluster.get("CPU", 1.0), cluster.get("GPU", 0.0)
     if device == "cuda" and not gpus:
         raise UserError("device cuda: found no GPU here, expected one; use --device cpu, or --address of a cluster")
-    room, share = int(cpus), {}
+    room, wide, share = int(cpus), int(cpus), {}
     if gpus and device != "cpu":
-        room, share = int(gpus) * per_gpu, {"num_gpus": int(10_000 / per_gpu) / 10_000}
+        room, wide, share = int(gpus) * per_gpu, int(gpus) * MOST, {"num_gpus": int(10_000 / per_gpu) / 10_000}
         if room < (workers or 1):
             raise UserError(
                 f"{workers or 1} workers, {per_gpu} on a GPU: found room for {room} on {gpus:g} GPUs; "
                 "give fewer --workers, or more --per-gpu"
             )
     count = workers or max(1, room)
-    return count, {"num_cpus": int(10_000 / math.ceil(count / cpus)) / 10_000, **share}  # Ray counts ten-thousandths
+    share["num_cpus"] = int(10_000 / math.ceil(count / cpus)) / 10_000  # Ray counts ten-thousandths
+    return count, workers or wide, share
 
 
 def _users_folders() -> list[str]:
@@ -628,6 +677,16 @@ def _is_users(module: ModuleType) -> bool:
     file = getattr(module, "__file__", None) or ""
     ours = module.__name__.partition(".")[0] in ("nas", "search_spaces", "controllers", "benchmarks", "__main__")
     return Path(file).is_absolute() and not ours and not _is_library(file)
+
+
+def _mend(error: BaseException) -> str:
+    """What to do where no worker comes up."""
+    if "CUDA" in str(error):
+        return (
+            "see with nvidia-smi whether the GPU is sound and what else has its memory, and end that; "
+            "or give --device cpu"
+        )
+    return "the toolkit and what the space imports must be installed wherever workers run"
 
 
 def _last_line(error: BaseException) -> str:

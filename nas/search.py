@@ -49,7 +49,7 @@ class Controller(Protocol):
         """A candidate for this trial, drawn from (seed, trial); changes nothing. pending: asked and not yet told."""
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
-        """Learn from a trial, repeats too; the reward is None for a failed child."""
+        """Learn from a trial, repeats too; the reward is None for a failed child, an estimate for a stopped one."""
 
 
 def search(
@@ -76,7 +76,7 @@ def search(
 ) -> Generator[Trial, None, str]:
     """Search `out` on, or begin there: yields each new trial once it is on the disk; its value is why it ended.
 
-    parameters: of the controller.  window: trials under way at once, max(8, 2 × workers) unless set.
+    parameters: of the controller.  window: trials under way at once; the pool's unless set.
     limits: by choice, how its options grow with the trials.  child_timeout: seconds.
     stop: when children stop before their last epoch, one of `nas.stop`; None for never.
     pool: `Serial`, or `RayPool`, with arguments of its own as in partial(RayPool, workers=4).
@@ -100,7 +100,7 @@ def search(
         workers = (Serial if done else pool)(Training(space, data, recipe, device, THREADS, child_timeout))
         stack.callback(workers.close)
         if ledger.header is None:
-            ledger.begin(header | {"window": window or max(8, 2 * workers.workers), "length": length} | _origin(device))
+            ledger.begin(header | {"window": window or workers.window, "length": length} | _origin(device))
         assert ledger.header is not None
         loop = Loop(
             space, answering, workers, ledger, reward,

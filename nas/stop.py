@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from statistics import NormalDist
 from typing import Protocol
 
@@ -27,6 +28,7 @@ from nas.reward import Result
 from nas.statistics import Floats
 
 LEAST = 6  # children that a bar takes
+RECENT = 1_000  # and the most, the last told: so that a bar costs no more late in a search than early
 
 
 class Rule(Protocol):
@@ -65,7 +67,7 @@ class Halving:
         epoch = float(self.first)
         while epoch < longest:
             last = int(epoch) - 1
-            reached = [max(one.accuracy[: last + 1]) for one in told if len(one.accuracy) > last]
+            reached = [max(one.accuracy[: last + 1]) for one in told[-RECENT:] if len(one.accuracy) > last]
             if len(reached) >= LEAST:
                 bars[last] = round(float(np.quantile(reached, 1 - 1 / self.factor)), 6)
             epoch *= self.factor
@@ -98,7 +100,7 @@ class Prediction:
 
     def bar(self, told: Sequence[Result]) -> tuple[float, ...]:
         """By epoch, the accuracy from which the line leads as many deviations below the highest as `sure` says."""
-        whole = np.array([one.accuracy for one in told if not one.bar])
+        whole = np.array([one.accuracy for one in _whole(told)])
         if len(whole) < LEAST:
             return ()
         x, y = np.maximum.accumulate(whole, axis=1)[:, :-1], whole[:, -1:]
@@ -140,10 +142,15 @@ def continued(result: Result, told: Sequence[Result]) -> Result:
     Each later accuracy is predicted from the highest so far, each later loss from the lowest. There must be such a
     child.
     """
-    whole = [one for one in told if not one.bar]
+    whole = _whole(told)
     accuracy = _led_on(result.accuracy, np.array([one.accuracy for one in whole]), np.maximum).clip(0, 1)
     loss = _led_on(result.loss, np.array([one.loss for one in whole]), np.minimum)
     return replace(result, accuracy=(*result.accuracy, *accuracy.tolist()), loss=(*result.loss, *loss.tolist()))
+
+
+def _whole(told: Sequence[Result]) -> list[Result]:
+    """Of the children told, those that were not stopped, the last of them at most."""
+    return [*islice((one for one in reversed(told) if not one.bar), RECENT)][::-1]
 
 
 def _led_on(curve: Sequence[float], others: Floats, better: np.ufunc) -> Floats:

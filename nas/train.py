@@ -60,9 +60,11 @@ class Resident:
         self._sized: dict[int, Tensor] = {}  # on a GPU, the pixels at the input sizes of children before
 
     def free(self) -> int:
-        """Bytes free on the GPU, 0 on a CPU; raises if the GPU is out of order."""
+        """Bytes of the GPU's memory that no other process has, 0 on a CPU; raises if the GPU is out of order."""
         self.labels[:1].tolist()
-        return int(torch.cuda.mem_get_info(self.device)[0]) if self.device.type == "cuda" else 0
+        if self.device.type == "cpu":
+            return 0
+        return int(torch.cuda.mem_get_info(self.device)[0]) + int(torch.cuda.memory_reserved(self.device))
 
     def batch(self, indices: Tensor, size: int | None = None) -> tuple[Tensor, Tensor]:
         """indices (B,): pixels uint8 (B, C, H, W) and labels int64 (B,), on the device.
@@ -78,7 +80,7 @@ class Resident:
     def ready(self, pixels: Tensor, size: int) -> Tensor:
         """pixels uint8 (B, C, H, W) to float (B, C, size, size), resized in whole levels, normalised a channel."""
         x = resized(pixels.contiguous(memory_format=torch.channels_last), size)
-        return torch.addcmul(self.shift, x.float(), self.scale)
+        return torch.addcmul(self.shift, x, self.scale)
 
     def _at(self, size: int) -> Tensor:
         """All pixels at this size if they lie on a GPU and have room there, else as they are.
@@ -235,7 +237,8 @@ def evaluate(model: nn.Module, size: int, data: Resident) -> tuple[Tensor, float
         with autocast(data.device, kind):
             logits = model(data.ready(pixels, size)).float()
         loss += F.cross_entropy(logits, labels, reduction="sum")
-        counts += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)
+        cell = labels * classes + logits.argmax(1)
+        counts.scatter_add_(0, cell, torch.ones_like(cell))  # bincount would wait for a GPU, to see its largest
     return counts.view(classes, classes).cpu(), float(loss) / len(data.valid)
 
 
@@ -325,9 +328,8 @@ def _costs(network: Child, model: nn.Module, data: Resident) -> tuple[int, int]:
         return known
     one = torch.zeros(1, data.images.channels, network.input_size, network.input_size, device=data.device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.eval().requires_grad_(False)(
-            one
-        )  # with gradients, the counter fails where a view of a weight is given on
+        model.eval().requires_grad_(False)  # or the counter fails where a view of a weight is given on
+        model(one)
     return sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2
 
 

@@ -74,7 +74,7 @@ def test_a_child_that_fails_ends_it_by_name() -> None:
 
 
 def test_a_short_run_prints_hours_with_their_interval_and_how_to_repeat_it(tmp_path: Path) -> None:
-    words = ["metaqnn:depth=2", "--data", "digits", "--images", "200", "--children", "3", "--networks", "20"]
+    words = ["metaqnn:depth=2", "--data", "digits", "--images", "200", "--children", "10", "--networks", "20"]
     words += ["--workers", "1", "--device", "cpu", "--saved", "0.5", "--out", str(tmp_path / "hours.md")]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.hours", *words], cwd=ROOT, capture_output=True, text=True, check=True
@@ -84,4 +84,4 @@ def test_a_short_run_prints_hours_with_their_interval_and_how_to_repeat_it(tmp_p
     assert "\n| none |" in text
     assert "\n| 50 % |" in text
     assert "20 networks of 20 epochs on 45,000 images, 1 at once" in text
-    assert "--children 3 --networks 20" in text
+    assert "--children 10 --networks 20" in text

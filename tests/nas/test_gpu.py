@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nas.errors import UserError
 from nas.gpu import DAEMON, MOST, PIPES, Sharing, mps
 
 
@@ -55,6 +56,32 @@ def test_a_number_that_is_wanted_stays() -> None:
     assert set(told(sharing, {3: 1.0})) == {3}
 
 
+@pytest.mark.parametrize("wanted", [0, -1, 49, 1_000_000])
+def test_a_number_that_no_gpu_takes_is_refused(wanted: int) -> None:
+    with pytest.raises(UserError, match=f"--per-gpu: found {wanted}, expected 1 to 48"):
+        Sharing(wanted)
+
+
+@pytest.mark.parametrize("wanted", [None, 8])
+def test_half_as_many_run_where_one_of_them_found_no_room(wanted: int | None) -> None:
+    sharing = Sharing(wanted)
+    sharing.found(2**34)
+    told(sharing, dict.fromkeys((1, 2, 4, 8), 1.0))
+    assert sharing.crowded(8)
+    assert sharing.level == 4
+    assert not sharing.crowded(8)  # one that began while there were eight
+    assert sharing.crowded(3)
+    assert sharing.crowded(2) is False
+    assert sharing.level == 1
+    assert set(told(sharing, {1: 1.0})) == {1}  # for good
+
+
+def test_memory_that_others_took_is_told_from_ones_own() -> None:
+    sharing = found(free=10 * 2**30)
+    assert sharing.taken(9 * 2**30) == 0  # contexts of this pool's workers
+    assert sharing.taken(5 * 2**30) == 5 * 2**30
+
+
 def test_without_its_daemon_there_is_no_mps_and_the_environment_stays(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -86,6 +113,27 @@ def test_a_link_in_place_of_the_folder_of_mps_is_not_followed(monkeypatch: pytes
     with mps() as why:
         assert why.endswith("is another user's, or a link")
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("there", "found"),
+    [("file", "File exists"), ("dangling", "File exists"), ("nowhere", "No such file or directory")],
+)
+def test_where_the_folder_of_mps_cannot_be_made_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: str, found: str
+) -> None:
+    (tmp_path / DAEMON).write_text(DAEMONS_STAND_IN)
+    (tmp_path / DAEMON).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none" if there == "nowhere" else tmp_path))
+    folder = tmp_path / f"nas-mps-{os.getuid()}"
+    if there == "file":
+        folder.touch()
+    if there == "dangling":
+        folder.symlink_to("none")
+    monkeypatch.delenv(PIPES, raising=False)
+    with mps() as why:
+        assert why.endswith(f": {found}")
 
 
 def test_where_no_context_opens_through_mps_it_is_stopped_and_the_environment_stays(
@@ -122,8 +170,11 @@ def test_a_daemon_that_another_search_started_at_the_same_moment_is_used(
     assert (tmp_path / "told").read_text().split() == ["get_server_list", "start", "get_server_list", "quit"]
 
 
-def test_a_daemon_that_others_keep_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_daemon_that_others_keep_is_left_to_them_and_must_open_contexts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv(PIPES, str(tmp_path))
     with mps() as why:
-        assert why == ""
+        assert why.startswith("no context could be opened through it (")  # for there is none behind it
     assert os.environ[PIPES] == str(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -404,6 +404,97 @@ def test_workers_beyond_the_room_on_gpus_are_refused(fates: Fates, cluster: Clus
     assert not ray().is_initialized()
 
 
+@pytest.mark.parametrize("per_gpu", [1, 3, 16])
+def test_a_window_is_the_same_however_many_share_a_gpu(fates: Fates, cluster: Cluster, per_gpu: int) -> None:
+    with on(cluster, training(fates, Roomy, device="auto"), None, per_gpu=per_gpu) as pool:
+        assert (pool.workers, pool.window) == (2 * per_gpu, 32)
+
+
+def test_a_window_is_eight_or_twice_the_workers(fates: Fates, cluster: Cluster) -> None:
+    for workers, window in ((2, 8), (5, 10)):
+        with on(cluster, training(fates, Roomy), workers) as pool:
+            assert pool.window == window
+
+
+class Narrow(Light):
+    """A child of trial 0 has no room while another worker lives on its GPU, busy or not."""
+
+    def ready(self) -> int:
+        self.place().mkdir(exist_ok=True)
+        (self.place() / str(os.getpid())).touch()
+        return 0
+
+    def place(self) -> Path:
+        gpus = ray().get_runtime_context().get_accelerator_ids()["GPU"]
+        return Path(self.space.notes).parent / f"place{''.join(gpus)}"  # type: ignore[attr-defined]
+
+    def __call__(self, job: Job) -> Result:
+        time.sleep(0.5)  # for what was ended to be gone
+        alive = [file.name for file in self.place().iterdir() if Path("/proc", file.name).exists()]
+        error = "out of memory: 3 GiB" if job.trial == 0 and len(alive) > 1 else None
+        return Result((0.5,), (1.0,), seconds=0.3, memory=2**20, error=error)
+
+
+def test_a_child_that_is_alone_on_a_gpu_has_it_even_from_idle_workers(fates: Fates, cluster: Cluster) -> None:
+    with on(cluster, training(fates, Narrow, device="auto"), None, per_gpu=4) as pool:
+        found = results(pool, *(fates.job(trial, "well") for trial in range(12)))
+    assert [result.error for result in found.values()] == 12 * [None]
+
+
+class Full(Light):
+    """A GPU without room for as much as a worker's start."""
+
+    def ready(self) -> int:
+        with Path(self.space.notes).open("a") as file:  # type: ignore[attr-defined]
+            file.write("x")
+        raise RuntimeError("CUDA error: out of memory")
+
+
+def test_a_full_gpu_is_told_of_after_some_tries_on_each(fates: Fates, cluster: Cluster) -> None:
+    wanted = r"none comes up \(.*CUDA error: out of memory\), expected 16; see with nvidia-smi whether .* --device cpu"
+    with on(cluster, training(fates, Full, device="auto"), None) as pool, pytest.raises(UserError, match=wanted):
+        results(pool, fates.job(0, "well"))
+    assert Path(fates.notes).read_text() == "x" * 2 * TRIES
+
+
+class Robbed(Light):
+    """Another program takes the GPU's memory while a child trains."""
+
+    robbed = False
+
+    def ready(self) -> int:
+        return 2**30 if self.robbed else 2**34
+
+    def __call__(self, job: Job) -> Result:
+        Robbed.robbed = True
+        return Result(seconds=0.1, memory=2**20, error="out of memory: 3 GiB")
+
+
+def test_memory_that_others_took_is_not_held_against_a_network(fates: Fates, cluster: Cluster) -> None:
+    with on(cluster, training(fates, Robbed, device="auto"), 2, per_gpu=1) as pool:
+        found = results(pool, fates.job(0, "well"))
+    assert found[0].error == "worker: others had 15.0 GiB of the GPU's memory; out of memory: 3 GiB"
+    assert found[0].of_worker
+
+
+class Slow(Light):
+    """The first worker never gets ready."""
+
+    def ready(self) -> int:
+        with contextlib.suppress(FileExistsError):
+            Path(f"{self.space.notes}.met").mkdir()  # type: ignore[attr-defined]
+            time.sleep(600)
+        return 0
+
+
+def test_a_worker_that_does_not_get_ready_is_replaced(
+    fates: Fates, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.pool.COMING", 5.0)
+    with on(cluster, training(fates, Slow), 1) as pool:
+        assert results(pool, fates.job(0, "well"))[0].accuracy == (0.5,)
+
+
 class Broken(Light):
     """The first child on each worker breaks its device, and that alone shows only afterwards."""
 

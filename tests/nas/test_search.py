@@ -152,7 +152,7 @@ class Disordered:
     """A pool of so many workers, of which any may be the first to finish."""
 
     def __init__(self, workers: int, seed: int, train: Callable[[Job], Result] = looked_up) -> None:
-        self.workers, self.train = workers, train
+        self.workers, self.window, self.train = workers, max(8, 2 * workers), train
         self.rng = random.Random(seed)
         self.queue: list[Job] = []
 
@@ -792,7 +792,7 @@ def test_the_header_says_what_the_search_is_a_function_of(tmp_path: Path) -> Non
     }
 
 
-def test_the_window_is_eight_or_twice_the_workers_and_then_stays(tmp_path: Path) -> None:
+def test_the_window_is_the_pools_and_then_stays(tmp_path: Path) -> None:
     for workers, window in ((1, 8), (4, 8), (5, 10)):
         folder = tmp_path / str(workers)
         pool = Disordered(workers, 0, uncounted)

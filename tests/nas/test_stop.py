@@ -41,6 +41,13 @@ def test_the_better_half_goes_on_after_epochs_1_2_and_4() -> None:
     assert Halving(factor=2, first=1).bar(TWELVE) == (0.065, 0.065, 0.0, 0.065)  # between the sixth and the seventh
 
 
+@pytest.mark.parametrize("rule", [Halving(2, 1), Prediction(0.5, 1)])
+def test_a_bar_takes_the_last_thousand_children_and_no_more(rule: Halving | Prediction) -> None:
+    recent = (TWELVE * 84)[-1000:]
+    assert rule.bar([whole(*[0.9] * 5)] * 50 + recent) == rule.bar(recent)
+    assert rule.bar([whole(*[0.9] * 5)] * 600 + recent[600:]) != rule.bar(recent[600:])  # here they are among these
+
+
 def test_the_best_third_goes_on_after_epoch_3() -> None:
     assert list(Halving(factor=3, first=3).bar(TWELVE)) == pytest.approx([0, 0, 0.01 + 0.11 * 2 / 3, 0], abs=1e-6)
 
