@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields
 from inspect import isfunction
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Union
 
 from nas.errors import UserError, near
@@ -58,12 +57,9 @@ class Block:
                 f"found the block type {self.kind!r}{near(str(self.kind), KINDS)}, expected one of {', '.join(KINDS)}, "
                 "or a function"
             )
-        _check(self)
         return KINDS[self.kind](self, channels)
 
 
-# What the fields of the library's own blocks are at least; other blocks may mean anything by them.
-LEAST = {"width": 0, "stride": 1, "expansion": 1, "dilation": 1, "squeeze": 0, "heads": 1}
 DEFAULTS = {field.name: field.default for field in fields(Block)[1:]}  # a name asks for them thousands of times
 BlockFunction = Callable[[Block, int], Union[Layers, "nn.Module"]]
 
@@ -184,19 +180,6 @@ def dense(block: Block, channels: int) -> Layers:
 def global_pool(block: Block, channels: int) -> Layers:
     """Global average pooling to one position."""
     return (GlobalPool(),)
-
-
-def _check(block: Block) -> None:
-    """Raise UserError for a field that no block can have."""
-    for name, least in LEAST.items():
-        value = getattr(block, name)
-        if not isinstance(value, Integral) or value < least:
-            raise UserError(f"found {name}={value!r}, expected a whole number of at least {least}")
-    sides = block.kernel if isinstance(block.kernel, tuple) else (block.kernel, block.kernel)
-    if len(sides) != 2 or not all(isinstance(side, Integral) and side >= 1 for side in sides):
-        raise UserError(f"found kernel={block.kernel!r}, expected a whole number of at least 1, or two of them")
-    if not (isinstance(block.dropout, Real) and 0 <= block.dropout <= 1):
-        raise UserError(f"found dropout={block.dropout!r}, expected a share of 0 to 1")
 
 
 def _gate(block: Block, channels: int) -> Layers:

@@ -7,7 +7,7 @@ normalisation, activations, pooling and additions are free. `nas.modules` turns 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import NamedTuple, Protocol
 
 from nas.errors import UserError
@@ -70,8 +70,10 @@ class Conv:
 
     def out(self, shape: Shape) -> Shape:
         """⌈size / stride⌉; raises UserError for a width, kernel or stride that no convolution can have."""
-        if not are_whole(self.width, self.stride, *self.sides):
-            raise UserError(f"found {self}, expected whole numbers as width, stride and kernel")
+        if not are_whole(self.width, self.stride, self.dilation, self.groups, *self.sides) or len(self.sides) != 2:
+            raise UserError(f"found {self}, expected whole numbers, as kernel one or two of them")
+        if self.dilation < 1 or self.groups < 1:
+            raise UserError(f"found {self}, expected a dilation and groups of at least 1")
         if self.width < 1 or self.stride < 1 or any(side < 1 or side % 2 == 0 for side in self.sides):
             raise UserError(f"found {self}, expected a width and stride of at least 1 and odd kernels")
         return Shape(self.width, -(-shape.size // self.stride))
@@ -113,6 +115,8 @@ class Pool(Plain):
 
     def out(self, shape: Shape) -> Shape:
         """See the class; raises UserError where the window does not fit."""
+        if not are_whole(self.kernel, self.stride):
+            raise UserError(f"found {self}, expected whole numbers as kernel and stride")
         if self.stride < 1 or self.kernel < 1 or (self.padding == "same" and not self._same()):
             raise UserError(f"found {self}, expected a stride of at least 1 and a kernel that is odd or equals it")
         if self.padding == "same":
@@ -161,12 +165,24 @@ class Dropout(Plain):
 
     share: float
 
+    def out(self, shape: Shape) -> Shape:
+        """Unchanged; raises UserError for what is no probability."""
+        if not (isinstance(self.share, Real) and 0 <= self.share <= 1):
+            raise UserError(f"found {self}, expected a share of 0 to 1")
+        return shape
+
 
 @dataclass(frozen=True)
 class SqueezeExcite(Plain):
     """Channels weighted by a two-layer gate over their means (Hu et al. 2018)."""
 
     hidden: int
+
+    def out(self, shape: Shape) -> Shape:
+        """Unchanged; raises UserError for a gate of no units."""
+        if not are_whole(self.hidden) or self.hidden < 1:
+            raise UserError(f"found {self}, expected at least 1 hidden unit, a whole number")
+        return shape
 
     def costs(self, shape: Shape) -> Costs:
         """Two linear layers with bias, once an image."""
@@ -182,7 +198,7 @@ class Attention:
 
     def out(self, shape: Shape) -> Shape:
         """Unchanged; raises UserError if the heads do not divide the channels."""
-        if self.heads < 1 or shape.channels % self.heads:
+        if not are_whole(self.heads) or self.heads < 1 or shape.channels % self.heads:
             raise UserError(f"found {shape.channels} channels for {self.heads} heads, expected a multiple of the heads")
         return shape
 
