@@ -267,7 +267,7 @@ BODIES = {
     ),
     "a gate in letters": (
         "def build(self, pick): return one(Block('conv', 4, squeeze='2'))",
-        "found squeeze='2', expected …",
+        "found TypeError: unsupported operand type(s) for //: 'int' and 'str', expected layers",
     ),
     "no heads": (
         "def build(self, pick): return one(Block('attention', 4, heads=0))",
