@@ -71,7 +71,7 @@ class Recorded:
         """The child's curves up to the epoch after which its bar stops it."""
         whole = self.children[job.answers]
         for epochs in range(1, self.epochs):
-            if is_below(whole.accuracy[:epochs], job.bar):
+            if is_below(whole.loss[:epochs], job.bar):
                 return replace(whole, accuracy=whole.accuracy[:epochs], loss=whole.loss[:epochs], bar=job.bar)
         return whole
 

@@ -9,7 +9,7 @@ which are a record and no condition: a search goes on under others, and keeps th
 Each further line is a trial, in the order in which they finished, which is a record too: "trial", "answers", "key",
 "network", "reward", "error", "same_as", "at"; "figures" if the controller says any of itself (names and numbers, of the
 moment when it was asked); and if a child was trained "accuracy", "loss", "params", "madds", "seconds", "memory",
-"precision", and "bar" if it was stopped: by epoch the least accuracy with which it would have gone on. Older ledgers
+"precision", and "bar" if it was stopped: by epoch the least likelihood with which it would have gone on. Older ledgers
 lack "figures", "memory", "precision", and the header's record.
 
 A beginning of a line at the end of the file, or zeros, is a write that a crash or a loss of power interrupted: it is

@@ -50,7 +50,7 @@ class Job(NamedTuple):
     answers: tuple[int, ...]
     seed: int
     work: float = 1.0  # predicted, in any unit
-    bar: tuple[float, ...] = ()  # by epoch, the accuracy below which it is stopped
+    bar: tuple[float, ...] = ()  # by epoch, the likelihood below which it is stopped
 
 
 class Pool(Protocol):

@@ -27,7 +27,7 @@ class Result:
     confusion: tuple[tuple[int, ...], ...] = ()  # K rows of true classes, K columns of predicted ones; last epoch
     precision: str | None = None  # of the training: "float32", or "bfloat16" where the device is faster with it
     error: str | None = None
-    bar: tuple[float, ...] = ()  # of a child that was stopped: by epoch, the least accuracy with which it went on
+    bar: tuple[float, ...] = ()  # of a child that was stopped: by epoch, the least likelihood to go on
 
     @property
     def of_worker(self) -> bool:

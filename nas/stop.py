@@ -1,10 +1,11 @@
 """When children stop before their last epoch: rules, and what is made of a child that was stopped.
 
 A rule sets the bar of a child at the moment when it is asked, from what was told by then and nothing else, so that a
-search stays a function of what it is told. A child is stopped after the epoch by which its highest accuracy is below
+search stays a function of what it is told. A child is stopped after the epoch by which its highest likelihood is below
 its bar, whatever the search's reward: where that is far from accuracy, as with a price on parameters, take no rule, or
-one of your own. The highest, for at high rates an epoch may be a bad one by chance, and the highest so far tells more
-of the end than the last (`python -m benchmarks.stopping replay`).
+one of your own. The likelihood is exp(-loss) on the validation images, the geometric mean of the probabilities that
+their true classes were given: it is less a matter of chance than accuracy, which counts each image as 0 or 1. The
+highest, for at high rates an epoch may be a bad one (`python -m benchmarks.stopping replay`).
 
 A stopped child is no failed one. Its reward, told to the controller like any other, is an estimate: the search's reward
 of its result with its curves continued (`continued`), and never more than the highest reward that was told when it was
@@ -35,7 +36,7 @@ class Rule(Protocol):
     """A rule, as `search(stop=...)` takes it; its `repr`, parameters and all, is in the ledger's header."""
 
     def bar(self, told: Sequence[Result]) -> tuple[float, ...]:
-        """By epoch, the least highest accuracy with which a child goes on, 0 for any; beyond the last there is no bar.
+        """By epoch, the least highest likelihood with which a child goes on, 0 for any; none beyond the last.
 
         told: the results of all networks told that did not fail, stopped ones too, in the order told.
         """
@@ -61,13 +62,13 @@ class Halving:
             )
 
     def bar(self, told: Sequence[Result]) -> tuple[float, ...]:
-        """At each of those epochs the highest accuracy so far that parts the best from the rest; at others none."""
+        """At each of those epochs the highest likelihood so far that parts the best from the rest; at others none."""
         longest = max((len(one.accuracy) for one in told), default=0)
         bars = [0.0] * max(0, longest - 1)
         epoch = float(self.first)
         while epoch < longest:
             last = int(epoch) - 1
-            reached = [max(one.accuracy[: last + 1]) for one in told[-RECENT:] if len(one.accuracy) > last]
+            reached = [likelihood(one.loss[: last + 1]) for one in told[-RECENT:] if len(one.loss) > last]
             if len(reached) >= LEAST:
                 bars[last] = round(float(np.quantile(reached, 1 - 1 / self.factor)), 6)
             epoch *= self.factor
@@ -79,13 +80,13 @@ class Prediction:
     """A child is stopped when it is as good as sure that it would not become the best.
 
     Its final accuracy is predicted by a line through those of the children told that were not stopped, six at least,
-    against their highest accuracies until the same epoch; `sure` is the probability, with normal errors of that line,
+    against their highest likelihoods until the same epoch; `sure` is the probability, with normal errors of that line,
     that it is below the highest of them.
     Sources: Domhan et al., "Speeding up Automatic Hyperparameter Optimization of Deep Neural Networks by Extrapolation
     of Learning Curves", 2015 (the criterion); Baker et al., "Accelerating Neural Architecture Search using Performance
     Prediction", 2018 (regression on the curves of other children).
-    Departs from the papers: the highest accuracy so far predicts alone, so that the bar is one number an epoch. There
-    is none before epoch `first`: at high rates, accuracies after one epoch say little, and errors are not normal.
+    Departs from the papers: the highest likelihood so far predicts alone, so that the bar is one number an epoch. There
+    is none before epoch `first`: at high rates, one epoch says little, and errors are not normal.
     """
 
     sure: float = 0.95
@@ -99,11 +100,12 @@ class Prediction:
             )
 
     def bar(self, told: Sequence[Result]) -> tuple[float, ...]:
-        """By epoch, the accuracy from which the line leads as many deviations below the highest as `sure` says."""
-        whole = np.array([one.accuracy for one in _whole(told)])
+        """By epoch, the likelihood from which the line leads as many deviations below the highest as `sure` says."""
+        whole = _whole(told)
         if len(whole) < LEAST:
             return ()
-        x, y = np.maximum.accumulate(whole, axis=1)[:, :-1], whole[:, -1:]
+        x = np.exp(-np.minimum.accumulate([one.loss[:-1] for one in whole], axis=1))
+        y = np.array([one.accuracy[-1:] for one in whole])
         slope = _slope(x, y)
         errors = y - y.mean() - slope * (x - x.mean(0))
         deviation = np.sqrt((errors**2).sum(0) / (len(y) - 2))
@@ -126,25 +128,32 @@ def bar_of(rule: Rule, told: Sequence[Result]) -> tuple[float, ...]:
     except (Exception, SystemExit) as error:
         found = f"{type(error).__name__}: {error} {where(error)}"
     raise UserError(
-        f"{type(rule).__name__}.bar: found {found}, expected by epoch the least accuracy with which a child goes on, 0 "
-        "for any; mend it, and the same command goes on"
+        f"{type(rule).__name__}.bar: found {found}, expected by epoch the least likelihood with which a child goes on, "
+        "0 for any; mend it, and the same command goes on"
     )
 
 
-def is_below(accuracy: Sequence[float], bar: Sequence[float]) -> bool:
-    """Whether a child with this accuracy by epoch is below its bar at the last of them."""
-    return len(accuracy) <= len(bar) and max(accuracy) < bar[len(accuracy) - 1]
+def likelihood(loss: Sequence[float]) -> float:
+    """The highest of the epochs with these losses: exp(-loss)."""
+    return math.exp(-min(loss))
+
+
+def is_below(loss: Sequence[float], bar: Sequence[float]) -> bool:
+    """Whether a child with this loss by epoch is below its bar at the last of them."""
+    return len(loss) <= len(bar) and likelihood(loss) < bar[len(loss) - 1]
 
 
 def continued(result: Result, told: Sequence[Result]) -> Result:
     """A stopped child's result as if it had been trained to its end, by lines through the children told that were.
 
-    Each later accuracy is predicted from the highest so far, each later loss from the lowest. There must be such a
-    child.
+    Each later accuracy is predicted from the highest likelihood so far, each later loss from the lowest. There must be
+    such a child.
     """
-    whole = _whole(told)
-    accuracy = _led_on(result.accuracy, np.array([one.accuracy for one in whole]), np.maximum).clip(0, 1)
-    loss = _led_on(result.loss, np.array([one.loss for one in whole]), np.minimum)
+    whole, epochs = _whole(told), len(result.loss)
+    accuracy, loss = np.array([one.accuracy for one in whole]), np.array([one.loss for one in whole])
+    lowest, least = loss[:, :epochs].min(1), min(result.loss)
+    accuracy = _led_on(math.exp(-least), np.exp(-lowest), accuracy[:, epochs:]).clip(0, 1)
+    loss = _led_on(least, lowest, loss[:, epochs:])
     return replace(result, accuracy=(*result.accuracy, *accuracy.tolist()), loss=(*result.loss, *loss.tolist()))
 
 
@@ -153,10 +162,9 @@ def _whole(told: Sequence[Result]) -> list[Result]:
     return [*islice((one for one in reversed(told) if not one.bar), RECENT)][::-1]
 
 
-def _led_on(curve: Sequence[float], others: Floats, better: np.ufunc) -> Floats:
-    """The rest of a curve (epochs so far,) by others (children, epochs), from what is the best of it so far."""
-    x, y = better.reduce(others[:, : len(curve)], axis=1, keepdims=True), others[:, len(curve) :]
-    rest: Floats = y.mean(0) + _slope(x, y) * (better.reduce(curve) - x.mean())
+def _led_on(at: float, x: Floats, y: Floats) -> Floats:
+    """What lines through x (n,) and the columns of y (n, k) lead to: (k,)."""
+    rest: Floats = y.mean(0) + _slope(x[:, None], y) * (at - x.mean())
     return rest
 
 

@@ -123,7 +123,7 @@ def train(
 
     seed: of weights, order, augmentation and dropout; on a CPU the same seed and threads give the same result.
     threads: of the CPU;  limit: seconds, or None.  Whatever goes wrong in the child is an error in the result.
-    bar: by epoch, the accuracy below which the child is stopped; its result then has it.
+    bar: by epoch, the likelihood below which the child is stopped (`nas.stop`); its result then has it.
     """
     begun = time.perf_counter()
     torch.set_num_threads(threads)
@@ -176,7 +176,7 @@ def _attempt(
             return Result(tuple(accuracy), error=f"diverged: the validation loss is {nats} after epoch {epoch + 1}")
         if epoch == 0 and may_restart and accuracy[0] <= 1 / data.images.classes + 0.05:  # 0.15 with ten classes
             return None
-        if is_below(accuracy, bar):
+        if is_below(loss, bar):
             break
     params, madds = _costs(network, training.model, data)
     missed = bar if len(accuracy) < recipe.epochs else ()

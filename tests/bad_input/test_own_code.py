@@ -123,7 +123,7 @@ RULES = {
     "no bar": ("pass", "stop bad.py:Bad: found <class 'bad.Bad'>, expected a class with the method bar"),
     "nothing": (
         "def bar(self, told): pass",
-        "Bad.bar: found TypeError: …, expected by epoch the least accuracy with …",
+        "Bad.bar: found TypeError: …, expected by epoch the least likelihood with …",
     ),
     "a number": ("def bar(self, told): return 0.5", "Bad.bar: found TypeError: 'float' object is not iterable …"),
     "texts": (
@@ -132,11 +132,11 @@ RULES = {
     ),
     "nan": (
         "def bar(self, told): return (float('nan'),)",
-        "Bad.bar: found (nan,), expected by epoch the least accuracy …",
+        "Bad.bar: found (nan,), expected by epoch the least likelihood …",
     ),
     "inf": (
         "def bar(self, told): return (float('inf'),)",
-        "Bad.bar: found (inf,), expected by epoch the least accuracy …",
+        "Bad.bar: found (inf,), expected by epoch the least likelihood …",
     ),
     "no argument": (
         "def bar(self): return ()",

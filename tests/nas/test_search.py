@@ -633,7 +633,7 @@ def test_a_rule_that_gives_no_accuracies_is_told_so(tmp_path: Path, said: Any, f
                 raise said
             return said
 
-    with pytest.raises(UserError, match=rf"^Wrong.bar: found {found}.*, expected by epoch the least accuracy"):
+    with pytest.raises(UserError, match=rf"^Wrong.bar: found {found}.*, expected by epoch the least likelihood"):
         run(tmp_path, Scripted(DIFFERENT), two_epochs, trials=3, stop=Wrong())
 
 

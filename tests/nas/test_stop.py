@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 
@@ -9,26 +10,31 @@ import pytest
 
 from nas.errors import UserError
 from nas.reward import Result
-from nas.stop import Halving, Prediction, Rule, continued, is_below
+from nas.stop import Halving, Prediction, Rule, continued, is_below, likelihood
 
 
 def whole(*accuracy: float) -> Result:
-    """A child trained to its end; its loss is one minus its accuracy."""
-    return Result(accuracy, tuple(1 - one for one in accuracy))
+    """A child trained to its end; its likelihood is its accuracy."""
+    return Result(accuracy, tuple(-math.log(one) for one in accuracy))
 
 
 def stopped(*accuracy: float) -> Result:
     return replace(whole(*accuracy), bar=(1.0,) * len(accuracy))
 
 
-def test_a_child_is_below_its_bar_by_its_highest_accuracy_so_far() -> None:
-    bar = (0.0, 0.5)
-    assert not is_below([0.1], bar)
-    assert is_below([0.3, 0.4], bar)
-    assert is_below([0.4, 0.3], bar)
-    assert not is_below([0.1, 0.5], bar)
-    assert not is_below([0.5, 0.1], bar)
-    assert not is_below([0.1, 0.5, 0.1], bar)  # the third epoch has no bar
+def test_a_child_is_below_its_bar_by_its_highest_likelihood_so_far() -> None:
+    bar, half = (0.0, 0.5), 0.69  # e^-0.69 is 0.502
+    assert not is_below([3.0], bar)
+    assert is_below([3.0, 0.7], bar)
+    assert is_below([0.7, 3.0], bar)
+    assert not is_below([3.0, half], bar)
+    assert not is_below([half, 3.0], bar)
+    assert not is_below([3.0, 0.7, 3.0], bar)  # the third epoch has no bar
+
+
+def test_a_likelihood_is_the_geometric_mean_of_the_probabilities_that_true_classes_were_given() -> None:
+    loss = -(math.log(0.9) + math.log(0.4)) / 2  # the mean cross entropy of two images
+    assert likelihood([5.0, loss]) == pytest.approx((0.9 * 0.4) ** 0.5)
 
 
 # --- halving ---
