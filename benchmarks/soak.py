@@ -13,7 +13,9 @@ cache that is empty at first; each equal to the same search alone in one process
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import importlib
 import io
 import os
 import shlex
@@ -82,6 +84,7 @@ class Grown(NamedTuple):
 
 def grown(space: str, controller: str, trials: int, memory: Callable[[], int] = memory) -> Grown:
     """Search once, with instant children; memory: bytes of this process."""
+    importlib.import_module("scipy.stats")  # or the first look for what is wrong imports it, 80 MB
     kind, parameters = Contender(controller).made()
     here = names.space(space).on(IMAGES)
     answering = kind(here, 0, trials, **parameters)
@@ -106,6 +109,7 @@ def grown(space: str, controller: str, trials: int, memory: Callable[[], int] = 
 def _held(controller: Controller, memory: Callable[[], int]) -> tuple[int, int, int]:
     """Bytes of this process, those of what the controller keeps of the answers, and open files."""
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what a larger sum took for a moment is no trial's
     return memory(), _answers(controller), len(list(Path("/proc/self/fd").iterdir()))
 
 

@@ -479,7 +479,8 @@ class _Run:
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": "^A worker died or was killed",  # what is to be said of it, a trial's error says
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^A worker died or was killed"  # what is to be said of it, a trial's error says
+    r"|WARNING: \d+ PYTHON worker processes have been started",  # as many as were asked for
 }
 
 

@@ -223,14 +223,14 @@ def test_many_more_workers_than_cores_make_the_same_search(tmp_path: Path, clust
 
         digits = data.load("digits", images=100)
         few = {"population": 9, "sample": 4}
-        options: dict[str, Any] = {"trials": 60, "window": 24, "device": "cpu", "parameters": few}
+        options: dict[str, Any] = {"trials": 60, "window": 12, "device": "cpu", "parameters": few}
         done = search(Chain(), Evolution, digits, tmp_path / f"{workers}", pool=various, **options)
         told = sorted(done, key=lambda trial: trial.trial)
         return [(trial.answers, trial.reward, trial.same_as) for trial in told]
 
     here = trials(1, Serial)
-    assert trials(12, partial(RayPool, workers=12, address=cluster.address)) == here
-    assert len(list((tmp_path / "notes 12").iterdir())) == 12
+    assert trials(6, partial(RayPool, workers=6, address=cluster.address)) == here
+    assert len(list((tmp_path / "notes 6").iterdir())) == 6
 
 
 def test_a_child_is_trained_again_on_another_worker_when_its_own_is_killed(
