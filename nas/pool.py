@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -502,8 +502,8 @@ def _connect(address: str | None, workers: int | None, closing: ExitStack) -> No
         else:  # data lie in a mapped file and results are small: the least object store is enough
             options = {"object_store_memory": 100 * 2**20, **closing.enter_context(alone(workers or cores()))}
         closing.callback(lambda: ray().shutdown())
-        ray().init(address or "local", logging_level=logging.ERROR, log_to_driver=False, **options)
-    except (OSError, RuntimeError, ValueError) as error:
+        _init(address or "local", options)
+    except Exception as error:  # Ray raises plain ones too
         found = _last_line(error.__cause__ or error)
         mend = "a cluster to join; start one with `ray start --head` and give its address, or leave out --address"
         raise UserError(
@@ -511,6 +511,16 @@ def _connect(address: str | None, workers: int | None, closing: ExitStack) -> No
             if address
             else f"Ray on this machine: found {found}, expected it to start; --workers 0 does without it"
         ) from None
+
+
+def _init(address: str, options: Mapping[str, Any], tries: int = TRIES) -> None:
+    """Connect, or start Ray; once more where it gave up after half a minute, as on a machine with much to do."""
+    try:
+        ray().init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
+    except Exception as error:
+        if "timed out during startup" not in str(error) or tries == 1:
+            raise
+        _init(address, options, tries - 1)
 
 
 @contextmanager
