@@ -4,7 +4,8 @@
     python -m benchmarks.soak --part workers --workers 64
 
 memory: searches whose children are instant, as in `benchmarks/loop.py`, each trial in a ledger on the disk; the process
-may grow by 1 KiB a trial beyond what Q-learning and Optuna's samplers keep of the answers, and not by a single file.
+may grow by 1 KiB a trial beyond the ledger's line, for what is shown of a search looks at all its trials, and beyond
+what Q-learning and Optuna's samplers keep of the answers, and not by a single file.
 workers: the same search through Ray with two workers and with many more than there are cores, equal by its ledger; with
 real children by `nas search`, for which a worker takes 0.4 GB, and with children that train nothing.
 neighbours: several searches at once on this machine, each through a Ray of its own and in a folder of its own, with one
@@ -79,7 +80,7 @@ class Grown(NamedTuple):
     @property
     def holds(self) -> bool:
         """Whether it keeps within the bar, and opens nothing for good."""
-        return self.process - self.answers <= BAR and self.handles[0] == self.handles[1]
+        return self.process - self.answers - self.ledger <= BAR and self.handles[0] == self.handles[1]
 
 
 def grown(space: str, controller: str, trials: int, memory: Callable[[], int] = memory) -> Grown:
@@ -144,7 +145,7 @@ def memory_table(rows: Sequence[Grown]) -> str:
         "Bytes a trial by which the process of a search grows, from a fifth of its trials to its end; what of these a "
         "memory of the answers takes, of Q-learning to be replayed and of Optuna's samplers to be looked at; the bytes "
         f"of a line of the ledger; open files. It holds where the process grows by {BAR:,} bytes at most beyond that "
-        "memory, and no file stays open."
+        "memory and that line, and no file stays open."
     )
     return f"{grid(heads, lines)}\n\n{said}"
 

@@ -53,12 +53,12 @@ def test_bytes_are_counted_once_and_with_all_that_a_thing_leads_to() -> None:
     assert size([(text,)]) == sys.getsizeof([1]) + sys.getsizeof((1,)) + sys.getsizeof(text)
 
 
-def test_a_search_within_a_kibibyte_a_trial_beyond_its_memory_of_answers_holds() -> None:
-    row = Grown("chain", "optuna", 1_000, 2024.0, 1000.0, 490.0, (13, 13))
+def test_a_search_within_a_kibibyte_a_trial_beyond_its_ledger_and_its_memory_of_answers_holds() -> None:
+    row = Grown("chain", "optuna", 1_000, 2514.0, 1000.0, 490.0, (13, 13))
     assert row.holds  # 1,024 bytes beyond
-    assert not row._replace(process=2025.0).holds
+    assert not row._replace(process=2515.0).holds
     assert not row._replace(handles=(13, 14)).holds
-    assert "| chain | optuna | 1,000 | 2,024 | 1,000 | 490 | 13 → 13 | yes |" in memory_table([row])
+    assert "| chain | optuna | 1,000 | 2,514 | 1,000 | 490 | 13 → 13 | yes |" in memory_table([row])
 
 
 @pytest.mark.parametrize("controller", ["random", "metaqnn", "optuna:random"])
