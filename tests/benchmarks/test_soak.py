@@ -7,6 +7,7 @@ import tempfile
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -36,12 +37,29 @@ from nas.search import search
 from nas.space import Limit
 from search_spaces.chain import Chain
 
+HEADER: dict[str, Any] = {  # of searches whose conditions are no matter
+    "space": "",
+    "choices": {},
+    "controller": "",
+    "parameters": {},
+    "data": "",
+    "training": 1,
+    "validation": 1,
+    "fingerprint": "",
+    "recipe": {},
+    "reward": "",
+    "seed": 0,
+    "threads": 1,
+    "child_timeout": None,
+    "window": 1,
+    "length": 1,
+}
 TRIAL = Trial(0, (1,), "k", "n", 0.5, Result((0.5,), (1.0,), seconds=1.0), at=1.0)
 
 
 def ledger(folder: Path, *trials: Trial, seed: int = 0, cpu: str = "one") -> Path:
     with Ledger(folder) as made:
-        made.begin({"seed": seed, "cpu": cpu})
+        made.begin({**HEADER, "seed": seed, "cpu": cpu})
         for trial in trials:
             made.append(trial)
     return folder
