@@ -20,6 +20,7 @@ import importlib
 import io
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -288,7 +289,12 @@ def side_by_side_and_alone(searches: int, trials: int, images: int, workers: int
             name: begun(base / name, [*words, "-w", f"{workers}"], base / "cache", base / "t")
             for name, words in typed.items()
         }
-        seconds = {name: ended(running) for name, running in together.items()}
+        try:
+            seconds = {name: ended(running) for name, running in together.items()}
+        finally:
+            for running in together.values():
+                running.process.send_signal(signal.SIGINT)  # those that still run, where one failed
+                running.process.wait()
         left = left_in(base / "t")
         for name, words in typed.items():
             alone = ended(begun(base / f"{name} alone", [*words, "-w", "0"], base / "cache", base / "t"))
