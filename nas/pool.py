@@ -159,6 +159,7 @@ class RayPool:
         self._idle: deque[_Worker] = deque()
         self._awake: Counter[Place] = Counter()  # workers that are ready, or on their way
         self._barren: Counter[Place] = Counter()  # workers in a row that did not come up
+        self._error: Exception = RuntimeError("none was started")  # of the last of these
         self._busy: Counter[Place] = Counter()  # children under way
         self._running: dict[Any, _Run] = {}  # by what Ray will have of it
         self._open = ExitStack()
@@ -283,6 +284,7 @@ class RayPool:
             run.worker.place = came
             self._barren[NOWHERE] = 0
             self._resting.append(run.worker)
+            self._give_up_barren()
             return None
         if isinstance(came, Result):
             return self._judge(run, came)
@@ -374,17 +376,22 @@ class RayPool:
             self._reserved = None  # another place may have to do
 
     def _start_again(self, place: Place, error: Exception) -> None:
-        """Try again to start a worker; where some in a row did not come up, do without that place."""
+        """Try again to start a worker, unless some in a row did not come up there."""
         self._barren[place] += 1
+        self._error = error
         if self._barren[place] < TRIES:
             self._start()
-            return
-        for worker in [worker for worker in self._resting if worker.place == place]:
+        self._give_up_barren()
+
+    def _give_up_barren(self) -> None:
+        """End workers that rest where others did not come up; raises UserError if there is none left."""
+        for worker in [worker for worker in self._resting if self._barren[worker.place] >= TRIES]:
             self._resting.remove(worker)
             ray().kill(worker.actor)
         if not self._running and not self._idle and not self._resting:
             raise UserError(
-                f"workers: found that none comes up ({_last_line(error)}), expected {self.workers}; {_mend(error)}"
+                f"workers: found that none comes up ({_last_line(self._error)}), expected {self.workers}; "
+                f"{_mend(self._error)}"
             )
 
     def _expire(self) -> tuple[int, Result] | None:

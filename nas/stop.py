@@ -112,7 +112,7 @@ class Prediction:
         least = y.max() - NormalDist().inv_cdf(self.sure) * deviation - y.mean()
         bars = np.where(slope > 0, x.mean(0) + least / np.where(slope > 0, slope, 1), 0)
         bars[: self.first - 1] = 0
-        return tuple(bars.round(6).clip(0, x.max(0)).tolist())  # the best at an epoch always goes on
+        return tuple(bars.clip(0, x.max(0)).round(6).tolist())  # the best at an epoch always goes on
 
 
 RULES: dict[str, type[Halving | Prediction]] = {"halving": Halving, "prediction": Prediction}
@@ -134,8 +134,8 @@ def bar_of(rule: Rule, told: Sequence[Result]) -> tuple[float, ...]:
 
 
 def likelihood(loss: Sequence[float]) -> float:
-    """The highest of the epochs with these losses: exp(-loss)."""
-    return math.exp(-min(loss))
+    """The highest of the epochs with these losses, exp(-loss), to six digits."""
+    return round(math.exp(-min(loss)), 6)
 
 
 def is_below(loss: Sequence[float], bar: Sequence[float]) -> bool:

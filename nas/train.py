@@ -40,7 +40,7 @@ class Resident:
 
     def __init__(self, data: Data, device: str) -> None:
         if device == "cuda" and not torch.cuda.is_available():
-            raise UserError("device cuda: found no GPU here, expected one; use --device cpu or auto")
+            raise UserError("device cuda: found no GPU that torch can use here, expected one; use --device cpu")
         cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
         self.device = torch.device("cuda" if cuda else "cpu")
         with warnings.catch_warnings():

@@ -190,7 +190,7 @@ def test_the_children_are_trained_by_real_ray_and_real_optuna(way: str) -> None:
     [
         (["--device", "tpu"], "device: found 'tpu', expected cpu or cuda"),
         (["--way", "theirs"], "way: found 'theirs', expected one of ours; Ray Tune, documented; "),
-        (["--data", "cifar"], "data: found 'cifar', expected one of digits, "),
+        (["--data", "cifar"], "data: found 'cifar'; did you mean cifar10?, expected one of digits, "),
         (["--out", "/dev/null/t.md"], "/dev/null/t.md: found Not a directory, expected a file that can be written"),
     ],
 )

@@ -589,7 +589,8 @@ def test_a_gpu_that_is_not_there_is_found_before_anything_is_written(nas: Nas) -
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     is_refused(
-        nas(*SEARCH, "--device", "cuda"), "device cuda: found no GPU here, expected one; use --device cpu or auto"
+        nas(*SEARCH, "--device", "cuda"),
+        "device cuda: found no GPU that torch can use here, expected one; use --device cpu",
     )
     assert not FOLDER.exists()
 

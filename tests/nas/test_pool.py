@@ -693,7 +693,7 @@ def test_a_space_and_its_block_reach_a_node_that_does_not_have_their_files(tmp_p
     gone = "for name in ('mine.py', 'helper.py'):\n    Path(__file__).with_name(name).unlink()\n"
     (tmp_path / "mine.py").write_text(MINE + gone)
     (tmp_path / "judge.py").write_text("def score(result):\n    return result.accuracy[-1] / 2\n")
-    mine = ["mine.py:Small", "--controller", "random", "--reward", "judge:score", "--trials", "3"]
+    mine = ["mine.py:Small", "--controller", "random", "--reward", "judge:score", "--trials", "3", "--device", "cpu"]
     done = nas(tmp_path, *mine, "--address", cluster.address, "--workers", "1", RAY_AUTH_MODE="disabled")
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "mine.py").exists()

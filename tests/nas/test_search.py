@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import random
 import subprocess
@@ -573,19 +574,22 @@ class Mean:
 
 
 def two_epochs(job: Job) -> Result:
-    """As looked up, with half the accuracy after the first of two epochs."""
+    """As looked up, with half the accuracy after the first of two epochs; its likelihood is its accuracy."""
     result = looked_up(job)
     if result.error:
         return result
     curve = (result.accuracy[0] / 2, result.accuracy[0])
-    below = is_below(curve[:1], job.bar)
-    return replace(result, accuracy=curve[:1], bar=job.bar) if below else replace(result, accuracy=curve, loss=(1, 1))
+    loss = tuple(-math.log(one or 1e-9) for one in curve)
+    if is_below(loss[:1], job.bar):
+        return replace(result, accuracy=curve[:1], loss=loss[:1], bar=job.bar)
+    return replace(result, accuracy=curve, loss=loss)
 
 
 def test_a_child_below_the_bar_of_its_ask_is_told_what_it_would_have_come_to(tmp_path: Path) -> None:
     trials, _ = run(tmp_path, Scripted([(1, 2), (1, 6), (1, 1)]), two_epochs, trials=3, window=1, stop=Mean())
     assert [trial.stopped for trial in trials] == [False, False, True]
-    assert trials[2].result == Result((0.05,), (1.0,), params=0, madds=0, seconds=1.0, bar=(0.2,))  # of 0.1 and 0.3
+    assert trials[2].result is not None
+    assert (trials[2].result.accuracy, trials[2].result.bar) == ((0.05,), (0.2,))  # the mean of 0.1 and 0.3
     assert trials[2].reward == pytest.approx(0.1)  # twice as much, as with the two others
     assert trials[2].error is None
 

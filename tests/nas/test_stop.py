@@ -15,7 +15,7 @@ from nas.stop import Halving, Prediction, Rule, continued, is_below, likelihood
 
 def whole(*accuracy: float) -> Result:
     """A child trained to its end; its likelihood is its accuracy."""
-    return Result(accuracy, tuple(-math.log(one) for one in accuracy))
+    return Result(accuracy, tuple(-math.log(one or 1e-9) for one in accuracy))
 
 
 def stopped(*accuracy: float) -> Result:
@@ -70,7 +70,7 @@ def test_with_fewer_than_six_that_came_so_far_there_is_no_bar() -> None:
 
 
 def test_an_epoch_that_was_worse_than_the_one_before_moves_no_bar() -> None:
-    dipped = [replace(one, accuracy=(*one.accuracy[:3], 0.0, one.accuracy[4])) for one in TWELVE]
+    dipped = [replace(one, loss=(*one.loss[:3], 9.0, one.loss[4])) for one in TWELVE]
     assert Halving(2, 1).bar(dipped) == Halving(2, 1).bar(TWELVE)
     assert Prediction(0.5, 1).bar(dipped) == Prediction(0.5, 1).bar(TWELVE)
 
@@ -126,7 +126,7 @@ def test_whoever_is_best_after_each_epoch_goes_on(rule: Rule) -> None:
     rng = random.Random(0)
     for count in (10, 11, 30):
         told = [whole(*sorted(rng.random() for _ in range(6))) for _ in range(count)]
-        best = [max(one.accuracy[epoch] for one in told) for epoch in range(6)]
+        best = [min(one.loss[epoch] for one in told) for epoch in range(6)]
         bar = rule.bar(told)
         assert not any(is_below(best[:epochs], bar) for epochs in range(1, 6))
 
@@ -154,11 +154,14 @@ def test_what_is_no_probability_or_no_epoch_is_refused(sure: float, first: int) 
 
 
 def test_a_stopped_child_goes_on_along_the_lines_through_those_that_were_not() -> None:
-    told = [whole(0.2, 0.4, 0.5), whole(0.6, 0.6, 0.7), stopped(0.4)]  # half of what one is ahead by is left
-    result = continued(stopped(0.3), told)
-    assert result.accuracy == pytest.approx((0.3, 0.45, 0.55))
-    assert result.loss == pytest.approx((0.7, 0.55, 0.45))
-    assert result.bar == (1.0,)
+    told = [Result((0.2, 0.4, 0.5), (2.0, 1.0, 0.8)), Result((0.6, 0.6, 0.7), (1.0, 0.6, 0.4)), stopped(0.4)]
+    like_second = continued(Result((0.1,), (1.0,), bar=(1.0,)), told)
+    assert like_second.accuracy == pytest.approx((0.1, 0.6, 0.7))
+    assert like_second.loss == pytest.approx((1.0, 0.6, 0.4))
+    assert like_second.bar == (1.0,)
+    between = -math.log((math.exp(-2) + math.exp(-1)) / 2)  # by its likelihood
+    assert continued(Result((0.1,), (between,), bar=(1.0,)), told).accuracy == pytest.approx((0.1, 0.5, 0.6))
+    assert continued(Result((0.1,), (1.5,), bar=(1.0,)), told).loss == pytest.approx((1.5, 0.8, 0.6))
 
 
 def test_who_is_behind_is_not_led_ahead_and_no_accuracy_below_0() -> None:

@@ -16,6 +16,7 @@ from nas.errors import UserError
 from nas.network import Images, Network
 from nas.recipe import RECIPES, Recipe
 from nas.reward import Result
+from nas.stop import likelihood
 from nas.train import Resident, _class_weights, _optimizer, augment, evaluate, precision, resized, schedule, train
 
 SMALL = Network(8, (Block("conv", 8, dropout=0.1), Block("separable", 8, stride=2)))
@@ -216,7 +217,7 @@ def test_a_child_stops_after_the_epoch_in_which_it_falls_below_its_bar() -> None
 
 def test_a_child_that_reaches_its_bar_is_trained_as_if_it_had_none() -> None:
     whole = trained()
-    assert outcome(trained(bar=(whole.accuracy[0],))) == outcome(whole)
+    assert outcome(trained(bar=(likelihood(whole.loss[:1]),))) == outcome(whole)
 
 
 def test_after_the_last_epoch_there_is_nothing_to_stop() -> None:
@@ -345,7 +346,9 @@ def test_resizing_in_whole_levels_is_off_by_one_level_at_most() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_told() -> None:
-    with pytest.raises(UserError, match="device cuda: found no GPU here, expected one; use --device cpu or auto"):
+    with pytest.raises(
+        UserError, match="device cuda: found no GPU that torch can use here, expected one; use --device cpu"
+    ):
         Resident(data([0, 1], train=1), "cuda")
     assert Resident(data([0, 1], train=1), "auto").device.type == "cpu"
 
