@@ -1,6 +1,6 @@
 """What faults happen to: children that go wrong where they are trained, and searches that die while they write.
 
-NAS_NOTES names the file in which each training leaves a line; NAS_FAULT says what is wrong with every fourth child.
+NAS_NOTES names the file in which each training leaves a line; NAS_FAULT says what is wrong with every second child.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def note(training: str) -> None:
 
 def is_ill(key: str) -> bool:
     """Whether this network is one of those that NAS_FAULT befalls."""
-    return int(key, 16) % 4 == 0
+    return int(key, 16) % 2 == 0
 
 
 # --- real children ---

@@ -11,6 +11,7 @@ import pickle
 import shutil
 import signal
 import socket
+import stat
 import sys
 import time
 from collections import Counter, deque
@@ -539,14 +540,17 @@ def alone(cpus: int) -> Iterator[dict[str, Any]]:
     with suppress(OSError):
         private.mkdir(exist_ok=True)
         private.chmod(0o700)
-    short = os.environ.get("RAY_TMPDIR", "/tmp")  # noqa: S108  a socket's name has little room
     try:
-        with _folder(Path(short)) as folder:
+        with _folder(_short()) as folder:
             files = f"{folder}/ray"  # Ray opens this one to all
             network = {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
             yield {"num_cpus": cpus, "_temp_dir": files, **network}
     finally:
         constants.ENABLE_RAY_CLUSTER = clusters
+
+
+_PREFIX = f"nas-ray-{os.getuid()}-"
+_OWN: list[Path] = []  # of this process, Ray's folders
 
 
 def abandon() -> None:
@@ -555,16 +559,21 @@ def abandon() -> None:
         _remove(folder)
 
 
-_OWN: list[Path] = []  # of this process, Ray's folders
+def sweep(short: Path | None = None) -> None:
+    """Remove what is left of Ray of this user's searches that were killed; a living one's folder is locked."""
+    for left in (short or _short()).glob(f"{_PREFIX}*"):
+        _sweep(left)
+
+
+def _short() -> Path:
+    return Path(os.environ.get("RAY_TMPDIR", "/tmp"))  # noqa: S108  a socket's name has little room
 
 
 @contextmanager
 def _folder(short: Path) -> Iterator[Path]:
     """A folder for Ray's files, removed at the end with all that is left of Ray; so are those of killed searches."""
-    mine = f"nas-ray-{os.getuid()}-"
-    for left in short.glob(f"{mine}*"):
-        _sweep(left)
-    folder, lock = _locked(short, mine)
+    sweep(short)
+    folder, lock = _locked(short)
     _OWN.append(folder)
     try:
         yield folder
@@ -574,10 +583,10 @@ def _folder(short: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def _locked(short: Path, prefix: str) -> tuple[Path, int]:
+def _locked(short: Path) -> tuple[Path, int]:
     """A new folder with a lock on it, which the system frees when its owner dies."""
     while True:
-        folder = Path(mkdtemp(dir=short, prefix=prefix))
+        folder = Path(mkdtemp(dir=short, prefix=_PREFIX))
         with suppress(FileNotFoundError):  # another search took it for a dead one's, for it was not locked yet
             lock = os.open(folder, os.O_RDONLY)
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -587,7 +596,6 @@ def _locked(short: Path, prefix: str) -> tuple[Path, int]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the folder of a search that was killed; a living one's is locked."""
     with suppress(OSError):
         lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
         try:
@@ -599,16 +607,26 @@ def _sweep(folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Kill those of Ray's processes that have this folder for theirs, which is all that start others, and remove it."""
+    """Remove a folder of Ray's, and kill those of its processes that are left: they end by themselves, but later."""
     for _ in range(20):
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it has ended, or is another user's
-                if b"=" + os.fsencode(folder) in (process / "cmdline").read_bytes():
-                    os.kill(int(process.name), signal.SIGKILL)
+        users = [process for process in Path("/proc").glob("[0-9]*") if _uses(process, folder)]
+        for process in users:
+            with suppress(OSError):
+                os.kill(int(process.name), signal.SIGKILL)
         shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
+        if not users and not folder.exists():
             return
-        time.sleep(0.05)  # a worker that has lost its parent writes a last line
+        time.sleep(0.05)
+
+
+def _uses(process: Path, folder: Path) -> bool:
+    """Whether another process has the folder in its command, or, as some rename themselves, writes to a file in it."""
+    with suppress(OSError):  # it has ended, or is another user's
+        if int(process.name) != os.getpid():
+            files = (file.readlink() for file in (process / "fd").iterdir() if file.lstat().st_mode & stat.S_IWUSR)
+            named = b"=" + os.fsencode(folder) in (process / "cmdline").read_bytes()
+            return named or any(file.is_relative_to(folder) for file in files)
+    return False
 
 
 def _reach(address: str) -> None:

@@ -22,7 +22,7 @@ from nas import machine
 from nas.errors import UserError, where
 from nas.ledger import Ledger, Trial
 from nas.network import Network
-from nas.pool import Job, Pool, RayPool, Serial, Training
+from nas.pool import Job, Pool, RayPool, Serial, Training, sweep
 from nas.recipe import RECIPES, Recipe
 from nas.reward import Result, Reward, accuracy, rewarded
 from nas.space import Candidate, Child, Limit, Space, shorten
@@ -95,6 +95,7 @@ def search(
         length = int(min(trials, unique)) if ledger.header is None else ledger.header["length"]
         stack.enter_context(threadpool_limits(1, "blas"))  # a sum over more threads is another sum, and slower here
         answering = _made(controller, space, seed, length, parameters)
+        sweep()
         done = len(ledger.trials) >= trials and {trial.trial for trial in ledger.trials} >= set(range(trials))
         # where all trials are recorded no worker is needed
         workers = (Serial if done else pool)(Training(space, data, recipe, device, THREADS, child_timeout))

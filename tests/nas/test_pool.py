@@ -527,6 +527,19 @@ def test_a_space_that_cannot_be_pickled_is_a_mistake_of_the_users(fates: Fates) 
         RayPool(training(fates), 1)
 
 
+def test_a_cluster_that_is_lost_in_the_middle_ends_the_search_with_a_sentence(fates: Fates) -> None:
+    mark, here = uuid.uuid4().hex, {"PATH": os.environ["PATH"], "PYTHONPATH": str(TOOLKIT), "HOME": os.environ["HOME"]}
+    head = ["--head", "--port=0", "--num-cpus=1", "--node-ip-address=127.0.0.4", "--include-dashboard=false"]
+    with _node(head, here | {"RAY_AUTH_MODE": "disabled", "NAS_MARK": mark}, TOOLKIT) as log:
+        address = _found(log, r"--address='([\d.:]+)'")
+        with on(Cluster(address, Path()), training(fates, Roomy)) as pool:
+            results(pool, fates.job(0, "well"))
+            for process in marked(mark):
+                os.kill(process, signal.SIGKILL)
+            with pytest.raises(UserError, match=f"Ray at {address}: found that it is gone .*, expected it to stay"):
+                results(pool, *(fates.job(trial, "well") for trial in range(10_000)))
+
+
 def test_a_cluster_that_nobody_started_is_said_to_be_missing(fates: Fates) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -595,11 +608,17 @@ def test_the_folder_of_a_killed_search_is_removed_by_the_next_one_with_what_stil
         dead.kill()
         dead.wait()
         (left / "ray").mkdir()
-        user = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", f"--temp-dir={left}/ray"])
-        assert left.exists()
+        named = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", f"--temp-dir={left}/ray"])
+        with (left / "ray" / "log").open("w") as log:
+            writing = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdout=log)
+        with (left / "ray" / "log").open() as log:
+            reading = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdin=log)
         with _folder(tmp_path) as own:
             assert sorted(tmp_path.iterdir()) == sorted([used, own])
-        assert user.wait(10) == -signal.SIGKILL
+        assert [named.wait(10), writing.wait(10)] == 2 * [-signal.SIGKILL]
+        assert reading.poll() is None
+        reading.kill()
+        reading.wait()
         assert list(tmp_path.iterdir()) == [used]
         living.kill()
 
