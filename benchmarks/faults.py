@@ -607,6 +607,7 @@ def clock(stage: Stage, times: int) -> Row:
 
 def interrupted(stage: Stage, times: int, twice: bool = False) -> Row:
     """Ctrl-C at random instants from one second on, as a terminal sends it; then the same command again."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it, and hands that on
     searches: list[Searched] = []
     wrong = []
     while len(searches) < times:
