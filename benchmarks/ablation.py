@@ -26,7 +26,7 @@ from benchmarks.processes import command, run, side_by_side, watched
 from benchmarks.tables import Table, load
 from nas import report
 from nas.errors import UserError
-from nas.pool import cores
+from nas.machine import cores
 from nas.statistics import Floats, bootstrap
 
 TABLES = ("nasbench201", "nasbench-macro", "nk:8,3,1", "nk:6,5,3")

@@ -33,7 +33,8 @@ from nas.check import sound
 from nas.data import Data, load, test_images
 from nas.errors import UserError
 from nas.ledger import FILE, read
-from nas.pool import Job, Serial, Training, cores
+from nas.machine import cores
+from nas.pool import Job, Serial, Training
 from nas.recipe import RECIPES
 from nas.report import Figures
 from nas.reward import Result

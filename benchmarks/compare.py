@@ -30,7 +30,8 @@ from benchmarks.tables import Table, load
 from nas import names, report
 from nas.errors import UserError
 from nas.ledger import Ledger, Trial
-from nas.pool import Job, Serial, cores
+from nas.machine import cores
+from nas.pool import Job, Serial
 from nas.preset import PRESETS
 from nas.report import Search
 from nas.reward import REWARDS, Result, Reward, accuracy

@@ -411,7 +411,7 @@ def cluster(variables: Mapping[str, str]) -> Iterator[Any]:
     """A head without a core, which is the driver's, and a node of two."""
     before = dict(os.environ)
     os.environ.update({**variables, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)})
-    from nas.pool import ray
+    from nas.cluster import ray
 
     ray()
     from ray.cluster_utils import Cluster

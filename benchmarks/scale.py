@@ -26,11 +26,12 @@ from benchmarks.compare import InMemory
 from controllers.random_search import RandomSearch
 from nas import data
 from nas.blocks import Block
+from nas.cluster import ray
 from nas.data import Data
 from nas.layers import Costs
 from nas.ledger import Ledger
 from nas.network import Images, Network
-from nas.pool import Job, Pool, RayPool, Serial, Training, ray
+from nas.pool import Job, Pool, RayPool, Serial, Training
 from nas.recipe import RECIPES
 from nas.report import grid
 from nas.reward import Result, accuracy

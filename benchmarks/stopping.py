@@ -30,8 +30,9 @@ from benchmarks.processes import command, run, side_by_side, watched
 from nas import data, names, report
 from nas.errors import UserError
 from nas.ledger import read
+from nas.machine import cores
 from nas.network import Images
-from nas.pool import Job, Serial, cores
+from nas.pool import Job, Serial
 from nas.reward import Result, accuracy
 from nas.search import Loop
 from nas.space import Candidate, Limit, Space

@@ -50,8 +50,8 @@ from benchmarks.processes import command, run
 from benchmarks.ways import CHILDREN, Terms, Trained, loaders, ways
 from nas.data import Data, load
 from nas.errors import UserError
+from nas.machine import cores
 from nas.network import Images, Network
-from nas.pool import cores
 from nas.recipe import Recipe
 from nas.report import checklist, grid, pairs, write_text
 

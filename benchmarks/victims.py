@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from controllers.evolution import Evolution
 from nas import data
+from nas.cluster import ray
 from nas.ledger import FILE
 from nas.network import Images, Network
-from nas.pool import Job, RayPool, Serial, Training, ray
+from nas.pool import Job, RayPool, Serial, Training
 from nas.reward import Result
 from nas.search import search
 from nas.space import Pick

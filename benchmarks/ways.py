@@ -29,10 +29,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nas.blocks import Block
+from nas.cluster import alone, ray
 from nas.data import Data
 from nas.errors import UserError
 from nas.network import Images, Network
-from nas.pool import Job, RayPool, Training, alone, ray
+from nas.pool import Job, RayPool, Training
 from nas.recipe import Recipe
 from nas.search import THREADS
 from nas.space import Choice, Pick, Space

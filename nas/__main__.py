@@ -40,7 +40,7 @@ def _interrupted(*_: object) -> NoReturn:
 
 
 def _interrupted_again(*_: object) -> NoReturn:
-    from nas.pool import abandon
+    from nas.cluster import abandon
 
     abandon()
     os._exit(130)

@@ -610,7 +610,8 @@ def _dry_run(
     """Train random children in this process and say what the whole would take."""
     import random
 
-    from nas.pool import Job, Training, cores
+    from nas.machine import cores
+    from nas.pool import Job, Training
     from nas.search import THREADS
 
     train = Training(space, data, recipe, device, THREADS, limit)

@@ -1,8 +1,9 @@
-"""What figures come from, as a record: the code, the versions it runs with, the processor and the GPU."""
+"""What figures come from, as a record: the code, the versions it runs with, the processor, its cores and the GPU."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 from collections.abc import Iterable
@@ -62,3 +63,13 @@ def _said(command: list[str]) -> str | None:
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def cores() -> int:
+    """The cores that this process may use, and that its container has time on."""
+    usable = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(usable, int(quota) // int(period)))
+    except (OSError, ValueError):  # no container's, or without a limit
+        return usable

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import logging
 import math
 import os
 import pickle
-import shutil
-import signal
 import socket
-import stat
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from nas.cluster import connect, last_line, ray, reach
 from nas.errors import UserError
 from nas.gpu import MOST, Sharing, mps
 from nas.recipe import Recipe
@@ -168,7 +164,7 @@ class RayPool:
         try:
             if _shared(training.device, address, self._sharing):
                 _say_without(self._open.enter_context(mps()))
-            _connect(address, workers, self._open)
+            connect(address, workers, self._open)
             self._head: str = ray().get_runtime_context().gcs_address
             self._node: str = ray()._private.worker.global_worker.node.raylet_socket_name
             self._seen = time.monotonic()  # when it was there
@@ -304,7 +300,7 @@ class RayPool:
     def _see_head(self) -> None:
         """Raise UserError if Ray's head or its manager here is gone, before Ray ends this process for it."""
         try:
-            _reach(self._head)
+            reach(self._head)
             with socket.socket(socket.AF_UNIX) as manager:
                 manager.connect(self._node)
             self._seen = time.monotonic()
@@ -366,7 +362,7 @@ class RayPool:
         if run.task.tried + 1 < TRIES:
             self._queue.appendleft(run.task._replace(tried=run.task.tried + 1, alone=False))
             return None
-        why = _last_line(error).partition(" Some common causes")[0]
+        why = last_line(error).partition(" Some common causes")[0]
         died = Result(error=f"worker: it died {TRIES} times with this child: {why}")
         return run.task.job.trial, run.result or died
 
@@ -391,7 +387,7 @@ class RayPool:
             ray().kill(worker.actor)
         if not self._running and not self._idle and not self._resting:
             raise UserError(
-                f"workers: found that none comes up ({_last_line(self._error)}), expected {self.workers}; "
+                f"workers: found that none comes up ({last_line(self._error)}), expected {self.workers}; "
                 f"{_mend(self._error)}"
             )
 
@@ -484,168 +480,6 @@ class _Run:
         return self.most > 0
 
 
-_SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": "^A worker died or was killed"  # what is to be said of it, a trial's error says
-    r"|WARNING: \d+ PYTHON worker processes have been started",  # as many as were asked for
-}
-
-
-@cache
-def ray() -> Any:
-    """Ray, imported when first needed: it takes half a second."""
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
-    import ray as module
-
-    return module
-
-
-def _connect(address: str | None, workers: int | None, closing: ExitStack) -> None:
-    options: dict[str, Any] = {}
-    try:
-        if address:
-            _reach(address)
-        else:  # data lie in a mapped file and results are small: the least object store is enough
-            options = {"object_store_memory": 100 * 2**20, **closing.enter_context(alone(workers or cores()))}
-        closing.callback(lambda: ray().shutdown())
-        _init(address or "local", options)
-    except Exception as error:  # Ray raises plain ones too
-        found = _last_line(error.__cause__ or error)
-        mend = "a cluster to join; start one with `ray start --head` and give its address, or leave out --address"
-        raise UserError(
-            f"Ray at {address}: found {found}, expected {mend}"
-            if address
-            else f"Ray on this machine: found {found}, expected it to start; --workers 0 does without it"
-        ) from None
-
-
-def _init(address: str, options: Mapping[str, Any], tries: int = TRIES) -> None:
-    """Connect, or start Ray; once more where it gave up after half a minute, as on a machine with much to do."""
-    try:
-        ray().init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
-    except Exception as error:
-        if "timed out during startup" not in str(error) or tries == 1:
-            raise
-        _init(address, options, tries - 1)
-
-
-@contextmanager
-def alone(cpus: int) -> Iterator[dict[str, Any]]:
-    """What Ray is started with on this machine alone: its ports on loopback, its files and its token this user's."""
-    constants = ray()._private.ray_constants
-    clusters, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False  # with them 127.0.0.1 is not taken
-    private = Path.home() / ".ray"  # where Ray leaves its token, for all to read
-    with suppress(OSError):
-        private.mkdir(exist_ok=True)
-        private.chmod(0o700)
-    try:
-        with _folder(_short()) as folder:
-            files = f"{folder}/ray"  # Ray opens this one to all
-            network = {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
-            yield {"num_cpus": cpus, "_temp_dir": files, **network}
-    finally:
-        constants.ENABLE_RAY_CLUSTER = clusters
-
-
-_PREFIX = f"nas-ray-{os.getuid()}-"
-_OWN: list[Path] = []  # of this process, Ray's folders
-
-
-def abandon() -> None:
-    """End Ray on this machine at once, and remove its files; for a program that ends without closing its pool."""
-    for folder in _OWN:
-        _remove(folder)
-
-
-def sweep(short: Path | None = None) -> None:
-    """Remove what is left of Ray of this user's searches that were killed; a living one's folder is locked."""
-    for left in (short or _short()).glob(f"{_PREFIX}*"):
-        _sweep(left)
-
-
-def _short() -> Path:
-    return Path(os.environ.get("RAY_TMPDIR", "/tmp"))  # noqa: S108  a socket's name has little room
-
-
-@contextmanager
-def _folder(short: Path) -> Iterator[Path]:
-    """A folder for Ray's files, removed at the end with all that is left of Ray; so are those of killed searches."""
-    sweep(short)
-    folder, lock = _locked(short)
-    _OWN.append(folder)
-    try:
-        yield folder
-    finally:
-        _remove(folder)
-        _OWN.remove(folder)
-        os.close(lock)
-
-
-def _locked(short: Path) -> tuple[Path, int]:
-    """A new folder with a lock on it, which the system frees when its owner dies."""
-    while True:
-        folder = Path(mkdtemp(dir=short, prefix=_PREFIX))
-        with suppress(FileNotFoundError):  # another search took it for a dead one's, for it was not locked yet
-            lock = os.open(folder, os.O_RDONLY)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if folder.exists():
-                return folder, lock
-            os.close(lock)
-
-
-def _sweep(folder: Path) -> None:
-    with suppress(OSError):
-        lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
-        try:
-            if os.fstat(lock).st_uid == os.getuid():
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(folder)
-        finally:
-            os.close(lock)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder of Ray's, and kill those of its processes that are left: they end by themselves, but later."""
-    for _ in range(20):
-        users = [process for process in Path("/proc").glob("[0-9]*") if _uses(process, folder)]
-        for process in users:
-            with suppress(OSError):
-                os.kill(int(process.name), signal.SIGKILL)
-        shutil.rmtree(folder, ignore_errors=True)
-        if not users and not folder.exists():
-            return
-        time.sleep(0.05)
-
-
-def _uses(process: Path, folder: Path) -> bool:
-    """Whether another process has the folder in its command, or, as some rename themselves, writes to a file in it."""
-    with suppress(OSError):  # it has ended, or is another user's
-        if int(process.name) != os.getpid():
-            files = (file.readlink() for file in (process / "fd").iterdir() if file.lstat().st_mode & stat.S_IWUSR)
-            named = b"=" + os.fsencode(folder) in (process / "cmdline").read_bytes()
-            return named or any(file.is_relative_to(folder) for file in files)
-    return False
-
-
-def _reach(address: str) -> None:
-    """Raise OSError if nothing listens at host:port; Ray itself would wait for minutes."""
-    host, _, port = address.rpartition(":")
-    if port.isdecimal() and "://" not in host:
-        socket.create_connection((host, int(port)), timeout=10).close()
-
-
-def cores() -> int:
-    """The cores that this process may use, and that its container has time on."""
-    usable = len(os.sched_getaffinity(0))
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(usable, int(quota) // int(period)))
-    except (OSError, ValueError):  # no container's, or without a limit
-        return usable
-
-
 def _shared(device: str, address: str | None, sharing: Sharing) -> bool:
     """Whether children will share a GPU of this machine; a cluster's machines are their keepers'."""
     return device != "cpu" and address is None and sharing.most > 1 and Path("/dev/nvidiactl").exists()
@@ -704,7 +538,7 @@ def _by_value(training: Training) -> bytes:
         return bytes(ray().cloudpickle.dumps(training))
     except Exception as error:
         raise UserError(
-            f"{type(training.space).__name__}: found that it cannot travel to workers ({_last_line(error)}), "
+            f"{type(training.space).__name__}: found that it cannot travel to workers ({last_line(error)}), "
             "expected a space and modules that can be pickled; keep open files and locks out of them"
         ) from error
 
@@ -723,7 +557,3 @@ def _mend(error: BaseException) -> str:
             "or give --device cpu"
         )
     return "the toolkit and what the space imports must be installed wherever workers run"
-
-
-def _last_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]

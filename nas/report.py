@@ -25,8 +25,8 @@ import numpy.typing as npt
 
 from nas import machine
 from nas.errors import UserError
+from nas.machine import cores
 from nas.plot import COLOURS, MARKERS
-from nas.pool import cores
 from nas.space import shorten
 from nas.statistics import LEAST, Floats, bands, bootstrap, paired
 

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from threadpoolctl import threadpool_limits
 
 from nas import machine
+from nas.cluster import sweep
 from nas.errors import UserError, where
 from nas.ledger import Ledger, Trial
 from nas.network import Network
-from nas.pool import Job, Pool, RayPool, Serial, Training, sweep
+from nas.pool import Job, Pool, RayPool, Serial, Training
 from nas.recipe import RECIPES, Recipe
 from nas.reward import Result, Reward, accuracy, rewarded
 from nas.space import Candidate, Child, Limit, Space, shorten

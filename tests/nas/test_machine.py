@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -20,6 +21,10 @@ def test_the_code_has_a_version() -> None:
 
 def test_the_processor_has_a_name() -> None:
     assert machine.cpu().strip()
+
+
+def test_there_are_no_more_cores_than_the_process_may_use() -> None:
+    assert 1 <= machine.cores() <= len(os.sched_getaffinity(0))
 
 
 def test_nothing_heavy_is_imported_to_say_so() -> None:

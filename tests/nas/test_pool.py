@@ -29,10 +29,11 @@ from controllers.random_search import RandomSearch
 from nas import data, ledger
 from nas.blocks import Block
 from nas.cache import Pixels
+from nas.cluster import ray
 from nas.errors import UserError
 from nas.layers import Conv, Layers
 from nas.network import Images, Network
-from nas.pool import TRIES, Job, Pool, RayPool, Serial, Training, _folder, ray
+from nas.pool import TRIES, Job, Pool, RayPool, Serial, Training
 from nas.recipe import RECIPES
 from nas.reward import Result
 from nas.search import search
@@ -589,38 +590,6 @@ def listening(processes: list[int]) -> list[ipaddress.IPv4Address | ipaddress.IP
             address = ipaddress.ip_address(b"".join(words[at : at + 4][::-1] for at in range(0, len(words), 4)))
             found.append(getattr(address, "ipv4_mapped", None) or address)
     return found
-
-
-HOLDS = "import sys, time; from pathlib import Path; from nas.pool import _folder\n"
-HOLDS += "with _folder(Path(sys.argv[1])) as folder: print(folder, flush=True); time.sleep(600)"
-
-
-def test_the_folder_of_a_killed_search_is_removed_by_the_next_one_with_what_still_uses_it_and_no_others(
-    tmp_path: Path,
-) -> None:
-    def begun() -> tuple[subprocess.Popen[str], Path]:
-        command = [sys.executable, "-c", HOLDS, str(tmp_path)]
-        search = subprocess.Popen(command, cwd=TOOLKIT, stdout=subprocess.PIPE, text=True)
-        return search, Path(search.stdout.readline().strip() if search.stdout else "")
-
-    (dead, left), (living, used) = begun(), begun()
-    with living, dead:
-        dead.kill()
-        dead.wait()
-        (left / "ray").mkdir()
-        named = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", f"--temp-dir={left}/ray"])
-        with (left / "ray" / "log").open("w") as log:
-            writing = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdout=log)
-        with (left / "ray" / "log").open() as log:
-            reading = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdin=log)
-        with _folder(tmp_path) as own:
-            assert sorted(tmp_path.iterdir()) == sorted([used, own])
-        assert [named.wait(10), writing.wait(10)] == 2 * [-signal.SIGKILL]
-        assert reading.poll() is None
-        reading.kill()
-        reading.wait()
-        assert list(tmp_path.iterdir()) == [used]
-        living.kill()
 
 
 def test_nothing_is_kept_of_children_that_are_done(fates: Fates, cluster: Cluster) -> None:

@@ -1,0 +1,205 @@
+"""Ray: started on this machine for one search alone, or a running cluster; nothing of it is left behind."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import socket
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from nas.errors import UserError
+from nas.machine import cores
+
+TRIES = 3  # to start Ray
+
+
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^A worker died or was killed"  # what is to be said of it, a trial's error says
+    r"|WARNING: \d+ PYTHON worker processes have been started",  # as many as were asked for
+}
+
+
+@cache
+def ray() -> Any:
+    """Ray, imported when first needed: it takes half a second."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    import ray as module
+
+    return module
+
+
+def connect(address: str | None, workers: int | None, closing: ExitStack) -> None:
+    """Start Ray here, or join the cluster at this address; closing: ends what was begun.
+
+    Raises UserError if it does not start, or cannot be reached.
+    """
+    options: dict[str, Any] = {}
+    try:
+        if address:
+            reach(address)
+        else:  # data lie in a mapped file and results are small: the least object store is enough
+            options = {"object_store_memory": 100 * 2**20, **closing.enter_context(alone(workers or cores()))}
+        closing.callback(lambda: ray().shutdown())
+        _init(address or "local", options)
+    except Exception as error:  # Ray raises plain ones too
+        found = last_line(error.__cause__ or error)
+        mend = "a cluster to join; start one with `ray start --head` and give its address, or leave out --address"
+        raise UserError(
+            f"Ray at {address}: found {found}, expected {mend}"
+            if address
+            else f"Ray on this machine: found {found}, expected it to start; --workers 0 does without it"
+        ) from None
+
+
+def _init(address: str, options: Mapping[str, Any], tries: int = TRIES) -> None:
+    """Connect, or start Ray; once more where it gave up after half a minute, as on a machine with much to do."""
+    try:
+        with _in_turn() if address == "local" else nullcontext():
+            ray().init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
+    except Exception as error:
+        if "timed out during startup" not in str(error) or tries == 1:
+            raise
+        _init(address, options, tries - 1)
+
+
+@contextmanager
+def _in_turn() -> Iterator[None]:
+    """One of a user's searches at a time: Ray takes all cores for some seconds to start, and gives up after thirty."""
+    folder = None
+    with suppress(OSError):  # of a home or a file system without locks: then all at once
+        folder = os.open(_private(), os.O_RDONLY)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if folder is not None:
+            os.close(folder)
+
+
+def _private() -> Path:
+    """The folder where Ray leaves its token, for all to read but that the folder is this user's alone."""
+    folder = Path.home() / ".ray"
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o700)
+    return folder
+
+
+@contextmanager
+def alone(cpus: int) -> Iterator[dict[str, Any]]:
+    """What Ray is started with on this machine alone: its ports on loopback, its files and its token this user's."""
+    constants = ray()._private.ray_constants
+    clusters, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False  # with them 127.0.0.1 is not taken
+    with suppress(OSError):
+        _private()
+    try:
+        with _folder(_short()) as folder:
+            files = f"{folder}/ray"  # Ray opens this one to all
+            network = {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
+            yield {"num_cpus": cpus, "_temp_dir": files, **network}
+    finally:
+        constants.ENABLE_RAY_CLUSTER = clusters
+
+
+_PREFIX = f"nas-ray-{os.getuid()}-"
+_OWN: list[Path] = []  # of this process, Ray's folders
+
+
+def abandon() -> None:
+    """End Ray on this machine at once, and remove its files; for a program that ends without closing its pool."""
+    for folder in _OWN:
+        _remove(folder)
+
+
+def sweep(short: Path | None = None) -> None:
+    """Remove what is left of Ray of this user's searches that were killed; a living one's folder is locked."""
+    for left in (short or _short()).glob(f"{_PREFIX}*"):
+        _sweep(left)
+
+
+def _short() -> Path:
+    return Path(os.environ.get("RAY_TMPDIR", "/tmp"))  # noqa: S108  a socket's name has little room
+
+
+@contextmanager
+def _folder(short: Path) -> Iterator[Path]:
+    """A folder for Ray's files, removed at the end with all that is left of Ray; so are those of killed searches."""
+    sweep(short)
+    folder, lock = _locked(short)
+    _OWN.append(folder)
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+        _OWN.remove(folder)
+        os.close(lock)
+
+
+def _locked(short: Path) -> tuple[Path, int]:
+    """A new folder with a lock on it, which the system frees when its owner dies."""
+    while True:
+        folder = Path(mkdtemp(dir=short, prefix=_PREFIX))
+        with suppress(FileNotFoundError):  # another search took it for a dead one's, for it was not locked yet
+            lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
+
+
+def _sweep(folder: Path) -> None:
+    with suppress(OSError):
+        lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            if os.fstat(lock).st_uid == os.getuid():
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(folder)
+        finally:
+            os.close(lock)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder of Ray's, and kill those of its processes that are left: they end by themselves, but later."""
+    for _ in range(20):
+        users = [process for process in Path("/proc").glob("[0-9]*") if _uses(process, folder)]
+        for process in users:
+            with suppress(OSError):
+                os.kill(int(process.name), signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
+        if not users and not folder.exists():
+            return
+        time.sleep(0.05)
+
+
+def _uses(process: Path, folder: Path) -> bool:
+    """Whether another process has the folder in its command, or, as some rename themselves, writes to a file in it."""
+    with suppress(OSError):  # it has ended, or is another user's
+        if int(process.name) != os.getpid():
+            files = (file.readlink() for file in (process / "fd").iterdir() if file.lstat().st_mode & stat.S_IWUSR)
+            named = b"=" + os.fsencode(folder) in (process / "cmdline").read_bytes()
+            return named or any(file.is_relative_to(folder) for file in files)
+    return False
+
+
+def reach(address: str) -> None:
+    """Raise OSError if nothing listens at host:port; Ray itself would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal() and "://" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def last_line(error: BaseException) -> str:
+    """What an error says last, as Ray's say it."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]

@@ -1,0 +1,65 @@
+"""Ray on this machine: one start at a time, and nothing left behind by searches that were killed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nas.cluster import _folder, _in_turn
+
+TOOLKIT = Path(__file__).parents[2]
+
+
+def test_one_search_of_a_user_starts_ray_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with _in_turn():
+        other = os.open(tmp_path / ".ray", os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(other)
+
+
+def test_without_a_home_for_the_lock_all_start_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "home").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with _in_turn(), _in_turn():
+        assert not (tmp_path / "home").is_dir()
+
+
+HOLDS = "import sys, time; from pathlib import Path; from nas.cluster import _folder\n"
+HOLDS += "with _folder(Path(sys.argv[1])) as folder: print(folder, flush=True); time.sleep(600)"
+
+
+def test_the_folder_of_a_killed_search_is_removed_by_the_next_one_with_what_still_uses_it_and_no_others(
+    tmp_path: Path,
+) -> None:
+    def begun() -> tuple[subprocess.Popen[str], Path]:
+        command = [sys.executable, "-c", HOLDS, str(tmp_path)]
+        search = subprocess.Popen(command, cwd=TOOLKIT, stdout=subprocess.PIPE, text=True)
+        return search, Path(search.stdout.readline().strip() if search.stdout else "")
+
+    (dead, left), (living, used) = begun(), begun()
+    with living, dead:
+        dead.kill()
+        dead.wait()
+        (left / "ray").mkdir()
+        named = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", f"--temp-dir={left}/ray"])
+        with (left / "ray" / "log").open("w") as log:
+            writing = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdout=log)
+        with (left / "ray" / "log").open() as log:
+            reading = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdin=log)
+        with _folder(tmp_path) as own:
+            assert sorted(tmp_path.iterdir()) == sorted([used, own])
+        assert [named.wait(10), writing.wait(10)] == 2 * [-signal.SIGKILL]
+        assert reading.poll() is None
+        reading.kill()
+        reading.wait()
+        assert list(tmp_path.iterdir()) == [used]
+        living.kill()
