@@ -25,11 +25,11 @@ def stage(tmp_path: Path) -> Stage:
 # --- faults ---
 
 
-@pytest.mark.parametrize(("workers", "times"), [(0, 6), (2, 3)])
+@pytest.mark.parametrize(("workers", "times"), [(0, 5), (2, 2)])
 def test_a_search_killed_now_and_then_loses_and_repeats_nothing(stage: Stage, workers: int, times: int) -> None:
     row = faults.long(stage, times, workers, trials=200)
     assert row == Row(row.fault, row.tried)
-    assert row.tried >= 2
+    assert row.tried >= 1
 
 
 def test_some_children_are_ill_and_some_are_not() -> None:
