@@ -88,8 +88,8 @@ class Searched:
         self.folder.mkdir(parents=True)
         self.out, self.notes = self.folder / "out", self.folder / "notes"
         self.notes.touch()
-        self.short = Path(tempfile.mkdtemp(dir="/tmp", prefix="f"))
         self.mark, self.shared = uuid.uuid4().hex, _shared_memory()
+        self.short = Path("/tmp", f"f{self.mark[:8]}")  # noqa: S108  Ray's sockets have little room
         self.seen: dict[int, Line] = {}  # lines that were whole on the disk
         self.twice = 0
         self._before: tuple[set[str], int] = set(), 0  # finished at the start of a run, and notes there were
@@ -97,6 +97,7 @@ class Searched:
     def begin(self, *around: str) -> subprocess.Popen[bytes]:
         """Run the command, in a session of its own. around: a command that runs it."""
         self.look()
+        self.short.mkdir(mode=0o700, exist_ok=True)
         temporary = {"RAY_TMPDIR": str(self.short), "TMPDIR": str(self.short), "NAS_MARK": self.mark}
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         mine = {"PYTHONPATH": path, NOTES: str(self.notes)} | temporary
@@ -163,7 +164,7 @@ class Searched:
         found: list[str] = []
         until = time.monotonic() + within
         while time.monotonic() < until:
-            temporary = [file for file in self.short.iterdir() if not file.name.startswith("torchinductor_")]  # torch's
+            temporary = [file for file in self.short.glob("*") if not file.name.startswith("torchinductor_")]  # torch's
             files = [*temporary, *(Path("/dev/shm", name) for name in _shared_memory() - self.shared)]  # noqa: S108
             found = [f"process {number} is left" for number in marked(self.mark)] + [
                 f"{file} is left" for file in files
