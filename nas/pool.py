@@ -286,6 +286,7 @@ class RayPool:
         if isinstance(came, Result):
             return self._judge(run, came)
         self._barren[run.worker.place] = 0
+        run.worker.was_up = True
         self._sharing.found(came)
         self._idle.append(run.worker)
         return (run.task.job.trial, self._blamed(run.result, came)) if run.task and run.result else None
@@ -353,10 +354,12 @@ class RayPool:
         if isinstance(cause, UserError):
             raise cause from None
         self._end(run.worker)
-        if run.task is None:
+        if run.task is None and not run.worker.was_up:
             self._start_again(run.worker.place, error)
             return None
         self._start()
+        if run.task is None:
+            return None
         while self._idle:  # where a machine is lost, all its workers are
             self._check(self._idle.popleft())
         if run.task.tried + 1 < TRIES:
@@ -454,6 +457,7 @@ class _Worker:
 
     actor: Any
     place: Place = NOWHERE
+    was_up: bool = False
     trained: int = 0  # children
 
 
