@@ -571,8 +571,9 @@ def _limits(curves: Figures, optimum: float | None) -> tuple[float, float]:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a file; raises UserError where that cannot be."""
+    """Write a file, and the folder for it; raises UserError where that cannot be."""
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     except OSError as error:
         raise UserError(
