@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import re
 import signal
 import threading
 import time
@@ -22,6 +23,7 @@ from nas.space import LINK, Candidate, Count, Space, shorten
 from nas.stop import Rule, bar_of
 
 WALKS = 50
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 LONGEST_WALK = 10.0  # seconds; a build that takes longer is taken for one that never ends
 LONGEST = 60.0  # seconds, of all these walks, of counting, of building a network and passing it two images
 
@@ -163,6 +165,12 @@ def _holds_its_choices(space: Space) -> None:
             raise UserError(
                 f"{name}: found two choices named {choice.name}, {_shown(choice)} and {_shown(other)}, expected one a "
                 "name; leave name= out, or give each its own"
+            )
+        addresses = [option for option in choice.written if ADDRESS.search(option)]
+        if addresses:
+            raise UserError(
+                f"{name}.{choice.name}: found the option {shorten(addresses[0])}, expected one that is written alike "
+                "in every process, so that a search can go on in another; give its class a __repr__"
             )
     repr(space)
 

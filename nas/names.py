@@ -74,7 +74,7 @@ def searched(header: Mapping[str, Any], trials: Sequence[Trial]) -> Space | None
         built = [found.replay(trial.answers, trial.trial).key for trial in trials[:TRIED]]
     except (UserError, OSError, TypeError, ValueError, AttributeError):  # a header may say anything
         return None
-    choices = {name: [repr(option) for option in choice.options] for name, choice in found.choices.items()}
+    choices = {name: choice.written for name, choice in found.choices.items()}
     same = choices == header["choices"] and built == [trial.key for trial in trials[:TRIED]]
     return found if same else None
 

@@ -141,7 +141,7 @@ def _header(
     """What a search is a function of, as its ledger's first line has it."""
     return {
         "space": repr(space),
-        "choices": {name: [repr(option) for option in choice.options] for name, choice in space.choices.items()},
+        "choices": {name: choice.written for name, choice in space.choices.items()},
         "limits": {name: list(limit) for name, limit in space.limits.items()},
         "controller": _named(controller),
         "parameters": {name: _plain(value) for name, value in _bound(controller, parameters).items()},

@@ -18,6 +18,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from types import FunctionType
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from nas.errors import UserError, near, where
@@ -56,6 +57,16 @@ class Choice(Generic[T]):
                 f"Choice{shorten(repr(options))}: found {shorten(repr(twice[0]))} more than once, expected each option "
                 "once; leave one out"
             )
+
+    @property
+    def written(self) -> list[str]:
+        """The options as a ledger has them; functions and classes by name, for elsewhere they lie elsewhere."""
+        return [
+            f"{option.__module__.rpartition('.')[2]}.{option.__qualname__}"
+            if isinstance(option, type | FunctionType)
+            else repr(option)
+            for option in self.options
+        ]
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = self.name or name

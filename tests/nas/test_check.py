@@ -293,3 +293,23 @@ def test_block_functions_without_a_name_of_their_own_are_refused() -> None:
         UserError, match=r"Nameless.build: found the block function test_check\..*<lambda>, expected one"
     ):
         sound(Nameless())
+
+
+class Lying:
+    """Written by where it lies."""
+
+
+def test_an_option_that_is_written_otherwise_in_each_process_is_refused() -> None:
+    class Placed(Space):
+        """Chooses between objects."""
+
+        part = Choice(Lying(), 1)
+
+        def build(self, pick: Pick) -> Network:
+            pick(self.part)
+            return Network(8, (Block("conv", 4),))
+
+    with pytest.raises(
+        UserError, match=r"Placed.part: found the option <.*Lying.* at 0x.*>, expected one that is writ"
+    ):
+        sound(Placed().on(Images(8, 1, 10)))

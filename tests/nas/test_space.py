@@ -61,6 +61,20 @@ def last(question: Question) -> int:
 AB = Choice("a", "b", name="letter")
 
 
+def shrinking() -> None:
+    """An option."""
+
+
+def test_options_are_written_alike_in_every_process() -> None:
+    assert Choice(1, "a", None, shrinking, Choice).written == [
+        "1",
+        "'a'",
+        "None",
+        "test_space.shrinking",
+        "space.Choice",
+    ]
+
+
 def test_a_walk_asks_and_records_every_question() -> None:
     candidate = Small().walk(lambda question: question.legal[min(1, len(question.legal) - 1)])
     assert candidate.network == Network(8, (Block("conv", 32), Block("conv", 64)))
