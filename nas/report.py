@@ -573,7 +573,8 @@ def _limits(curves: Figures, optimum: float | None) -> tuple[float, float]:
 def write_text(file: Path, text: str) -> None:
     """Write a file, and the folder for it; raises UserError where that cannot be."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.parent.exists():
+            file.parent.mkdir(parents=True)
         file.write_text(text)
     except OSError as error:
         raise UserError(
