@@ -38,6 +38,7 @@ from rich.console import Console
 from benchmarks import compare
 from benchmarks.processes import run
 from nas import cli
+from nas.errors import UserError
 from nas.ledger import FILE, sealed
 
 LONGEST = 60.0  # seconds that a command may take
@@ -343,7 +344,10 @@ def main(
     kind: Annotated[list[str] | None, typer.Option(help="Only these; may be repeated: " + ", ".join(KINDS))] = None,
 ) -> None:
     """Spoil inputs at random and say which of them did not end well, nor with one message and status 2."""
-    chosen = [KINDS[name] for name in kind or KINDS if name in KINDS]
+    for name in kind or ():
+        if name not in KINDS:
+            raise UserError(f"kind: found {name!r}, expected one of {', '.join(KINDS)}")
+    chosen = [KINDS[name] for name in kind or KINDS]
     until, number = time.monotonic() + seconds, first
     counts: Counter[str] = Counter()
     with _prepared():

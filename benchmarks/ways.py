@@ -8,8 +8,7 @@ two trainings, that of a tutorial and that of somebody who knows torch well:
 - documented: float32, a Dataset of images with torchvision's transforms, a DataLoader, one child at a time on a GPU.
 - tuned: all images resized and normalised once a child as one tensor on the device, channels_last, bfloat16 autocast
   (but float32 on a CPU for networks with depthwise convolutions, which are slower in bfloat16 there), several children
-  at once on a GPU. To keep these tensors for later children of the process made them slower on a CPU (949 in place of
-  1,469 children an hour with Ray Tune, 711 in place of 1,423 with Optuna; why was not looked into).
+  at once on a GPU.
 """
 
 from __future__ import annotations

@@ -4,20 +4,27 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 
 def main() -> None:
     """Run the command line, with this folder last on the path, where it hides none of the toolkit's packages.
 
-    Ctrl-C ends it in order, with exit status 130; a second one at once.
+    Ctrl-C ends it in order, with exit status 130, and so does what schedulers and closed terminals send, SIGTERM with
+    143 and SIGHUP with 129; a second one at once.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background ignores it
-        signal.signal(signal.SIGINT, _interrupted)
+    for number in ENDS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell's background ignores Ctrl-C
+            signal.signal(number, _interrupted)
     try:
         _run()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit):
+        if _ended_by:
+            sys.exit(128 + _ended_by[0])
+        raise
+
+
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ended_by: list[int] = []  # the signals that came
 
 
 def _run() -> None:
@@ -34,16 +41,14 @@ def _run() -> None:
     nas.cli.run()
 
 
-def _interrupted(*_: object) -> NoReturn:
-    signal.signal(signal.SIGINT, _interrupted_again)
-    raise KeyboardInterrupt
-
-
-def _interrupted_again(*_: object) -> NoReturn:
+def _interrupted(number: int, _: object) -> None:
+    _ended_by.append(number)
+    if len(_ended_by) == 1:
+        raise KeyboardInterrupt
     from nas.cluster import abandon
 
     abandon()
-    os._exit(130)
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":

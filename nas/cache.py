@@ -46,7 +46,7 @@ def root() -> Path:
 def entry(name: str, write: Callable[[Path], None]) -> Entry:
     """Open the entry `name`; if it is not there, or damaged, let `write` make it in a folder given to it."""
     at = root() / name
-    damaged = (OSError, ValueError, KeyError)
+    damaged = (OSError, ValueError, KeyError, TypeError)
     with contextlib.suppress(*damaged):
         return _opened(at)
     with writing(), _alone(at):
@@ -64,6 +64,9 @@ def entry(name: str, write: Callable[[Path], None]) -> Entry:
 
 def _opened(entry: Path) -> Entry:
     meta = json.loads((entry / "meta.json").read_text())
+    missing = {"valid", "classes", "native", "mean", "std", "digest", "skipped"} - {*meta}
+    if missing:
+        raise KeyError(*missing)
     arrays = [np.load(entry / f"{name}pixels.npy", mmap_mode="r", allow_pickle=False) for name in ("", "test_")]
     labels = [np.load(entry / f"{name}labels.npy", allow_pickle=False) for name in ("", "test_")]
     for numbers in labels:

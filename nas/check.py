@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ class Report(NamedTuple):
     """A sound space, seen from outside."""
 
     examples: list[Candidate]
-    size: Count
+    size: Count | None  # None where counting takes long
     questions: tuple[int, int]  # the fewest and the most that leave something to decide
     advice: list[str]  # what is not wrong, but worth a thought
 
@@ -45,9 +45,7 @@ def check(space: Space, seed: int = 0) -> Report:
         for candidate in examples[:3]:
             _builds(space, candidate)
     open_questions = [len(candidate.decisions) for candidate in examples]
-    with deadline(LONGEST, f"{name}: counting"):
-        count = space.count()
-    return Report(examples, count, (min(open_questions), max(open_questions)), list(_advice(space, examples)))
+    return Report(examples, counted(space), (min(open_questions), max(open_questions)), list(_advice(space, examples)))
 
 
 def sound(space: Space, seed: int = 0, longest: float | None = None) -> list[Candidate]:
@@ -105,6 +103,13 @@ def judges(reward: Reward, rule: Rule | None, epochs: int, classes: int) -> None
     if rule is not None:
         with deadline(LONGEST, f"{type(rule).__name__}.bar"):
             bar_of(rule, results)
+
+
+def counted(space: Space) -> Count | None:
+    """How many networks it has; None where that would take long."""
+    with suppress(UserError), deadline(LONGEST_WALK, "counting"):
+        return space.count()
+    return None
 
 
 class _LateError(BaseException):

@@ -359,7 +359,9 @@ def check(
     found = names.space(space)
     report = examine(found.on(native(data)))
     least, most = report.questions
-    console.print(f"{found!r} is sound: {report.size} networks, {least} to {most} questions each", markup=False)
+    console.print(
+        f"{found!r} is sound: {report.size or 'uncounted'} networks, {least} to {most} questions each", markup=False
+    )
     for candidate in report.examples[:3]:
         console.print(
             f"  for example {shown(getattr(candidate.network, 'written', repr(candidate.network)))}", markup=False
@@ -450,12 +452,13 @@ def _folder_name(space: str, controller: str, data: str, seed: int) -> str:
 
 
 def _introduce(space: Space, data: Data, recipe: Recipe, trials: int, folder: Path) -> None:
+    from nas.check import counted
     from nas.data import summary
 
     console.print(summary(data), markup=False)
     seconds = _guess(space, data, recipe, trials)
     limits = "".join(f", limit {name}={limit}" for name, limit in space.limits.items())
-    console.print(f"space: {space!r}, {space.count()} networks{limits}; ledger: {folder}", markup=False)
+    console.print(f"space: {space!r}, {counted(space) or 'uncounted'} networks{limits}; ledger: {folder}", markup=False)
     if seconds:
         console.print(
             f"about {duration(seconds)} a child on a CPU core, {duration(seconds * trials)} for {trials} of them\n"

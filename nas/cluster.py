@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import stat
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -67,12 +68,23 @@ def connect(address: str | None, workers: int | None, closing: ExitStack) -> Non
 def _init(address: str, options: Mapping[str, Any], tries: int = TRIES) -> None:
     """Connect, or start Ray; once more where it gave up after half a minute, as on a machine with much to do."""
     try:
-        with _in_turn() if address == "local" else nullcontext():
+        with _in_turn() if address == "local" else nullcontext(), _handler_kept():
             ray().init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
     except Exception as error:
         if "timed out during startup" not in str(error) or tries == 1:
             raise
         _init(address, options, tries - 1)
+
+
+@contextmanager
+def _handler_kept() -> Iterator[None]:
+    """Ray sets one for SIGTERM that ends a process with its stack on the terminal, and nothing closed."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ import math
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import NoneType
@@ -181,7 +181,8 @@ def begun(folder: Path) -> tuple[dict[str, Any], list[Trial]]:
 def sealed(record: Mapping[str, Any]) -> bytes:
     """The record as one line of JSON with its checksum."""
     text = json.dumps(record, ensure_ascii=False, allow_nan=False)
-    return f'{text[:-1]}, "sum": "{zlib.crc32(text.encode()):08x}"}}\n'.encode()
+    whole = text.encode(errors="backslashreplace")  # which is how JSON writes what is no character, as of a file's name
+    return whole[:-1] + b', "sum": "%08x"}\n' % zlib.crc32(whole)
 
 
 def unsealed(line: bytes) -> dict[str, Any]:
@@ -290,8 +291,12 @@ def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
 def _damaged(path: Path, number: int, found: str) -> UserError:
     return UserError(
         f"{path}, line {number}: found a damaged line ({found}), expected one JSON record with its checksum; "
-        f"restore the line from a copy, or delete it and all after it to search on from there"
+        f"restore the line from a copy, or delete {_deleted(number)}"
     )
+
+
+def _deleted(number: int) -> str:
+    return "it: its trial alone is then trained again" if number > 1 else "the folder to search anew"
 
 
 def _check_header(path: Path, header: Mapping[str, Any]) -> None:
@@ -311,11 +316,34 @@ _OF_HEADER: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _are_limits(value: object) -> bool:
+    """START, STEP and EVERY of each choice, as in "depth=6+2/1600"."""
+    return isinstance(value, dict) and all(
+        isinstance(limit, list)
+        and [type(one) in _NUMBER for one in limit] == [True] * 3
+        and all(abs(one) < 2**63 for one in limit)
+        and limit[2] >= 1
+        for limit in value.values()
+    )
+
+
+_HOLDS: dict[str, Callable[[Any], bool]] = {
+    "choices": lambda value: all(map(_are_texts, value.values())),
+    "limits": lambda value: value is None or _are_limits(value),
+    "recipe": lambda value: type(value.get("epochs")) is int and 1 <= value["epochs"] <= 10**6,
+}
+
+
 def _check_fields(path: Path, header: Mapping[str, Any]) -> None:
     """Raise UserError for a header that lacks what every search has, or has it of another kind."""
     counts = {name: header.get(name) for name in ("training", "validation", "window", "length")}
     wrong = [name for name, kinds in _OF_HEADER.items() if type(header.get(name, ...)) not in kinds]
-    wrong += [name for name, count in counts.items() if name not in wrong and count < 1]  # type: ignore[operator]
+    wrong += [name for name, count in counts.items() if name not in wrong and not 1 <= count < 2**63]  # type: ignore[operator]
+    wrong += [name for name, holds in _HOLDS.items() if name not in wrong and not holds(header.get(name))]
     if wrong:
         raise UserError(
             f"{path}, line 1: found {wrong[0]} {_short(header.get(wrong[0]))}, expected what a search writes there; "
@@ -364,7 +392,7 @@ def _as_trial(path: Path, number: int, record: dict[str, Any]) -> Trial:
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{path}, line {number}: found no sound trial ({error}), expected the fields of format {FORMAT}; restore "
-            "the line from a copy, or delete it and all after it to search on from there"
+            f"the line from a copy, or delete {_deleted(number)}"
         ) from None
     return trial
 
@@ -386,6 +414,8 @@ def _check_kind(name: str, value: object) -> None:
     for one in value if type(value) is list else [value]:
         if type(one) is float and not math.isfinite(one):  # 1e999 is
             raise TypeError(f"{name} is {one}")
+        if type(one) is int and abs(one) >= 2**63:
+            raise TypeError(f"{name} is {_short(one)}")
     kinds = _OF_MANY.get(name)
     if kinds and type(value) is list and all(type(one) in kinds for one in value):
         return

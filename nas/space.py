@@ -12,6 +12,7 @@ What is illegal is never offered: plain Python and `among=` are the constraint l
 
 from __future__ import annotations
 
+import bisect
 import copy
 import inspect
 import itertools
@@ -418,9 +419,10 @@ def _below(choice: Choice[Any], legal: tuple[int, ...], bound: float) -> tuple[i
 
 def _next_prefix(candidate: Candidate) -> tuple[int, ...] | None:
     for position in reversed(range(len(candidate.answers))):
-        later = [a for a in candidate.questions[position].legal if a > candidate.answers[position]]
-        if later:
-            return (*candidate.answers[:position], later[0])
+        legal = candidate.questions[position].legal  # ascending
+        later = bisect.bisect_right(legal, candidate.answers[position])
+        if later < len(legal):
+            return (*candidate.answers[:position], legal[later])
     return None
 
 

@@ -121,6 +121,13 @@ LEDGERS: dict[str, tuple[bytes, str]] = {
         lines(HEADER, TRIAL, TRIAL),
         "line 3: found trial 0 for the second time, expected each trial once",
     ),
+    "a limit that never grows": (header(limits={"depth": [2, 1, 0]}), "line 1: found limits …, expected what a …"),
+    "a limit of 400 digits": (header(limits={"depth": [10**400, 0, 1]}), "line 1: found limits …, expected what …"),
+    "no epochs": (header(recipe={"epochs": 0}), "line 1: found recipe …, expected what a search writes there; …"),
+    "epochs in letters": (header(recipe={"epochs": "two"}), "line 1: found recipe …, expected what a search …"),
+    "a length of 400 digits": (header(length=10**400), "line 1: found length …, expected what a search writes …"),
+    "a reward of 400 digits": (trial(reward=10**400), "line 2: found no sound trial (reward is …), expected the …"),
+    "an option that is no text": (header(choices={"width": [16, 32]}), "line 1: found choices …, expected what …"),
     "a header twice": (
         lines(HEADER, HEADER, TRIAL),
         "line 2: found the header of a search, expected a trial; of two …",

@@ -106,6 +106,12 @@ def test_the_checksum_stays_what_it_was_in_old_ledgers() -> None:
     assert unsealed(line.encode().rstrip()) == {"trial": 7, "network": "α"}
 
 
+def test_what_is_no_character_is_written_and_read_back(tmp_path: Path) -> None:
+    named = replace(TRIALS[0], network="caf\udce9 \ud800 α")
+    written(tmp_path, [named])
+    assert read(tmp_path)[1] == [named]
+
+
 def test_the_confusion_counts_are_not_kept(tmp_path: Path) -> None:
     result = Result((1.0,), (0.0,), 1, 1, 1.0, confusion=((3, 0), (0, 4)))
     assert b"confusion" not in written(tmp_path, [Trial(0, (), "k", "n", 1.0, result)]).read_bytes()
@@ -201,7 +207,7 @@ def test_a_damaged_line_is_told_with_how_to_mend_it(tmp_path: Path) -> None:
         Ledger(tmp_path)
     assert str(error.value) == (
         f"{path}, line 2: found a damaged line (its checksum is missing or wrong), expected one JSON record with its "
-        "checksum; restore the line from a copy, or delete it and all after it to search on from there"
+        "checksum; restore the line from a copy, or delete it: its trial alone is then trained again"
     )
 
 

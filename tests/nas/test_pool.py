@@ -710,8 +710,12 @@ def test_a_users_folder_may_have_the_toolkits_names_and_its_modules_are_found(tm
     assert [trial.error for trial in ledger.read(tmp_path / "out")[1]] == [None] * 3
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_ctrl_c_ends_every_process_quietly_and_leaves_no_file(tmp_path: Path, times: int) -> None:
+@pytest.mark.parametrize(
+    ("sent", "times", "status"), [(signal.SIGINT, 1, 130), (signal.SIGINT, 2, 130), (signal.SIGTERM, 1, 143)]
+)
+def test_ctrl_c_and_sigterm_end_every_process_quietly_and_leave_no_file(
+    tmp_path: Path, sent: signal.Signals, times: int, status: int
+) -> None:
     mark = uuid.uuid4().hex
     # a process begun in the background of a script ignores Ctrl-C, and hands that on
     listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import nas.__main__ as nas; "
@@ -725,10 +729,13 @@ def test_ctrl_c_ends_every_process_quietly_and_leaves_no_file(tmp_path: Path, ti
     book = tmp_path / "out" / ledger.FILE
     assert eventually(lambda: book.exists() and book.read_text().count("\n") > 3)
     for _ in range(times):
-        os.killpg(begun.pid, signal.SIGINT)  # as a terminal does
+        if sent == signal.SIGINT:
+            os.killpg(begun.pid, sent)  # as a terminal does
+        else:
+            begun.send_signal(sent)
         time.sleep(0.2)
     try:
-        assert begun.wait(60) == 130
+        assert begun.wait(60) == status
     finally:
         begun.kill()  # else it would search on after a failure
         begun.wait()
