@@ -39,8 +39,15 @@ class Entry(NamedTuple):
 
 def root() -> Path:
     """The cache folder, which need not exist yet."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("NAS_CACHE") or home / "nas").absolute()
+    given = os.environ.get("NAS_CACHE")
+    if given:
+        return Path(given).absolute()
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "nas").absolute()
+    except RuntimeError:
+        raise UserError(
+            "cache: found no home of this user, expected a folder for it; name one with NAS_CACHE"
+        ) from None
 
 
 def entry(name: str, write: Callable[[Path], None]) -> Entry:

@@ -91,7 +91,7 @@ def _handler_kept() -> Iterator[None]:
 def _in_turn() -> Iterator[None]:
     """One of a user's searches at a time: Ray takes all cores for some seconds to start, and gives up after thirty."""
     folder = None
-    with suppress(OSError):  # of a home or a file system without locks: then all at once
+    with suppress(OSError, RuntimeError):  # without a home, or a file system with locks: then all at once
         folder = os.open(_private(), os.O_RDONLY)
         fcntl.flock(folder, fcntl.LOCK_EX)
     try:
@@ -114,7 +114,7 @@ def alone(cpus: int) -> Iterator[dict[str, Any]]:
     """What Ray is started with on this machine alone: its ports on loopback, its files and its token this user's."""
     constants = ray()._private.ray_constants
     clusters, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False  # with them 127.0.0.1 is not taken
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):  # without a home
         _private()
     try:
         with _folder(_short()) as folder:

@@ -137,14 +137,18 @@ class Ledger:
 
     def _put(self, line: bytes) -> None:
         """Add a line; raises UserError, and adds nothing, where it cannot be brought to the disk."""
-        before = os.fstat(self._file.fileno()).st_size
+        there = os.fstat(self._file.fileno())
+        if not there.st_nlink:
+            raise UserError(
+                f"{self.path}: found it removed, expected it to stay while the search runs; what it had is gone"
+            )
         try:
             while line:
                 line = line[os.write(self._file.fileno(), line) :]
             os.fsync(self._file.fileno())
         except OSError as error:
             with contextlib.suppress(OSError):  # then the line is torn, and dropped when it is read
-                self._file.truncate(before)
+                self._file.truncate(there.st_size)
             raise UserError(
                 f"{self.path}: found {error.strerror}, expected room for a line; "
                 "make room, and the same command goes on"

@@ -32,6 +32,14 @@ COUNTED_EXACTLY = 100_000  # candidates; above this `count` is an estimate
 WALKS = 2_000  # random walks behind an estimate
 
 
+def _written(option: object) -> str:
+    if isinstance(option, type | FunctionType):
+        return f"{option.__module__.rpartition('.')[2]}.{option.__qualname__}"
+    if isinstance(option, frozenset):  # whose order is another in each process
+        return f"{{{', '.join(sorted(map(repr, option)))}}}"
+    return repr(option)
+
+
 def _twice(options: Sequence[object]) -> list[object]:
     """Options that equal an earlier one."""
     try:
@@ -61,13 +69,8 @@ class Choice(Generic[T]):
 
     @property
     def written(self) -> list[str]:
-        """The options as a ledger has them; functions and classes by name, for elsewhere they lie elsewhere."""
-        return [
-            f"{option.__module__.rpartition('.')[2]}.{option.__qualname__}"
-            if isinstance(option, type | FunctionType)
-            else repr(option)
-            for option in self.options
-        ]
+        """The options as a ledger has them, alike in every process: functions and classes by name, sets in order."""
+        return [_written(option) for option in self.options]
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = self.name or name

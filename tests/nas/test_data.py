@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -641,3 +642,15 @@ def test_pixels_in_memory_travel_whole() -> None:
     digits = data.load("digits").in_memory()
     assert not isinstance(digits.pixels, np.memmap)
     assert len(pickle.dumps(digits)) > digits.pixels.nbytes
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become a user without a home")
+@pytest.mark.parametrize(
+    ("given", "found"), [("/some/where", "/some/where"), ("", "cache: found no home of this user")]
+)
+def test_a_user_without_a_home_names_the_cache(given: str, found: str) -> None:
+    program = "import os; from nas.cache import root; os.setuid(54321); print(root())"
+    without = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME", "NAS_CACHE")}
+    variables = without | ({"NAS_CACHE": given} if given else {})
+    done = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, text=True, check=False)
+    assert found in done.stdout + done.stderr

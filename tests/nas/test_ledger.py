@@ -106,6 +106,14 @@ def test_the_checksum_stays_what_it_was_in_old_ledgers() -> None:
     assert unsealed(line.encode().rstrip()) == {"trial": 7, "network": "α"}
 
 
+def test_a_ledger_that_was_removed_meanwhile_is_told_of_and_not_written_into_nowhere(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    with Ledger(tmp_path) as ledger:
+        path.unlink()
+        with pytest.raises(UserError, match=rf"{FILE}: found it removed, expected it to stay while the search runs"):
+            ledger.append(replace(TRIALS[0], trial=3))
+
+
 def test_what_is_no_character_is_written_and_read_back(tmp_path: Path) -> None:
     named = replace(TRIALS[0], network="caf\udce9 \ud800 α")
     written(tmp_path, [named])
