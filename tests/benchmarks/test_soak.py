@@ -46,7 +46,7 @@ HEADER: dict[str, Any] = {  # of searches whose conditions are no matter
     "training": 1,
     "validation": 1,
     "fingerprint": "",
-    "recipe": {},
+    "recipe": {"epochs": 1},
     "reward": "",
     "seed": 0,
     "threads": 1,

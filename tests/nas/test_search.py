@@ -35,7 +35,7 @@ from search_spaces.chain import Chain
 
 HEADER: dict[str, Any] = {  # of searches whose conditions are no matter
     "space": "", "choices": {}, "controller": "", "parameters": {}, "data": "", "training": 1, "validation": 1,
-    "fingerprint": "", "recipe": {}, "reward": "", "seed": 0, "threads": 1,
+    "fingerprint": "", "recipe": {"epochs": 1}, "reward": "", "seed": 0, "threads": 1,
     "child_timeout": None, "window": 1, "length": 1,
 }  # fmt: skip
 
