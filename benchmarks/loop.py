@@ -27,7 +27,7 @@ from rich.console import Console
 
 from benchmarks import scale
 from benchmarks.compare import Contender, InMemory, Timed
-from benchmarks.processes import ONE_THREAD, command, run, side_by_side, watched
+from benchmarks.processes import anew_with_one_thread, command, run, side_by_side, watched
 from benchmarks.report import WARM
 from nas import names
 from nas.ledger import Ledger
@@ -320,7 +320,5 @@ def conditions(trials: int, facts: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    if not ONE_THREAD.items() <= os.environ.items():  # libraries read them when they are imported
-        words = [sys.executable, "-m", "benchmarks.loop", *sys.argv[1:]]
-        os.execve(sys.executable, words, os.environ | ONE_THREAD)  # noqa: S606  this program anew
+    anew_with_one_thread("loop")
     run(app, "loop")

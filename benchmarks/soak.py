@@ -37,7 +37,7 @@ from rich.console import Console
 
 from benchmarks.compare import Contender
 from benchmarks.loop import IMAGES, SPACES, WINDOW, MadeUp, contenders, memory, most
-from benchmarks.processes import ONE_THREAD, command, run, side_by_side, watched
+from benchmarks.processes import anew_with_one_thread, command, run, side_by_side, watched
 from controllers.evolution import Evolution
 from controllers.optuna_search import OptunaSearch
 from controllers.q_learning import QLearning
@@ -395,7 +395,5 @@ def conditions(facts: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    if not ONE_THREAD.items() <= os.environ.items():  # libraries read them when they are imported
-        words = [sys.executable, "-m", "benchmarks.soak", *sys.argv[1:]]
-        os.execve(sys.executable, words, os.environ | ONE_THREAD)  # noqa: S606  this program anew
+    anew_with_one_thread("soak")
     run(app, "soak")

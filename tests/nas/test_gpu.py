@@ -102,6 +102,17 @@ read word; echo "$word" >> "$TOLD"
 """
 
 
+def stands_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str = DAEMONS_STAND_IN) -> None:
+    """This daemon is the one that is found, with a folder of its own; no keeper runs another."""
+    daemon = tmp_path / DAEMON
+    daemon.write_text(script)
+    daemon.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("TOLD", str(tmp_path / "told"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.delenv(PIPES, raising=False)
+
+
 def test_a_link_in_place_of_the_folder_of_mps_is_not_followed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / DAEMON).write_text(DAEMONS_STAND_IN)
     (tmp_path / DAEMON).chmod(0o755)
@@ -139,13 +150,7 @@ def test_where_the_folder_of_mps_cannot_be_made_there_is_none(
 def test_where_no_context_opens_through_mps_it_is_stopped_and_the_environment_stays(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    daemon = tmp_path / DAEMON
-    daemon.write_text(DAEMONS_STAND_IN)
-    daemon.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setenv("TOLD", str(tmp_path / "told"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.delenv(PIPES, raising=False)
+    stands_in(monkeypatch, tmp_path)
     with mps() as why:
         assert why.startswith("no context could be opened through it (")
         assert PIPES not in os.environ
@@ -158,13 +163,7 @@ def test_where_no_context_opens_through_mps_it_is_stopped_and_the_environment_st
 def test_a_daemon_that_another_search_started_at_the_same_moment_is_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    daemon = tmp_path / DAEMON
-    daemon.write_text(DAEMONS_STAND_IN.replace('touch "$up"; exit;', 'touch "$up"; exit 1;'))
-    daemon.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setenv("TOLD", str(tmp_path / "told"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.delenv(PIPES, raising=False)
+    stands_in(monkeypatch, tmp_path, DAEMONS_STAND_IN.replace('touch "$up"; exit;', 'touch "$up"; exit 1;'))
     with mps() as why:
         assert why.startswith("no context could be opened through it (")  # and not that it did not start
     assert (tmp_path / "told").read_text().split() == ["get_server_list", "start", "get_server_list", "quit"]

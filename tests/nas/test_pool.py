@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from benchmarks.faults import marked
 from controllers.evolution import Evolution
 from controllers.random_search import RandomSearch
 from nas import data, ledger
@@ -744,16 +745,6 @@ def test_ctrl_c_and_sigterm_end_every_process_quietly_and_leave_no_file(
     assert eventually(lambda: marked(mark) == [])
     short.rmdir()  # raises if anything is in it
     ledger.read(tmp_path / "out")
-
-
-def marked(mark: str) -> list[int]:
-    """The processes that have this in their environment."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark.encode() in (process / "environ").read_bytes():
-                found.append(int(process.name))
-    return found
 
 
 def eventually(true: Callable[[], bool]) -> bool:
