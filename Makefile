@@ -9,7 +9,7 @@ search: $(READY)
 	@$(BIN)/nas search chain --controller reinforce --data digits --trials 200
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -5,10 +5,12 @@ What else a user may bring, a controller, a reward, a rule to stop by, is tried 
 
 from __future__ import annotations
 
+import faulthandler
 import inspect
 import random
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +27,7 @@ from nas.stop import Rule, bar_of
 WALKS = 50
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 LONGEST_WALK = 10.0  # seconds; a build that takes longer is taken for one that never ends
+DEAF = 10.0  # seconds more until a process that does not hear of its deadline is ended
 LONGEST = 60.0  # seconds, of all these walks, of counting, of building a network and passing it two images
 
 
@@ -118,7 +121,11 @@ class _LateError(BaseException):
 
 @contextmanager
 def deadline(seconds: float, what: str) -> Iterator[None]:
-    """Raise UserError in what runs longer than this; only the main thread can be interrupted so."""
+    """Raise UserError in what runs longer than this; only the main thread can be interrupted so.
+
+    One call into C that never comes back, as `sum(itertools.repeat(0))`, cannot be: there the process ends DEAF seconds
+    later, and says in which line it was.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -128,6 +135,7 @@ def deadline(seconds: float, what: str) -> Iterator[None]:
 
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, seconds, 1)  # again after each further second, where it is caught
+    faulthandler.dump_traceback_later(seconds + DEAF, exit=True, file=sys.__stderr__)
     try:
         yield
     except _LateError:
@@ -135,6 +143,7 @@ def deadline(seconds: float, what: str) -> Iterator[None]:
             f"{what}: found no end after {seconds:g} s, expected one; look for a loop that never ends"
         ) from None
     finally:
+        faulthandler.cancel_dump_traceback_later()
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 

@@ -4,13 +4,14 @@ The format, version 1. `ledger.jsonl` is UTF-8 text. Each line is one JSON objec
 of the line as it would stand without that field, in eight hexadecimal digits.
 The first line is the header: "format"; what the search is a function of: "space", "choices", "limits", "controller",
 "parameters", "data", "training", "validation", "fingerprint", "recipe", "reward", "seed", "threads", "child_timeout",
-"stop" if there is a rule, "window", "length"; then "code", "versions", "cpu" and "gpu" of the machine that began it,
-which are a record and no condition: a search goes on under others, and keeps these.
+"stop" if there is a rule, "sources" (what of the user's own code it runs, each with a checksum), "window", "length";
+then "code", "versions", "cpu" and "gpu" of the machine that began it, which are a record and no condition: a search
+goes on under others, and keeps these.
 Each further line is a trial, in the order in which they finished, which is a record too: "trial", "answers", "key",
 "network", "reward", "error", "same_as", "at"; "figures" if the controller says any of itself (names and numbers, of the
 moment when it was asked); and if a child was trained "accuracy", "loss", "params", "madds", "seconds", "memory",
 "precision", and "bar" if it was stopped: by epoch the least likelihood with which it would have gone on. Older ledgers
-lack "figures", "memory", "precision", and the header's record.
+lack "figures", "memory", "precision", "sources" and the header's record.
 
 A beginning of a line at the end of the file, or zeros, is a write that a crash or a loss of power interrupted: it is
 dropped. A whole line that lacks its line break there is kept. Any other damage is an error that names the line.
@@ -436,13 +437,26 @@ def _compare(folder: Path, found: Mapping[str, Any], expected: Mapping[str, Any]
                 f"{folder}: found a search of a space with other choices ({changes} since), expected the same; "
                 "restore the space, or choose another --out"
             )
-        if isinstance(there, Mapping) and isinstance(here, Mapping):
+        if name == "sources":
+            _compare_sources(folder, there, here)
+        elif isinstance(there, Mapping) and isinstance(here, Mapping):
             for part in {**here, **there}:
                 known = name == "limits" or (part in there and part in here)  # of others, all parts are in both
                 mend = _SAME if known else f"the code of {name} has changed since: restore it"
                 _compare_field(folder, f"{name} {part}", there.get(part), here.get(part), mend)
         elif name != "length":
             _compare_field(folder, name, there, here, _IMAGES if name in _OF_IMAGES else _SAME)
+
+
+def _compare_sources(folder: Path, there: Mapping[str, str] | None, here: Mapping[str, str]) -> None:
+    """Of the code that a search was begun with and this command's; older ledgers have none."""
+    now = here if there is None else there
+    changed = [name for name in {**now, **here} if now.get(name) != here.get(name)]
+    if changed:
+        raise UserError(
+            f"{folder}: found a search begun with other code of {', '.join(changed[:3])}{' …' * (len(changed) > 3)}, "
+            "expected the same; restore it to go on, or choose another --out"
+        )
 
 
 _SAME = "give the same options to go on with it"

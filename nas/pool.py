@@ -24,6 +24,7 @@ from nas.errors import UserError
 from nas.gpu import MOST, Sharing, mps
 from nas.recipe import Recipe
 from nas.reward import Result
+from nas.sources import is_library, is_users
 from nas.space import Space
 
 if TYPE_CHECKING:
@@ -518,25 +519,17 @@ def _shares(device: str, workers: int | None, per_gpu: int) -> tuple[int, int, d
 
 def _users_folders() -> list[str]:
     """Where this process finds the user's modules: its path but for libraries and the toolkit."""
-    folders = {str(Path(folder).absolute()): None for folder in [*sys.path, os.curdir] if not _is_library(folder)}
+    folders = {str(Path(folder).absolute()): None for folder in [*sys.path, os.curdir] if not is_library(folder)}
     return [folder for folder in folders if Path(folder) != _TOOLKIT]
 
 
 _TOOLKIT = Path(__file__).absolute().parents[1]
-_STANDARD = Path(os.__file__).parent
-
-
-def _is_library(path: str) -> bool:
-    """Whether a file or folder belongs to Python or to what is installed with it, and so lies on every machine."""
-    inside = Path(path)
-    archive = inside.suffix == ".zip"
-    return archive or inside.is_relative_to(_STANDARD) or bool({"site-packages", "dist-packages"} & {*inside.parts})
 
 
 def _by_value(training: Training) -> bytes:
     """The training for workers that may see none of this machine's files: modules that are not installed go along."""
     for module in list(sys.modules.values()):
-        if isinstance(module, ModuleType) and _is_users(module):
+        if isinstance(module, ModuleType) and module.__name__ != "__main__" and is_users(module):
             ray().cloudpickle.register_pickle_by_value(module)
     try:
         return bytes(ray().cloudpickle.dumps(training))
@@ -545,12 +538,6 @@ def _by_value(training: Training) -> bytes:
             f"{type(training.space).__name__}: found that it cannot travel to workers ({last_line(error)}), "
             "expected a space and modules that can be pickled; keep open files and locks out of them"
         ) from error
-
-
-def _is_users(module: ModuleType) -> bool:
-    file = getattr(module, "__file__", None) or ""
-    ours = module.__name__.partition(".")[0] in ("nas", "search_spaces", "controllers", "benchmarks", "__main__")
-    return Path(file).is_absolute() and not ours and not _is_library(file)
 
 
 def _mend(error: BaseException) -> str:

@@ -26,6 +26,7 @@ from nas.network import Network
 from nas.pool import Job, Pool, RayPool, Serial, Training
 from nas.recipe import RECIPES, Recipe
 from nas.reward import Result, Reward, accuracy, rewarded
+from nas.sources import sources
 from nas.space import Candidate, Child, Limit, Space, shorten
 from nas.stop import Rule, bar_of, continued
 
@@ -154,7 +155,9 @@ def _header(
         "seed": seed,
         "threads": THREADS,
         "child_timeout": child_timeout,
-    } | ({"stop": repr(stop)} if stop else {})
+        **({"stop": repr(stop)} if stop else {}),
+        "sources": sources([space, *space.held(), controller, *parameters.values(), reward, stop]),
+    }
 
 
 def _origin(device: str) -> dict[str, Any]:

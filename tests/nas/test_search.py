@@ -23,7 +23,7 @@ from controllers.reinforce import Reinforce
 from nas.blocks import Block
 from nas.data import load
 from nas.errors import UserError
-from nas.ledger import FILE, RECORDS, Ledger, Trial, read
+from nas.ledger import FILE, RECORDS, Ledger, Trial, read, sealed, unsealed
 from nas.network import Images, Network
 from nas.pool import Job, Pool, Serial
 from nas.recipe import RECIPES
@@ -357,6 +357,7 @@ def test_a_space_whose_code_has_changed_is_found_before_anything_is_trained(
     header, trials = read(tmp_path / "whole")
     changed, other = Rows().replay((9, 0)), Other().replay((9, 0)).key
     written = "network 1: 1 concat gap: identity width=9"
+    del header["sources"]  # as of an older search
     with Ledger(tmp_path / "changed") as ledger:
         ledger.begin(header)
         ledger.append(replace(trials[3], answers=changed.answers, key=changed.key, network=written))  # 0 to 2 are not
@@ -369,6 +370,25 @@ def test_a_space_whose_code_has_changed_is_found_before_anything_is_trained(
         f"{path}, trial 3: found network {changed.key} ({written}), {found.format(other=other)}; "
         "the space's code has changed since: restore it, or choose another --out"
     )
+
+
+def test_a_search_whose_own_code_was_changed_is_refused_by_its_name_though_all_networks_are_the_same(
+    tmp_path: Path,
+) -> None:
+    whole_search(tmp_path, trials=4)
+    path = tmp_path / FILE
+    header, *lines = path.read_bytes().splitlines(keepends=True)
+    begun = unsealed(header.rstrip(b"\n"))
+    assert f"{__name__}.Rows" in begun["sources"]
+    path.write_bytes(sealed(begun | {"sources": begun["sources"] | {f"{__name__}.Rows": "00000000"}}) + b"".join(lines))
+    before = path.read_bytes()
+    with pytest.raises(UserError) as error:
+        whole_search(tmp_path, trials=8)
+    assert str(error.value) == (
+        f"{tmp_path}: found a search begun with other code of {__name__}.Rows, expected the same; restore it to go on, "
+        "or choose another --out"
+    )
+    assert path.read_bytes() == before
 
 
 def test_a_long_network_is_shown_from_a_little_before_it_differs(tmp_path: Path) -> None:
@@ -776,6 +796,7 @@ def test_the_header_says_what_the_search_is_a_function_of(tmp_path: Path) -> Non
     assert all(header.pop(name, "") != "" for name in RECORDS)
     assert recipe["epochs"] == 1
     assert recipe.keys() == vars(RECIPES["quick"]).keys()
+    assert list(header.pop("sources")) == [f"{__name__}.Rows"]
     assert header == {
         "format": 1,
         "space": "Rows()",
