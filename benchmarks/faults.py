@@ -39,7 +39,7 @@ from nas.ledger import FILE, unsealed
 from nas.report import checklist, grid, pairs, write_text
 
 ROOT = Path(__file__).parents[1]
-SEARCH = ("search", "benchmarks.victims:Victims", "--images", "200", "--epochs", "2", "--trials", "24", "--window", "8")
+SEARCH = ("search", "benchmarks.victims:Victims", "--images", "200", "--epochs", "2", "--window", "8")
 REAL = (*SEARCH, "--controller", "evolution", "--device", "cpu", "--workers", "2")
 HERE = (*SEARCH, "--controller", "evolution", "--device", "cpu", "--workers", "0")
 ILL = (*SEARCH, "--controller", "random", "--workers", "2")  # whose asks do not depend on what failed
@@ -204,15 +204,19 @@ def _shared_memory() -> set[str]:
 class Stage:
     """Where searches are run: a folder, and the undisturbed ones that others are held against."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.folder, self.rng = folder, random.Random(seed)
+    def __init__(self, folder: Path, seed: int, trials: int = 24) -> None:
+        self.folder, self.rng, self.trials = folder, random.Random(seed), trials
         self.cache = folder / "cache"
         self._plain: dict[tuple[str, ...], tuple[dict[int, Line], float]] = {}
         self._number = 0
 
-    def search(self, words: Sequence[str], **variables: str) -> Searched:
+    def search(self, words: Sequence[str], trials: int | None = None, **variables: str) -> Searched:
         """A new one, of these words for `nas`."""
-        return self.python(["-m", "nas", *words, "--out", "out"], **variables)
+        return self.python(["-m", "nas", *words, "--trials", f"{trials or self.trials}", "--out", "out"], **variables)
+
+    def soon(self) -> int:
+        """A number of trials within such a search."""
+        return self.rng.randrange(2, self.trials - 3)
 
     def quick(self, function: str, *arguments: object) -> Searched:
         """A new one by a function of `benchmarks.victims`."""
@@ -358,15 +362,14 @@ def ill(name: str) -> Callable[[Stage, int], Row]:
 
     def befalls(stage: Stage, times: int) -> Row:
         words = (*ILL, *(() if name == "gpu memory" else ("--device", "cpu")))
-        if name == "hang":
-            words = tuple("8" if word == "24" else word for word in words)  # 50 seconds each
-        plain = stage.plain(stage.search(words))
+        trials = 8 if name == "hang" else stage.trials  # 50 seconds each
+        plain = stage.plain(stage.search(words, trials))
         expected = {
             number: _as_failed(line, error) if error and is_ill(line["key"]) else line for number, line in plain.items()
         }
         searches, wrong = [], []
         for _ in range(times):
-            searched = stage.search((*words, *more), **{FAULT: name}, **_watching(name))
+            searched = stage.search((*words, *more), trials, **{FAULT: name}, **_watching(name))
             wrong += _wrong(searched.run())
             searches.append(searched)
         equal = all(_as_expected(searched.lines(), error) == expected for searched in searches)
@@ -445,7 +448,7 @@ def node(stage: Stage, times: int) -> Row:
         with cluster({NOTES: str(searched.notes)}) as made:
             searched.words = [*searched.words, "--address", made.address]
             process = searched.begin()
-            searched.reaches(process, stage.rng.randrange(2, 20))
+            searched.reaches(process, stage.soon())
             made.remove_node(list(made.worker_nodes)[0], allow_graceful=False)  # noqa: RUF015
             made.add_node(num_cpus=2, object_store_memory=100 * 2**20)
             wrong += _wrong(searched.end(process))
@@ -463,7 +466,7 @@ def head(stage: Stage, times: int) -> Row:
         with cluster({NOTES: str(searched.notes)}) as made:
             searched.words = [*plain, "--address", made.address]
             process = searched.begin()
-            searched.reaches(process, stage.rng.randrange(2, 20))
+            searched.reaches(process, stage.soon())
             made.remove_node(made.head_node, allow_graceful=False)
             wrong += _wrong(searched.end(process), 2, "Ray at ")
         with cluster({NOTES: str(searched.notes)}) as made:
@@ -545,7 +548,7 @@ def read_only(stage: Stage, times: int) -> Row:
         searched.out.mkdir()
         wrong += _wrong(searched.run(*around), 2, "found Read-only file system, expected a folder to write to")
         process = searched.begin()
-        searched.reaches(process, stage.rng.randrange(2, 20))
+        searched.reaches(process, stage.soon())
         searched.killed_after(process, 0)
         before = (searched.out / FILE).read_bytes()
         wrong += _wrong(searched.run(*around), 2, "found Read-only file system, expected a folder to write to")
@@ -561,7 +564,7 @@ def locked(stage: Stage, times: int) -> Row:
     for _ in range(times):
         searched = stage.search(REAL)
         process = searched.begin()
-        searched.reaches(process, stage.rng.randrange(2, 10))
+        searched.reaches(process, stage.soon())
         second = subprocess.run(
             process.args, cwd=searched.folder, env=_variables(process.pid), capture_output=True, text=True, check=False
         )
@@ -595,7 +598,7 @@ def clock(stage: Stage, times: int) -> Row:
         path = {"PYTHONPATH": os.pathsep.join([str(searched.folder), str(ROOT)])}
         searched.variables = {**searched.variables, **path, "NAS_BACK": "0"}
         process = searched.begin()
-        searched.reaches(process, stage.rng.randrange(2, 20))
+        searched.reaches(process, stage.soon())
         searched.killed_after(process, 0)
         searched.variables = {**searched.variables, "NAS_BACK": "86400"}
         wrong += _wrong(searched.run())

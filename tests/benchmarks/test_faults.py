@@ -32,6 +32,36 @@ def test_a_search_killed_now_and_then_loses_and_repeats_nothing(stage: Stage, wo
     assert row.tried >= 1
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """One stage for several faults, so that what they are held against is searched once."""
+    return Stage(tmp_path_factory.mktemp("faults"), seed=0, trials=20)
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """The same of searches with few trials."""
+    return Stage(tmp_path_factory.mktemp("short"), seed=0, trials=6)
+
+
+@pytest.mark.parametrize("fault", ["segfault", "host memory"])
+def test_a_childs_fault_is_its_own_trials_alone(short: Stage, fault: str) -> None:
+    row = faults.ill(fault)(short, 1)
+    assert row == Row(fault, row.tried)
+    assert row.tried >= 2
+
+
+def test_a_real_search_killed_at_any_instant_goes_on_to_the_same_ledger(short: Stage) -> None:
+    row = faults.killed(short, 1)
+    assert row == Row("killed", row.tried)
+
+
+@pytest.mark.parametrize("fault", ["file size limit", "read-only folder", "disk full"])
+def test_a_search_that_is_stopped_by_a_fault_goes_on_to_the_same_ledger(shared: Stage, fault: str) -> None:
+    row = faults.FAULTS[fault][0](shared, 1)
+    assert row.skipped or row == Row(fault, row.tried)
+
+
 def test_some_children_are_ill_and_some_are_not() -> None:
     assert [is_ill(key) for key in ("00f4", "00f5", "00f6")] == [True, False, True]
     assert set(ILLS) <= set(faults.FAULTS)
