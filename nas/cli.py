@@ -38,6 +38,7 @@ app = typer.Typer(
 )
 console = Terminal(highlight=False, soft_wrap=True)
 MOST = 10_000_000  # trials; a ledger of as many has gigabytes
+A_WORKER = 2**28  # bytes that a process with torch in it has at least
 LONGEST_MESSAGE = 3_000  # characters; what was typed, or stands in a file, may be of any length
 
 
@@ -212,6 +213,8 @@ def search(
         raise UserError("--address: found it with --workers 0, which trains here, expected one of them; leave one out")
     if address is not None:
         _check_address(address)
+    elif count:
+        _check_room(count)
     images_here = _load(found_space, data, images, image_size, skip_corrupt)
     folder = out or Path("runs") / _folder_name(space, plan.controller, data, seed)
     length = min(trials, unique or trials)
@@ -402,6 +405,18 @@ def _count(option: str, typed: str, least: int) -> int | None:
     if not typed.isdecimal() or len(typed) > 4 or int(typed) < least:
         raise UserError(f"{option}: found {typed!r}, expected a number{' from 1 on' * bool(least)}, or auto")
     return int(typed)
+
+
+def _check_room(workers: int) -> None:
+    """Raise UserError for more workers than this machine has memory for."""
+    from nas.machine import memory
+
+    most = memory() // A_WORKER
+    if workers > max(1, most):
+        raise UserError(
+            f"--workers: found {workers}, expected at most {most}, for each takes {A_WORKER // 2**20} MiB and more of "
+            "this machine's memory; give fewer, or the --address of a cluster"
+        )
 
 
 def _check_address(address: str) -> None:

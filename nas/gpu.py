@@ -108,16 +108,12 @@ def mps() -> Iterator[str]:
         return
     folder = Path(tempfile.gettempdir(), f"nas-mps-{os.getuid()}")
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-            raise PermissionError(0, "it is another user's, or a link")
-        lock = (folder / "lock").open("w")
+        lock = _locked(folder)
     except OSError as error:
         yield f"{folder}: {error.strerror}"
         return
     through = {PIPES: str(folder), LOGS: str(folder)}
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
         try:
             why = _begun(through)
             if not why:
@@ -126,7 +122,21 @@ def mps() -> Iterator[str]:
         finally:
             for name in through:
                 os.environ.pop(name, None)
-            _end(lock, through)
+            _end(lock, through, folder)
+
+
+def _locked(folder: Path) -> IO[str]:
+    """A lock on the folder of MPS, shared; it is made anew where another search has just removed it."""
+    while True:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            raise PermissionError(0, "it is another user's, or a link")
+        with contextlib.suppress(FileNotFoundError):
+            lock = (folder / "lock").open("w")
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            if os.fstat(lock.fileno()).st_nlink:
+                return lock
+            lock.close()
 
 
 def _begun(through: Mapping[str, str]) -> str:
@@ -148,11 +158,12 @@ def _answers(through: Mapping[str, str]) -> bool:
     return _ran([DAEMON], through, "get_server_list").returncode == 0
 
 
-def _end(lock: IO[str], through: Mapping[str, str]) -> None:
-    """Stop the daemon, unless another search of this user has it."""
+def _end(lock: IO[str], through: Mapping[str, str], folder: Path) -> None:
+    """Stop the daemon and remove its folder, unless another search of this user has it."""
     with contextlib.suppress(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _ran([DAEMON], through, "quit")
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _ran(command: list[str], through: Mapping[str, str], say: str = "") -> subprocess.CompletedProcess[str]:

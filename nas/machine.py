@@ -1,4 +1,4 @@
-"""What figures come from, as a record: the code, the versions it runs with, the processor, its cores and the GPU."""
+"""What figures come from, as a record: code, versions, processor and its cores, memory, GPU."""
 
 from __future__ import annotations
 
@@ -73,3 +73,12 @@ def cores() -> int:
         return max(1, min(usable, int(quota) // int(period)))
     except (OSError, ValueError):  # no container's, or without a limit
         return usable
+
+
+def memory() -> int:
+    """Bytes that this machine has, or its container may have."""
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(there, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no container's, or "max"
+        return there

@@ -59,6 +59,7 @@ OPTIONS = [
     ("--workers ''", "--workers: found '', expected a number, or auto"),
     ("--workers many", "--workers: found 'many', expected a number, or auto"),
     ("--workers ²", "--workers: found '²', expected a number, or auto"),
+    ("--workers 9999", "--workers: found 9999, expected at most …, for each takes 256 MiB and more of this machine…"),
     ("--workers 99999", "--workers: found '99999', expected a number, or auto"),
     (f"--workers {'9' * 5000}", "--workers: found '999…999', expected a number, or auto"),
     ("--per-gpu 0", "--per-gpu: found '0', expected a number from 1 on, or auto"),

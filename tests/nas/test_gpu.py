@@ -157,7 +157,9 @@ def test_where_no_context_opens_through_mps_it_is_stopped_and_the_environment_st
         with mps():  # of another search: the daemon that answers is used, and stays
             pass
         assert (tmp_path / "told").read_text().split() == ["get_server_list", "start", "get_server_list"]
+        assert (tmp_path / f"nas-mps-{os.getuid()}").is_dir()
     assert (tmp_path / "told").read_text().split()[-1] == "quit"
+    assert not (tmp_path / f"nas-mps-{os.getuid()}").exists()
 
 
 def test_a_daemon_that_another_search_started_at_the_same_moment_is_used(
