@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: search test check audit clean
+.PHONY: search test check reference audit clean
 
 search: $(READY)
 	@$(BIN)/nas search chain --controller reinforce --data digits --trials 200
@@ -15,6 +15,10 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# A page for each module from its docstrings, in build/reference.
+reference: $(READY)
+	$(BIN)/pdoc --output-directory build/reference nas search_spaces controllers benchmarks
 
 # Asks PyPI which of the packages in .venv have known faults; a build of one, as torch's +cpu, passes for its release.
 audit: $(BIN)/pip-audit

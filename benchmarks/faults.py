@@ -210,7 +210,7 @@ class Stage:
         self._plain: dict[tuple[str, ...], tuple[dict[int, Line], float]] = {}
         self._number = 0
 
-    def search(self, words: Sequence[str], trials: int | None = None, **variables: str) -> Searched:
+    def search(self, words: Sequence[str], trials: int | None = None, /, **variables: str) -> Searched:
         """A new one, of these words for `nas`."""
         return self.python(["-m", "nas", *words, "--trials", f"{trials or self.trials}", "--out", "out"], **variables)
 

@@ -10,7 +10,6 @@ import inspect
 import random
 import re
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -135,7 +134,7 @@ def deadline(seconds: float, what: str) -> Iterator[None]:
 
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, seconds, 1)  # again after each further second, where it is caught
-    faulthandler.dump_traceback_later(seconds + DEAF, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(seconds + DEAF, exit=True, file=2)
     try:
         yield
     except _LateError:

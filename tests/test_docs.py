@@ -1,7 +1,8 @@
-"""What README says is run here, with fewer trials and in this process; what it lists is held against the code."""
+"""What README and the tutorials say is run here, with fewer trials; what they list is held against the code."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -9,9 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 from PIL import Image
+from typer.testing import CliRunner
 
+from benchmarks.faults import cluster
 from nas import data, names
 from nas.blocks import KINDS
 from nas.cli import app
@@ -38,14 +43,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     space, script = blocks("python")
     (place / "mine.py").write_text(space)
     (place / "script.py").write_text(script.replace("trials=20", "trials=3").replace("workers=2", "workers=1"))
-    for part in ("train", "test"):
-        for number, name in enumerate(("cat", "dog")):
-            (place / "photos" / part / name).mkdir(parents=True)
-            for image in range(10):
-                Image.new("RGB", (16, 16), (100 * number, 10 * image, 0)).save(
-                    place / f"photos/{part}/{name}/{image}.png"
-                )
+    pictures(place / "photos")
     return place
+
+
+def pictures(folder: Path) -> None:
+    """A folder of images as the tutorials have it."""
+    for part, (number, name) in itertools.product(("train", "test"), enumerate(("cat", "dog"))):
+        (folder / part / name).mkdir(parents=True)
+        for image in range(10):
+            Image.new("RGB", (16, 16), (100 * number, 10 * image, 0)).save(folder / part / name / f"{image}.png")
+
+
+def typed(command: str) -> None:
+    """Run a command line in this process and folder, with few trials and images, and without Ray."""
+    command = re.sub(r"--images \d+", "--images 100", re.sub(r"--trials \d+", "--trials 3", command))
+    words = shlex.split(command)
+    assert words.pop(0) == "nas"
+    if words[0] == "search":
+        words += ["--workers", "0"] + ([] if "--images" in words or ":" in command else ["--images", "100"])
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert done.output
 
 
 def run(folder: Path, *command: str) -> str:
@@ -59,12 +78,9 @@ def run(folder: Path, *command: str) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_of_readme_runs(command: str, folder: Path) -> None:
-    words = shlex.split(re.sub(r"--trials \d+", "--trials 3", command))
-    assert words.pop(0) == "nas"
-    if words[0] == "search":
-        words += ["--workers", "0"] + ([] if "--images" in words or "folder" in command else ["--images", "200"])
-    assert run(folder, "-m", "nas", *words)
+def test_a_command_of_readme_runs(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    typed(command)
 
 
 def test_the_python_of_readme_searches(folder: Path) -> None:
@@ -100,3 +116,58 @@ def test_every_space_and_controller_says_where_it_comes_from() -> None:
     for kind in [*names.spaces().values(), *names.controllers().values()]:
         text = sys.modules[kind.__module__].__doc__ or ""
         assert re.search(r"\b(19|20)\d\d\b", text) or kind.__name__ == "Chain", kind
+
+
+# --- tutorials ---
+
+PAGES = sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "README.md")
+FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def on_a_cluster(command: str, folder: Path) -> None:
+    """Run a command with a cluster of two nodes at FIRST:6379."""
+    with cluster({}) as made:
+        words = shlex.split(command.replace("FIRST:6379", made.address).replace("--trials 30", "--trials 3"))
+        run(folder, "-m", *words, "--images", "100", "--workers", "1")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_tutorials_files_and_commands_run_in_its_order(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures(tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    ran = 0
+    for language, text in FENCED.findall(page.read_text()):
+        if language == "python":
+            (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
+        for command in text.splitlines() if language == "console" else []:
+            if "--address" in command:
+                on_a_cluster(command, tmp_path)
+            elif command.startswith("python "):
+                run(tmp_path, *shlex.split(command)[1:])
+            else:
+                typed(command)
+            ran += 1
+    assert ran
+
+
+def test_the_tutorials_controller_has_fewer_than_forty_lines_and_is_pure() -> None:
+    text = next(
+        text for language, text in FENCED.findall((ROOT / "docs/controller.md").read_text()) if language == "python"
+    )
+    assert len(text.splitlines()) < 40
+
+
+def test_the_tutorials_are_all_listed() -> None:
+    text = (ROOT / "docs/README.md").read_text()
+    assert all(f"({page.name})" in text for page in [*PAGES, ROOT / "docs/tour.ipynb"])
+
+
+def test_the_notebook_runs() -> None:
+    book = nbformat.read(ROOT / "docs/tour.ipynb", 4)
+    for cell in book.cells:
+        cell.source = cell.source.replace("trials = 20", "trials = 3").replace("images=600", "images=100")
+        cell.source = cell.source.replace("partial(RayPool, workers=2)", "Serial").replace("RayPool", "Serial")
+    NotebookClient(book, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
+    assert any("image/png" in output.get("data", {}) for cell in book.cells for output in cell.get("outputs", []))
