@@ -70,6 +70,9 @@ def sound(space: Space, seed: int = 0, longest: float | None = None) -> list[Can
                 f"{what}: found {len(examples)} networks in {LONGEST:g} s, expected {WALKS}; a search builds many for "
                 "each trial: make it faster"
             )
+    with deadline(longest or LONGEST_WALK, what), _told(what, "what can be asked and written down"):
+        for candidate in examples[:10]:  # again, for a build may turn after some time
+            _replays(space, candidate)
     return examples
 
 
@@ -80,7 +83,7 @@ def answers(make: Callable[..., Any], space: Space, seed: int, length: int, para
         controller = make(space, seed, length, **parameters)
         for trial, reward in enumerate((0.5, None, 0.6)):
             candidate = controller.ask(trial, [])
-            if not isinstance(candidate, Candidate):
+            if not (isinstance(candidate, Candidate) and all(type(answer) is int for answer in candidate.answers)):
                 raise UserError(
                     f"{name}.ask: found {_shown(candidate)}, expected a candidate, as space.walk(answer, trial) gives"
                 )
@@ -185,7 +188,12 @@ def _holds_its_choices(space: Space) -> None:
                 f"{name}.{choice.name}: found the option {shorten(addresses[0])}, expected one that is written alike "
                 "in every process, so that a search can go on in another; give its class a __repr__"
             )
-    repr(space)
+    first, second = repr(space), repr(space)
+    if first != second:
+        raise UserError(
+            f"{name}.__repr__: found two texts, {shorten(first, 100)} and {shorten(second, 100)}, expected one, for a "
+            "search is known by it; leave counters and clocks out"
+        )
 
 
 def _replays(space: Space, candidate: Candidate) -> None:

@@ -10,6 +10,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -55,6 +56,23 @@ def run(program: Callable[[], object] = app, name: str = "nas") -> None:
         _refuse(name, f"{what}: found {error.strerror or error}, expected to read and write there; mend that")
     except MemoryError as error:
         _refuse(name, f"found no memory left ({error}), expected room; give smaller numbers, or fewer --workers")
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        _refuse_own(name, error)
+
+
+def _refuse_own(name: str, error: BaseException) -> NoReturn:
+    """Refuse what a user's own code raised where nothing foresaw it, or a library that cannot be loaded."""
+    from nas.sources import users_place
+
+    if place := users_place(error):
+        with suppress(Exception):  # of an error that cannot say what it is
+            _refuse(name, f"{place}: found {type(error).__name__}: {error}, expected code that runs; mend it there")
+        _refuse(name, f"{place}: found {type(error).__name__}, expected code that runs; mend it there")
+    if isinstance(error, ImportError):
+        _refuse(name, f"found that {error}, expected all packages of this toolkit, and room to load them; mend either")
+    raise error
 
 
 def _refuse(name: str, message: str) -> NoReturn:
@@ -196,7 +214,7 @@ def search(
 ) -> None:
     """Search for a network; the same command again goes on with a search that was stopped, or has fewer trials."""
     from nas import names
-    from nas.check import answers, judges, sound
+    from nas.check import LONGEST, answers, deadline, judges, sound
     from nas.ledger import begun
 
     found_space = names.space(space)
@@ -226,7 +244,9 @@ def search(
     from nas.search import search as begin
 
     if not kind.__module__.startswith("controllers."):
-        figures_of(answers(kind, here, seed, length, plan.parameters), 0)
+        tried = answers(kind, here, seed, length, plan.parameters)
+        with deadline(LONGEST, f"{kind.__name__}.figures"):
+            figures_of(tried, 0)
     judges(wanted, rule, chosen.epochs, here.images.classes)
     if preset:
         console.print(f"preset {preset}: {replace(plan, limits=limits).options()}", markup=False)

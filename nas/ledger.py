@@ -101,7 +101,7 @@ class Ledger:
             self._put(b"\n")
 
     def check(self, header: Mapping[str, Any]) -> None:
-        """Raise UserError if the search that lies here has another header; "length" is its own affair."""
+        """Raise UserError if the search that lies here has another header; but for "length" and "sources"."""
         if self.header is not None:
             _compare(self.path.parent, self.header, {"format": FORMAT, **header})
             _check_fields(self.path, self.header)
@@ -339,6 +339,7 @@ def _are_limits(value: object) -> bool:
 _HOLDS: dict[str, Callable[[Any], bool]] = {
     "choices": lambda value: all(map(_are_texts, value.values())),
     "limits": lambda value: value is None or _are_limits(value),
+    "sources": lambda value: value is None or (isinstance(value, dict) and _are_texts([*value.values()])),
     "recipe": lambda value: type(value.get("epochs")) is int and 1 <= value["epochs"] <= 10**6,
 }
 
@@ -410,8 +411,12 @@ def _check_trial(trial: Trial) -> None:
         raise TypeError("it has a reward without an accuracy")
     if trial.result and not all(0 <= share <= 1 for share in trial.result.accuracy):
         raise TypeError(f"accuracy is {_short(trial.result.accuracy)}")
-    if not all(type(value) in _NUMBER for value in (trial.figures or {}).values()):
+    figures = trial.figures or {}
+    if len(figures) > 20 or not all(len(name) <= 20 and type(value) in _NUMBER for name, value in figures.items()):
         raise TypeError(f"figures are {_short(trial.figures)}")
+    costs = (trial.result.params, trial.result.madds, trial.result.seconds, trial.result.memory) if trial.result else ()
+    if any(cost is not None and cost < 0 for cost in costs):
+        raise TypeError(f"a cost is {min(cost for cost in costs if cost is not None)}")
 
 
 def _check_kind(name: str, value: object) -> None:
@@ -431,32 +436,21 @@ def _check_kind(name: str, value: object) -> None:
 def _compare(folder: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Raise UserError by the first field that differs, and by the first part of it."""
     for name, here in expected.items():
+        if name in ("length", "sources"):
+            continue
         there = found.get(name)
         if name == "choices" and there and (changes := ", ".join(_changes(there, here))):
             raise UserError(
                 f"{folder}: found a search of a space with other choices ({changes} since), expected the same; "
                 "restore the space, or choose another --out"
             )
-        if name == "sources":
-            _compare_sources(folder, there, here)
-        elif isinstance(there, Mapping) and isinstance(here, Mapping):
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
             for part in {**here, **there}:
                 known = name == "limits" or (part in there and part in here)  # of others, all parts are in both
                 mend = _SAME if known else f"the code of {name} has changed since: restore it"
                 _compare_field(folder, f"{name} {part}", there.get(part), here.get(part), mend)
-        elif name != "length":
+        else:
             _compare_field(folder, name, there, here, _IMAGES if name in _OF_IMAGES else _SAME)
-
-
-def _compare_sources(folder: Path, there: Mapping[str, str] | None, here: Mapping[str, str]) -> None:
-    """Of the code that a search was begun with and this command's; older ledgers have none."""
-    now = here if there is None else there
-    changed = [name for name in {**now, **here} if now.get(name) != here.get(name)]
-    if changed:
-        raise UserError(
-            f"{folder}: found a search begun with other code of {', '.join(changed[:3])}{' …' * (len(changed) > 3)}, "
-            "expected the same; restore it to go on, or choose another --out"
-        )
 
 
 _SAME = "give the same options to go on with it"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from threadpoolctl import threadpool_limits
 
 from nas import machine
+from nas.check import ADDRESS
 from nas.cluster import sweep
 from nas.errors import UserError, where
 from nas.ledger import Ledger, Trial
@@ -38,6 +39,8 @@ THREADS = 1  # of the CPU, a child; other numbers give other sums, so it is part
 BLOCK = 3e5  # what a block costs beside its multiply-adds, in multiply-adds an image; sets only who is told when
 
 NAME = re.compile(r"[\w -]{1,20}")  # of a figure
+FIGURES = 20  # of a controller, at most
+LARGEST = 1e100  # a reward, either way; pictures and sums of larger ones overflow
 
 
 class Controller(Protocol):
@@ -92,6 +95,7 @@ def search(
     header = _header(space, controller, data, parameters, recipe, reward, seed, child_timeout, stop)
     with Ledger(Path(out)) as ledger, ExitStack() as stack:
         ledger.check({"stop": None} | header | ({"window": window} if window else {}))
+        _say_changes(ledger, header["sources"])
         for trial in ledger.trials:
             _check_code(space, trial, ledger.path)
         length = int(min(trials, unique)) if ledger.header is None else ledger.header["length"]
@@ -145,7 +149,7 @@ def _header(
         "choices": {name: choice.written for name, choice in space.choices.items()},
         "limits": {name: list(limit) for name, limit in space.limits.items()},
         "controller": _named(controller),
-        "parameters": {name: _plain(value) for name, value in _bound(controller, parameters).items()},
+        "parameters": {name: _plain(value, name) for name, value in _bound(controller, parameters).items()},
         "data": data.name,
         "training": len(data.train),
         "validation": len(data.valid),
@@ -155,7 +159,7 @@ def _header(
         "seed": seed,
         "threads": THREADS,
         "child_timeout": child_timeout,
-        **({"stop": repr(stop)} if stop else {}),
+        **({"stop": _plain(stop, "stop")} if stop else {}),
         "sources": sources([space, *space.held(), controller, *parameters.values(), reward, stop]),
     }
 
@@ -168,7 +172,8 @@ def _origin(device: str) -> dict[str, Any]:
 
 def _named(thing: Any) -> str:
     """The name of a class or function; with its module's where it is the user's, for two files may share a name."""
-    module, name = getattr(thing, "__module__", ""), getattr(thing, "__qualname__", repr(thing))
+    module = str(getattr(thing, "__module__", ""))
+    name = str(getattr(thing, "__qualname__", None) or _plain(thing, type(thing).__name__))
     return name if module.partition(".")[0] in ("nas", "controllers") else f"{module}.{name}"
 
 
@@ -184,8 +189,17 @@ def _bound(controller: Callable[..., Controller], parameters: Mapping[str, Any])
     return dict(list(bound.arguments.items())[3:])
 
 
-def _plain(value: object) -> object:
-    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
+def _plain(value: object, what: str) -> object:
+    """A value as the header has it; raises UserError for one that is not written alike in every process."""
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    written = repr(value)
+    if ADDRESS.search(written) or written != repr(value):
+        raise UserError(
+            f"{what}: found {shorten(written)}, expected something that is written alike in every process, so that a "
+            "search can go on in another; make its class a dataclass, or give it a __repr__"
+        )
+    return written
 
 
 class _Told(NamedTuple):
@@ -325,9 +339,9 @@ class Loop:
     def _asked(self, trial: int) -> Candidate:
         try:
             candidate = self.controller.ask(trial, list(self.pending.values()))
-            if isinstance(candidate, Candidate):
+            if isinstance(candidate, Candidate) and all(type(answer) is int for answer in candidate.answers):
                 return candidate
-            found = repr(candidate)
+            found = shorten(repr(candidate))
         except UserError:
             raise
         except Exception as error:
@@ -375,8 +389,9 @@ class Loop:
         value = None
         if result.error is None:
             value = self._estimated(number, result) if result.bar else rewarded(self.reward, result)
-            if not math.isfinite(value):
-                value, result = None, replace(result, error=f"exception: the reward of this result is {value}")
+            if not abs(value) <= LARGEST:
+                said = f"exception: the reward of this result is {value}, beyond ±{LARGEST:g}"
+                value, result = None, replace(result, error=said)
         return self._line(number, value, result.error, result)
 
     def _estimated(self, number: int, result: Result) -> float:
@@ -435,6 +450,18 @@ def replayed(space: Space, trial: Trial, path: Path) -> Candidate:
     return candidate
 
 
+def _say_changes(ledger: Ledger, now: Mapping[str, str]) -> None:
+    """Name the user's code that was changed since the search began; an older ledger does not know it."""
+    then = (ledger.header or {}).get("sources") or now
+    changed = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    if changed:
+        logging.getLogger("nas").warning(
+            "%s: found other code of %s%s than this search began with; what is recorded stays as the old code made it;"
+            " to search with the new code alone, choose another --out",
+            ledger.path.parent, ", ".join(changed[:3]), " …" * (len(changed) > 3),
+        )  # fmt: skip
+
+
 def _check_code(space: Space, trial: Trial, path: Path) -> None:
     """Raise UserError if a recorded trial's answers lead to another network now, or its blocks to other layers."""
     network, result = replayed(space, trial, path).network, trial.result
@@ -462,7 +489,7 @@ def _alike(one: str, other: str) -> int:
 
 
 def _written(network: Child) -> str:
-    return getattr(network, "written", repr(network))
+    return str(getattr(network, "written", repr(network)))
 
 
 def figures_of(controller: Controller, trial: int) -> dict[str, float] | None:
@@ -480,18 +507,22 @@ def figures_of(controller: Controller, trial: int) -> dict[str, float] | None:
         found = repr(said)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         found = f"{type(error).__name__}: {error} {where(error)}"
     raise UserError(
-        f"{type(controller).__name__}.figures: found {found}, expected names of up to 20 letters with finite numbers, "
-        "as in {'entropy': 0.71}; mend it, or leave the method out"
+        f"{type(controller).__name__}.figures: found {shorten(found)}, expected up to {FIGURES} names of up to 20 "
+        "letters with finite numbers, as in {'entropy': 0.71}; mend it, or leave the method out"
     )
 
 
 def _are_figures(said: object) -> bool:
-    return isinstance(said, Mapping) and all(
-        isinstance(name, str) and NAME.fullmatch(name) and isinstance(value, Real) and math.isfinite(value)
-        for name, value in said.items()
+    return (
+        isinstance(said, Mapping)
+        and len(said) <= FIGURES
+        and all(
+            isinstance(name, str) and NAME.fullmatch(name) and isinstance(value, Real) and math.isfinite(value)
+            for name, value in said.items()
+        )
     )
 
 

@@ -28,6 +28,8 @@ from nas.network import Images
 T = TypeVar("T")
 
 MOST_QUESTIONS = 3_000  # a build that asks more is taken for one that never ends
+MOST_AMONG = 1_000  # beyond as many as there are
+MOST_OPTIONS = 10_000  # of a choice
 COUNTED_EXACTLY = 100_000  # candidates; above this `count` is an estimate
 WALKS = 2_000  # random walks behind an estimate
 
@@ -58,6 +60,11 @@ class Choice(Generic[T]):
         self.every = tuple(range(len(options)))
         if not options:
             raise UserError(f"Choice {name or '()'}: found no options, expected at least one, as in Choice(1, 3, 5)")
+        if len(options) > MOST_OPTIONS:
+            raise UserError(
+                f"Choice {name or '()'}: found {len(options):,} options, expected at most {MOST_OPTIONS:,}; take "
+                "coarser steps, or several choices"
+            )
         if not isinstance(name, str):
             raise UserError(f"Choice{shorten(repr(options))}: found the name {name!r}, expected a text")
         twice = _twice(options)
@@ -202,7 +209,7 @@ class Pick:
 
         Raises UserError for what is no anchor yet.
         """
-        anchors = list(anchors)
+        anchors = list(itertools.islice(anchors, self._anchors + MOST_AMONG))  # they may never end
         strange = [anchor for anchor in anchors if anchor not in range(self._anchors)]
         if strange:
             raise UserError(
@@ -389,7 +396,7 @@ def _plain(values: Mapping[str, object]) -> dict[str, object]:
 
 
 def _legal(choice: Choice[T], among: Iterable[T]) -> tuple[int, ...]:
-    among = list(among)
+    among = list(itertools.islice(among, len(choice.options) + MOST_AMONG))  # it may never end
     try:
         legal = _places(choice, set(among))  # quicker to look in
     except TypeError:  # an option, of the choice or in among=, that has no hash

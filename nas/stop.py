@@ -26,6 +26,7 @@ import numpy as np
 
 from nas.errors import UserError, where
 from nas.reward import Result
+from nas.space import shorten
 from nas.statistics import Floats
 
 LEAST = 6  # children that a bar takes
@@ -122,9 +123,9 @@ def bar_of(rule: Rule, told: Sequence[Result]) -> tuple[float, ...]:
     """The bar that a rule sets after these results; raises UserError if it is none."""
     try:
         bar = tuple(float(least) for least in rule.bar(told))
-        if all(map(math.isfinite, bar)):
+        if all(0 <= least <= 1 for least in bar):
             return bar
-        found = repr(bar)
+        found = shorten(repr(bar))
     except (Exception, SystemExit) as error:
         found = f"{type(error).__name__}: {error} {where(error)}"
     raise UserError(

@@ -77,15 +77,36 @@ CONTROLLERS = {
     ),
     "figures of text": (
         "def figures(self, trial): return 'high'",
-        "Bad.figures: found 'high', expected names of up to 20 letters with finite numbers, as in {'entropy': 0.71}; …",
+        "Bad.figures: found 'high', expected up to 20 names of up to 20 letters with finite numbers, as in {'…",
     ),
     "figures of nan": (
         "def figures(self, trial): return {'entropy': float('nan')}",
-        "Bad.figures: found {'entropy': nan}, expected names of up to 20 letters with finite numbers, …",
+        "Bad.figures: found {'entropy': nan}, expected up to 20 names of up to 20 letters with finite …",
     ),
     "figures with an escape": (
         "def figures(self, trial): return {'\\x1b[2J': 1}",
-        r"Bad.figures: found {'\x1b[2J': 1}, expected names of up to 20 letters with finite numbers, …",
+        r"Bad.figures: found {'\x1b[2J': 1}, expected up to 20 names of up to 20 letters with finite …",
+    ),
+    "figures without end": (
+        "def figures(self, trial):\n    while True: pass",
+        "Bad.figures: found no end after 0.5 s, expected one; look for a loop that never ends",
+    ),
+    "figures by the hundred": (
+        "def figures(self, trial): return {str(n): n for n in range(100)}",
+        "Bad.figures: found {…}, expected up to 20 names of up to 20 letters with finite numbers, …",
+    ),
+    "figures that leave": (
+        "def figures(self, trial): raise SystemExit(0)",
+        "Bad.figures: found SystemExit: 0 (bad.py, line …), expected up to 20 names of …",
+    ),
+    "a parameter with an address": (
+        "def __init__(self, space, seed, length, x=object()): self.space = space",
+        "x: found <object object at 0x…>, expected something that is written alike in every process, …",
+    ),
+    "answers with truths": (
+        "def ask(self, trial, pending):\n    c = self.space.walk(lambda q: q.legal[0], trial)\n"
+        "    return c._replace(answers=(False,))",
+        "Bad.ask: found Candidate(…, expected a candidate, as space.walk(answer, trial) gives",
     ),
     "figures that raise": (
         "def figures(self, trial): 1 / 0",
@@ -115,6 +136,14 @@ REWARDS = {
         "reward: found no end after 0.5 s, expected one; look for a loop that never ends",
     ),
     "a generator": ("yield 1.0", "reward bad: found TypeError: float() argument must be …, expected a number …"),
+    "no exception": (
+        "raise GeneratorExit",
+        "bad.py, line 2: found GeneratorExit: , expected code that runs; mend it …",
+    ),
+    "raises what cannot be said": (
+        "class E(Exception):\n        def __str__(self): raise KeyError('no')\n    raise E",
+        "bad.py, line 3: found KeyError: 'no', expected code that runs; mend it there",
+    ),
     "too large": ("return 10**400", "reward bad: found OverflowError: int too large to convert to float …"),
 }
 
@@ -137,6 +166,11 @@ RULES = {
     "inf": (
         "def bar(self, told): return (float('inf'),)",
         "Bad.bar: found (inf,), expected by epoch the least likelihood …",
+    ),
+    "more than all": ("def bar(self, told): return (2.0,)", "Bad.bar: found (2.0,), expected by epoch the least …"),
+    "without a text of its own": (
+        "def bar(self, told): return ()",
+        "stop: found <bad.Bad object at 0x…>, expected something that is written alike in every process, …",
     ),
     "no argument": (
         "def bar(self): return ()",
