@@ -25,9 +25,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Annotated, Any, NamedTuple
@@ -86,6 +88,7 @@ class Grown(NamedTuple):
 
 def grown(space: str, controller: str, trials: int, memory: Callable[[], int] = memory) -> Grown:
     """Search once, with instant children; memory: bytes of this process."""
+    memory()  # which may begin to look
     importlib.import_module("scipy.stats")  # or the first look for what is wrong imports it, 80 MB
     kind, parameters = Contender(controller).made()
     here = names.space(space).on(IMAGES)
@@ -106,6 +109,13 @@ def grown(space: str, controller: str, trials: int, memory: Callable[[], int] = 
         line = ledger.path.stat().st_size / trials
     process, answers, _ = ((b - a) / (trials - fifth) for a, b in zip(before, after, strict=True))
     return Grown(space, controller, trials, process, answers, line, (before[2], after[2]))
+
+
+def living() -> int:
+    """Bytes of Python's and numpy's objects in this process, without what allocators keep for later; slow."""
+    if not tracemalloc.is_tracing():
+        tracemalloc.start()
+    return tracemalloc.get_traced_memory()[0]
 
 
 def _held(controller: Controller, memory: Callable[[], int]) -> tuple[int, int, int]:
@@ -145,8 +155,9 @@ def memory_table(rows: Sequence[Grown]) -> str:
     said = (
         "Bytes a trial by which the process of a search grows, from a fifth of its trials to its end; what of these a "
         "memory of the answers takes, of Q-learning to be replayed and of Optuna's samplers to be looked at; the bytes "
-        f"of a line of the ledger; open files. It holds where the process grows by {BAR:,} bytes at most beyond that "
-        "memory and that line, and no file stays open."
+        "of a line of the ledger; open files. With --alive, that by which its living objects grow, without what "
+        f"allocators keep. It holds where it grows by {BAR:,} bytes at most beyond that memory and that line, and no "
+        "file stays open."
     )
     return f"{grid(heads, lines)}\n\n{said}"
 
@@ -343,6 +354,9 @@ def main(
     searches: Annotated[int, typer.Option(min=1, help="At once.")] = 10,
     children: Annotated[int, typer.Option(min=1, help="Trials of each search whose children are real.")] = 40,
     images: Annotated[int, typer.Option(min=50, help="That real children train on.")] = 200,
+    alive: Annotated[
+        bool, typer.Option("--alive", help="Count a process's living objects instead of its memory; slow.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A file for the tables, as Markdown.")] = None,
 ) -> None:
     """Put searches under load; exit status 1 where something does not hold."""
@@ -354,7 +368,8 @@ def main(
         write_text(out, "")
     for part in parts or list(Part):
         if part is Part.MEMORY:
-            each = (row for task in tasks for row in side_by_side(grown, [task], workers=2))  # a process each
+            measured = partial(grown, memory=living if alive else memory)
+            each = (row for task in tasks for row in side_by_side(measured, [task], workers=2))  # a process each
             rows = watched(each, len(tasks), "nothing is written")
             hold &= all(row.holds for row in rows)
             texts.append(memory_table(rows))
