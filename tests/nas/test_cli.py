@@ -405,7 +405,8 @@ def test_a_limit_that_grows_is_shown_and_kept(nas: Nas) -> None:
     assert max(depths.values()) > 1
 
 
-def test_a_dry_run_keeps_limits(nas: Nas) -> None:
+def test_a_dry_run_keeps_limits(nas: Nas, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.console, "width", 200)
     done = nas(*RANDOM, "--limit", "depth=1", "--dry-run")
     shows(done, "conv width=")
     assert not re.search(r"[23] x conv", done.out)

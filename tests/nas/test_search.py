@@ -513,12 +513,12 @@ def test_a_repeat_under_way_fails_with_its_worker_and_the_next_is_trained(tmp_pa
     assert [(t.trial, t.reward, t.same_as) for t in trials[2:]] == [(2, 0.5, None), (3, 0.5, 2)]
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("value", [1e300, float("nan"), float("inf"), -float("inf")])
 def test_a_reward_that_is_no_finite_number_is_a_failure(tmp_path: Path, value: float) -> None:
     controller = Scripted([(1, 5), (1, 5)])
     run(tmp_path, controller, trials=2, window=1, reward=lambda result: value)
     first, second = read(tmp_path)[1]
-    assert (first.reward, first.error) == (None, f"exception: the reward of this result is {value}")
+    assert (first.reward, first.error) == (None, f"exception: the reward of this result is {value}, beyond ±1e+100")
     assert first.result is not None
     assert first.result.accuracy == (0.5,)
     assert (second.same_as, second.reward) == (0, None)
@@ -1077,6 +1077,8 @@ def test_figures_that_are_no_numbers_by_short_names_are_refused(tmp_path: Path, 
                 raise said
             return said
 
-    with pytest.raises(UserError, match=f"Babbling.figures: found {found}, expected names of up to 20 letters with "):
+    with pytest.raises(
+        UserError, match=f"Babbling.figures: found {found}, expected up to 20 names of up to 20 letters with "
+    ):
         run(tmp_path, Babbling(Rows().on(IMAGES), 0, 1), trials=1)
     assert read(tmp_path)[1] == []
