@@ -122,6 +122,17 @@ class QLearning:
         """How likely an answer is to be random at this trial."""
         return {"epsilon": self._epsilon(trial)}
 
+    def prefers(self, trial: int) -> tuple[str, Candidate, list[dict[int, float]]]:
+        """The table's best path, of equal answers the first: what its values are, and those of each decision on it."""
+        values: list[dict[int, float]] = []
+
+        def answer(question: Question) -> int:
+            row: Mapping[int, float] = self.q.get(state_of(question), {})
+            values.append({given: row.get(given, self.initial) for given in question.legal})
+            return max(values[-1], key=values[-1].__getitem__)
+
+        return "Q-value", self.space.walk(answer, trial), values
+
     def _epsilon(self, trial: int) -> float:
         counted = trial - self.repeats if self.schedule == "metaqnn" else trial
         return epsilon(self.schedule, counted / max(1, self.length))

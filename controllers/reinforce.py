@@ -125,6 +125,19 @@ class Reinforce:
         """The policy's entropy over the networks of its last update, as a share of uniform answers': 0 is collapsed."""
         return {"entropy": self.entropy}
 
+    def prefers(self, trial: int) -> tuple[str, Candidate, list[dict[int, float]]]:
+        """The likeliest answer to each question in turn: what its values are, and those of each decision on the way."""
+        thought = self.policy.thoughts()()
+        values: list[dict[int, float]] = []
+
+        def answer(question: Question) -> int:
+            values.append(dict(zip(question.legal, thought.chances(question), strict=True)))
+            given = max(values[-1], key=values[-1].__getitem__)
+            thought.answered(question, given)
+            return given
+
+        return "probability", self.space.walk(answer, trial), values
+
     def _drawn(self, thought: Thought | Logits, rng: random.Random, trial: int) -> Candidate:
         """A walk of the policy, which answers by lot with the probability `explore`."""
 

@@ -1,0 +1,346 @@
+"""A network as a drawing: its blocks from the image down to the classifier, and who takes whose output.
+
+What a block takes from the one above it is a short arrow. Any other input runs in a lane at the left: it leaves the
+block that gives it, goes down, and has a dot where a block takes it. Blocks that are graphs of operations, as the
+cells of NAS-Bench-201, are drawn once more beside it, operation by operation.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from nas.blocks import DEFAULTS, KINDS, Block
+from nas.errors import UserError, plain
+from nas.layers import Attention, Conv, Costs, Dropout, Graph, Layers, Linear, Pool, Shape, costs_of, out_of
+from nas.ledger import Trial
+from nas.network import KEY_VERSION, Images, Network, Stage
+from nas.pages.chart import NOTHING, said
+from nas.space import Space, shorten
+from nas.summary import described
+
+MOST_ROWS = 150  # blocks drawn; what has more is no longer seen as a whole
+WIDTH, HIGH, EVERY, LANE = 290, 38, 50, 11  # pixels: of a box, from one to the next, from lane to lane
+LANES = 6  # colours of lanes
+WRITTEN = re.compile(rf"network {KEY_VERSION}: (\d+) (\w+) (\w+): (.*)", re.DOTALL)
+FIELD = re.compile(rf" (?=(?:{'|'.join(DEFAULTS)})=)")
+
+
+class Row(NamedTuple):
+    """One box: what it is, and the rows that it takes its input from, 0 for the first one."""
+
+    name: str
+    detail: str = ""
+    shape: str = ""
+    cost: str = ""
+    sources: tuple[int, ...] = ()
+    family: str = "other"
+
+
+def drawing(network: Network, images: Images | None) -> Markup:
+    """The network as SVG. images: of its data; without them there are no shapes and costs, for channels are unknown."""
+    return picture(rows_of(network, images), cells_of(network, images))
+
+
+def drawn(trial: Trial, space: Space | None, images: Images | None) -> Markup:
+    """A trial's network as SVG. space: on its data; without it, networks of built-in blocks are read from their text.
+
+    What cannot be read is drawn as the lines of its text.
+    """
+    network = space.replay(trial.answers, trial.trial).network if space else parsed(trial.network)
+    if isinstance(network, Network):
+        return drawing(network, images)
+    lines = described(trial.network)
+    return picture([Row(line, sources=(max(0, n - 1),)) for n, line in enumerate(lines)][:MOST_ROWS])
+
+
+def parsed(written: str) -> Network | None:
+    """The network of built-in blocks that is written so; None for anything else. Nothing is run."""
+    found = WRITTEN.fullmatch(written)
+    if found is None:
+        return None
+    size, join, head, blocks = found.groups()
+    try:
+        network = Network(int(size), tuple(_block(text) for text in blocks.split("; ") if text), join, head)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return network if network.written == written else None
+
+
+def _block(written: str) -> Block:
+    name, *fields = FIELD.split(written)
+    if name not in KINDS:
+        raise ValueError(name)
+    pairs = [field.partition("=") for field in fields]
+    return Block(name, **{field: ast.literal_eval(value) for field, _, value in pairs})
+
+
+# --- what is drawn ---
+
+
+def rows_of(network: Network, images: Images | None) -> list[Row]:
+    """The image, the blocks and the classifier; equal blocks in a row of a chain are one row."""
+    stages = _stages(network, images)
+    if not stages or not images:
+        blocks = [Row(_called(block), _fields(block), sources=_inputs(n, block)) for n, block in enumerate(network.blocks)]
+        return _first([Row("image"), *blocks])
+    *inner, last = stages
+    rows = [_row(block, stage) for block, stage in zip(network.blocks, inner, strict=True)]
+    if all(block.inputs is None for block in network.blocks):
+        rows = _merged(rows)
+        last = last._replace(sources=(len(rows),))
+    size = f"resized to {network.input_size} × {network.input_size}"
+    first = Row("image", "" if images.size == network.input_size else size, _shape(inner[0].shape if inner else None))
+    return _first([first, *rows, _classifier(network, last, images)])
+
+
+def cells_of(network: Network, images: Images | None) -> list[Graph]:
+    """The graphs of more than two nodes that blocks are made of, those of equal operations once."""
+    found = {}
+    for stage in _stages(network, images) or ():
+        layers = stage.layers
+        if isinstance(layers, tuple) and len(layers) == 1 and isinstance(layers[0], Graph) and len(layers[0].nodes) > 1:
+            found.setdefault(str(list(_edges(layers[0]))), layers[0])
+    return list(found.values())[:3]
+
+
+def _stages(network: Network, images: Images | None) -> tuple[Stage, ...] | None:
+    """None where they cannot be known, or where the network is not sound."""
+    if images is None:
+        return None
+    try:
+        network.costs(images)
+        return network.stages(images.channels)
+    except UserError:
+        return None
+
+
+def _row(block: Block, stage: Stage) -> Row:
+    layers = stage.layers
+    if not isinstance(layers, tuple):
+        return Row(_called(block), _fields(block), "", "a module of one's own", stage.sources)
+    kernel = _window(layers)
+    name = f"{_called(block)} {kernel}" if kernel else _called(block)
+    costs = costs_of(layers, stage.shape)
+    return Row(name, _fields(block), _shape(out_of(layers, stage.shape)), _cost(costs), stage.sources, _family(layers))
+
+
+def _classifier(network: Network, last: Stage, images: Images) -> Row:
+    assert isinstance(last.layers, tuple)
+    layers = (*last.layers, Linear(images.classes))
+    joined = f"{len(last.sources)} joined, " if len(last.sources) > 1 else ""
+    pooled = "global pooling" if network.head == "gap" else "all positions"
+    cost = _cost(costs_of(layers, last.shape))
+    return Row("classifier", f"{joined}{pooled}", f"{images.classes} classes", cost, last.sources, "dense")
+
+
+def _first(rows: list[Row]) -> list[Row]:
+    left = len(rows) - MOST_ROWS
+    return rows if left <= 0 else [*rows[: MOST_ROWS - 1], Row(f"… and {left + 1:,} more", sources=(MOST_ROWS - 2,))]
+
+
+def _merged(rows: Sequence[Row]) -> list[Row]:
+    """Rows of a chain, equal neighbours as one: their number in its name, all their cost."""
+    merged = []
+    for _, run in itertools.groupby(rows, key=lambda row: row._replace(sources=())):
+        same = list(run)
+        row = same[0]._replace(sources=(len(merged),))
+        if len(same) > 1:
+            row = row._replace(name=f"{len(same)} × {row.name}", cost=f"{row.cost} each" if row.cost else "")
+        merged.append(row)
+    return merged
+
+
+def _inputs(number: int, block: Block) -> tuple[int, ...]:
+    given = (number,) if block.inputs is None else block.inputs or (0,)
+    return tuple(source for source in given if isinstance(source, int) and 0 <= source <= number)
+
+
+def _called(block: Block) -> str:
+    return block.name.rpartition(".")[2]
+
+
+def _fields(block: Block) -> str:
+    """What a block sets, but for its kernel, which its name has, its width, which its shape has, and its inputs."""
+    set_here = {name: value for name, value in vars(block).items() if name in DEFAULTS and value != DEFAULTS[name]}
+    return ", ".join(f"{name} {value}" for name, value in set_here.items() if name not in ("kernel", "width", "inputs", "extra"))
+
+
+def _shape(shape: Shape | None) -> str:
+    return f"{shape.channels} × {shape.size} × {shape.size}" if shape else ""
+
+
+def _cost(costs: Costs) -> str:
+    return f"{said(costs.params)} parameters" if costs.params else ""
+
+
+def _all(layers: Layers) -> Iterator[object]:
+    """The layers, those within graphs too."""
+    for layer in layers:
+        if isinstance(layer, Graph):
+            yield from (inner for edges in layer.nodes for _, way in edges for inner in _all(way))
+        else:
+            yield layer
+
+
+def _window(layers: Layers) -> str:
+    """The largest kernel among them, as "3×3"."""
+    sides = [layer.sides if isinstance(layer, Conv) else (layer.kernel, layer.kernel)
+             for layer in _all(layers) if isinstance(layer, Conv | Pool)]  # fmt: skip
+    height, width = max(sides, default=(0, 0))
+    return f"{height}×{width}" if height else ""
+
+
+def _family(layers: Layers) -> str:
+    """What gives a box its colour."""
+    kinds = {type(layer) for layer in _all(layers)}
+    for kind, name in ((Attention, "attention"), (Conv, "conv"), (Linear, "dense"), (Pool, "pool")):
+        if kind in kinds:
+            return name
+    return "other"
+
+
+# --- how it is drawn ---
+
+
+def picture(rows: Sequence[Row], cells: Sequence[Graph] = ()) -> Markup:
+    """Rows as boxes with their lanes, and below them the cells."""
+    lanes = lanes_of(rows)
+    left = 14 + LANE * (max(lanes.values(), default=-1) + 1)
+    parts = [*_lanes(rows, lanes, left), *itertools.chain.from_iterable(_box(n, r, left) for n, r in enumerate(rows))]
+    parts += [_arrow(n, left) for n, row in enumerate(rows) if n and n - 1 in row.sources]
+    high = EVERY * len(rows) - 6
+    for graph in cells:
+        drawn, tall = _cell(graph, left + WIDTH)
+        parts.append(Markup('<g transform="translate(0 {})">{}</g>').format(high, drawn))
+        high += tall
+    return svg(left + WIDTH + 4, high, parts, "a network's blocks")
+
+
+def svg(width: int, height: int, parts: Iterable[Markup], name: str) -> Markup:
+    """An image of so many pixels that can shrink."""
+    return Markup(
+        '<svg xmlns="http://www.w3.org/2000/svg" class="drawing" width="{0}" height="{1}" viewBox="0 0 {0} {1}" '
+        'role="img" aria-label="{2}">{3}</svg>'
+    ).format(width, height, name, NOTHING.join(parts))
+
+
+def alone(image: Markup) -> str:
+    """The image as a file of its own, with its colours, light and dark."""
+    head, _, rest = image.partition(">")
+    return plain(f"{head}><style>{style()}</style>{rest}\n")
+
+
+@cache
+def style() -> str:
+    """The colours and letters of drawings."""
+    return (files("nas.pages") / "drawing.css").read_text()
+
+
+def lanes_of(rows: Sequence[Row]) -> dict[int, int]:
+    """The lane, from 0, of each row whose output is taken further down than by the next one.
+
+    A lane is used again once the last row that takes its output is passed; longer ways are further out.
+    """
+    ends = {source: number for number, row in enumerate(rows) for source in row.sources if source < number - 1}
+    lanes: dict[int, int] = {}
+    for start in sorted(ends):
+        busy = {lane for other, lane in lanes.items() if ends[other] > start}
+        lanes[start] = next(lane for lane in itertools.count() if lane not in busy)
+    return lanes
+
+
+def _lanes(rows: Sequence[Row], lanes: dict[int, int], left: int) -> Iterator[Markup]:
+    """Each way from the row that gives to the last that takes, then the ways into each row, with their dots."""
+    for start, lane in lanes.items():
+        end = max(number for number, row in enumerate(rows) if start in row.sources)
+        across, top, bottom = left - 12 - LANE * lane, EVERY * start + HIGH - 10, EVERY * end + 10
+        yield Markup('<path class="lane l{}" d="M{} {}H{}Q{} {} {} {}V{}"/>').format(
+            lane % LANES, left, top, across + 5, across, top, across, top + 5, bottom
+        )
+    for number, row in enumerate(rows):
+        taken = [(lanes[source], source) for source in row.sources if source < number - 1]
+        if taken:
+            furthest = left - 12 - LANE * max(taken)[0]
+            yield Markup('<path class="into" d="M{} {}H{}"/>').format(furthest, EVERY * number + 10, left)
+        for lane, source in taken:
+            at = left - 12 - LANE * lane, EVERY * number + 10
+            yield Markup('<circle class="l{}" cx="{}" cy="{}" r="3.2"><title>{} into {}</title></circle>').format(
+                lane % LANES, *at, rows[source].name, row.name
+            )
+
+
+def _box(number: int, row: Row, left: int) -> Iterator[Markup]:
+    top = EVERY * number
+    name, detail = plain(row.name), plain(row.detail)
+    yield Markup('<rect class="box" x="{}" y="{}" width="{}" height="{}" rx="5"><title>{}</title></rect>').format(
+        left, top, WIDTH, HIGH, f"{name}; {detail}" if detail else name
+    )
+    yield Markup('<rect class="{}" x="{}" y="{}" width="4" height="{}" rx="2"/>').format(row.family, left, top, HIGH)
+    for kind, across, down, text, most in (
+        ("name", 12, 16, name, 25 if row.shape else 40), ("end", WIDTH - 8, 16, row.shape, 20),
+        ("less", 12, 31, detail, 28 if row.cost else 46), ("less end", WIDTH - 8, 31, row.cost, 24),
+    ):  # fmt: skip
+        if text:
+            yield Markup('<text class="{}" x="{}" y="{}">{}</text>').format(
+                kind, left + across, top + down, shorten(text, most)
+            )
+
+
+def _arrow(number: int, left: int) -> Markup:
+    """From a row's predecessor into it."""
+    across, top, end = left + 24, EVERY * (number - 1) + HIGH, EVERY * number
+    return Markup('<path class="arrow" d="M{0} {1}V{2}m-3 -4l3 4l3 -4"/>').format(across, top, end - 1)
+
+
+def _edges(graph: Graph) -> Iterator[tuple[int, int, str]]:
+    """(from, to, what it does), as the graph has them."""
+    for node, edges in enumerate(graph.nodes, 1):
+        yield from ((source, node, _operation(layers)) for source, layers in edges)
+
+
+def _operation(layers: Layers) -> str:
+    """What an edge does, in words."""
+    words = []
+    for layer in layers:
+        if isinstance(layer, Conv):
+            words.append(f"conv {layer.sides[0]}×{layer.sides[1]}")
+        elif isinstance(layer, Pool):
+            words.append(f"{layer.kind} pool {layer.kernel}×{layer.kernel}")
+        elif isinstance(layer, Attention | Linear | Dropout | Graph):
+            words.append(type(layer).__name__.lower())
+    return ", ".join(words) or "identity"
+
+
+def _cell(graph: Graph, width: int) -> tuple[Markup, int]:
+    """Its nodes in a line, each edge an arc with its operation, and how high that is. Longer ways are further out."""
+    nodes = len(graph.nodes) + 1
+    step = (width - 40) / (nodes - 1)
+    far = max((end - start for start, end, _ in _edges(graph)), default=1)
+    middle = 40 + 30 * max(0, far - 1)
+    ways, words = [], []
+    for start, end, operation in _edges(graph):
+        span, up = end - start, -1 if (end - start > 2 or start % 2 == 0) else 1
+        x1, x2, rise = 20 + step * start, 20 + step * end, up * 60 * (span - 1)
+        ways.append(
+            Markup('<path class="way" d="M{:.0f} {}Q{:.0f} {:.0f} {:.0f} {}"/>').format(
+                x1, middle, (x1 + x2) / 2, middle + rise, x2, middle
+            )
+        )
+        at, down = (x1 + x2) / 2, middle + rise / 2 + (-6 if span == 1 else 4)
+        words.append(Markup('<text class="word" x="{:.0f}" y="{:.0f}">{}</text>').format(at, down, shorten(operation, 24)))
+    circles = [
+        Markup('<circle class="node" cx="{:.0f}" cy="{}" r="9"/><text class="word" x="{:.0f}" y="{}">{}</text>').format(
+            20 + step * node, middle, 20 + step * node, middle + 4, node
+        )
+        for node in range(nodes)
+    ]
+    title = Markup('<text class="less" x="4" y="14">a cell: from its input 0; nodes sum their edges</text>')
+    return NOTHING.join([title, *ways, *words, *circles]), middle + 30 * max(1, far - 1) + 14

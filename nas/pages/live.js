@@ -1,0 +1,30 @@
+"use strict";
+// The page asks for itself again, and puts in what is new; where it is scrolled to and what is open stay.
+let tag = null;
+async function again() {
+  const state = document.getElementById("state");
+  try {
+    const answer = await fetch("/", { headers: tag ? { "If-None-Match": tag } : {}, cache: "no-store" });
+    if (answer.status === 200) {
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      tag = answer.headers.get("ETag");
+      put(page);
+    }
+    if (state) state.textContent = "live";
+  } catch {
+    if (state) state.textContent = "no longer served: this is what was seen last";
+  }
+  setTimeout(again, 2000);
+}
+function put(page) {
+  const open = [...document.querySelectorAll("details[open]")].map((one) => one.id);
+  const at = window.scrollY;
+  const text = document.getElementById("state")?.textContent;
+  document.querySelector("main").replaceWith(page.querySelector("main"));
+  document.title = page.title;
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  if (typeof arm === "function") arm();
+  if (text && document.getElementById("state")) document.getElementById("state").textContent = text;
+  window.scrollTo(0, at);
+}
+again();

@@ -1,0 +1,601 @@
+"""A search as one page of HTML: it needs no network, takes no file, runs nothing but a few lines that sort tables.
+
+A ledger may come from elsewhere. All its text is escaped, by the template and by `Markup.format`; a policy in the page
+forbids the browser to load anything; pictures of a model are decoded and written anew.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import io
+import itertools
+import json
+import math
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+
+from nas import health, ledger, names, summary
+from nas.errors import UserError, plain
+from nas.ledger import Trial
+from nas.network import Images
+from nas.pages import chart, drawing, learnt, tiles
+from nas.pages.chart import Axis, around, said
+from nas.plot import ADVANTAGE, REPEATS, SPREAD, Header, best_so_far, by_number, curves_of_health, running_mean, window_of
+from nas.progress import duration
+from nas.recipe import RECIPES
+from nas.space import Limit, Space, shorten
+from nas.statistics import Floats
+
+MOST_TRIALS = 50  # rows of the table of the best
+DRAWN = 3  # of them
+MOST_POINTS = 400  # of networks that say something when pointed at
+MOST_FAILED = 20  # errors that are quoted
+WIDEST, MOST_BYTES = 1_000, 1_200_000  # of a model's pictures: pixels, and bytes of all of them
+COSTS = {"params": "parameters", "madds": "multiply-adds"}
+HEAVY = 3_000  # trials; a controller of more is not made again while a page is watched
+
+
+class Search(NamedTuple):
+    """What a page is made from."""
+
+    folder: Path
+    header: Header
+    trials: Sequence[Trial]
+    space: Space | None  # on its data; None where it is not known
+    images: Images | None  # of the data; None where they are gone
+
+
+def opened(folder: Path, space: Space | None = None) -> Search:
+    """The search in this folder. space: its own, where it is no built-in one.
+
+    Raises UserError if there is none, if its ledger is damaged, or if the space is another.
+    """
+    from nas.data import native
+    from nas.search import replayed
+
+    header, trials = ledger.read(folder)
+    found = names.searched(header, trials)
+    if space is not None:
+        limits = {choice: Limit(*limit) for choice, limit in (header.get("limits") or {}).items()}
+        found = space.on(native(header["data"]), limits)
+        for trial in trials[: names.TRIED]:
+            replayed(found, trial, folder / ledger.FILE)
+    if found is not None:
+        return Search(folder, header, trials, found, found.images)
+    try:
+        return Search(folder, header, trials, None, native(header["data"]))
+    except (UserError, OSError, ValueError):  # a header may name anything
+        return Search(folder, header, trials, None, None)
+
+
+def report(folder: Path, beside: Sequence[Path] = (), space: Space | None = None) -> str:
+    """The page of a search, with the comparison to the searches beside it if there are any.
+
+    Raises UserError for a search without a trained network, for what `opened` refuses, and for searches that cannot be
+    compared with it.
+    """
+    search = opened(folder, space)
+    if not summary.best(search.trials):
+        wrong = health.failing(search.trials)
+        mend = wrong.sentence if wrong else "its errors are in the ledger" if search.trials else "give it more time"
+        raise UserError(f"{folder}: found no trial with a reward, expected one at least; {mend}")
+    return page(search, beside)
+
+
+def page(search: Search, beside: Sequence[Path] = (), live: bool = False) -> str:
+    """The page as HTML. live: it asks for itself again while it is looked at."""
+    scripts = [_text("sort.js"), *([_text("live.js")] if live else [])]
+    parts = _parts(search, beside, live)
+    return _written("page.html", scripts, live, **parts)
+
+
+def waiting(folder: Path, why: str) -> str:
+    """The page of a folder that has no search to show, with the reason."""
+    return _written("waiting.html", [_text("live.js")], True, folder=folder, why=why, title="Waiting for a search")
+
+
+def policy(scripts: Sequence[str], live: bool) -> str:
+    """What the browser may do: draw, and run these scripts; in a live page ask for the page again."""
+    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in scripts]
+    again = " connect-src 'self';" if live else ""
+    return (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {' '.join(hashes)};{again} "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _written(template: str, scripts: Sequence[str], live: bool, **parts: Any) -> str:
+    text = _templates().get_template(template).render(
+        policy=Markup(policy(scripts, live)), scripts=[Markup(one) for one in scripts], live=live,
+        style=Markup(drawing.style() + _text("page.css")), **parts,
+    )  # fmt: skip
+    return text.encode(errors="replace").decode()  # what is no character cannot be written
+
+
+@cache
+def _templates() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("nas.pages", "")
+    return Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        finalize=lambda value: value if isinstance(value, Markup) else plain(str(value)),
+    )  # fmt: skip
+
+
+@cache
+def _text(file: str) -> str:
+    return (files("nas.pages") / file).read_text()
+
+
+# --- what stands in it ---
+
+
+def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]:
+    _, header, trials, space, _ = search
+    drawn = summary.random_rewards(space, trials) if space else None
+    best = summary.best(trials, MOST_TRIALS)
+    return {
+        "title": f"{shorten(header['space'], 60)} on {shorten(header['data'], 60)}",
+        "folder": search.folder,
+        "about": _about(header, trials),
+        "facts": _facts(header, trials, best),
+        "said": _said(header, trials, best, drawn, space),
+        "rewards": _rewards(header, trials) if best else None,
+        "networks": [(trial, _network(search, trial)) for trial in best[:DRAWN]],
+        "best": [_row(header, trial) for trial in best],
+        "fronts": [front for cost, name in COSTS.items() if (front := _front(header, trials, cost, name))],
+        "health": _health(trials, drawn) if best else None,
+        "learnt": _learnt(search, live) if best else None,
+        "failures": _failures(trials),
+        "comparison": _comparison(search.folder, beside) if beside else None,
+        "model": _model(search.folder / "model"),
+        "cost": _cost(header, trials),
+        "repeat": command(header, trials),
+        "conditions": _conditions(header),
+    }
+
+
+def _about(header: Header, trials: Sequence[Trial]) -> str:
+    done, length = len(trials), header["length"]
+    state = f"{done:,} of {length:,} trials" if done < length else f"{done:,} trials"
+    return f"{header['controller']}, seed {header['seed']}, {state}"
+
+
+def _facts(header: Header, trials: Sequence[Trial], best: Sequence[Trial]) -> list[tuple[str, str, str]]:
+    """(what, the figure, how sure or of what) of the few things to know first."""
+    facts = []
+    if best and best[0].result:
+        result = best[0].result
+        accuracy, images = result.accuracy[-1], header["validation"]
+        low, high = summary.interval(accuracy, images)
+        sure = f"95 % interval {100 * low:.1f} to {100 * high:.1f} %, {images:,} images; trial {best[0].trial}"
+        facts.append(("validation accuracy of the best", f"{100 * accuracy:.2f} %", sure))
+        if result.params is not None:
+            madds = "" if result.madds is None else f"{said(result.madds)} multiply-adds an image"
+            facts.append(("its parameters", said(result.params), madds))
+    again = sum(trial.same_as is not None for trial in trials)
+    failed = sum(trial.error is not None and trial.same_as is None for trial in trials)
+    trained = sum(trial.trained for trial in trials)
+    facts.append(("networks trained", f"{trained:,}", f"{again:,} repeats, {failed:,} failed"))
+    seconds = sum(trial.result.seconds for trial in trials if trial.result)
+    facts.append(("time", duration(max((t.at for t in trials), default=0.0)), f"{duration(seconds)} of training"))
+    return facts
+
+
+def _said(
+    header: Header, trials: Sequence[Trial], best: Sequence[Trial], drawn: Floats | None, space: Space | None
+) -> list[tuple[str, str]]:
+    """(kind, sentence): what is wrong, and how good what was found really is."""
+    said: list[tuple[str, str]] = []
+    wrong = health.verdict(trials, header["length"], space, drawn) if trials else None
+    if wrong:
+        said.append(("wrong", wrong.sentence[0].upper() + wrong.sentence[1:] + "."))
+    if not best:
+        return [*said, ("", "No network has a reward yet.")]
+    if drawn is not None:
+        expected = summary.expected_largest(drawn, sum(trial.scored for trial in trials))
+        said.append((
+            "", f"Random sampling would be expected to have found a reward of about {expected:.3f} in as many trials, "
+            f"as estimated from these; this search found {best[0].reward:.4f}.",
+        ))  # fmt: skip
+    said.append((
+        "", "The same validation images chose the best network and judge it, so its accuracy is a little lower on new "
+        "images. The search has not touched the test images.",
+    ))  # fmt: skip
+    return said
+
+
+def _rewards(header: Header, trials: Sequence[Trial]) -> Markup:
+    rewards = by_number(trials)
+    window = window_of(len(rewards))
+    numbers = np.arange(len(rewards), dtype=float)
+    y = around((value for value in rewards if value is not None), f"reward ({shorten(header['reward'], 60)})")
+    x = Axis(0, max(1, len(rewards) - 1), "trial")
+    kinds = {
+        "trained": {t.trial: t.reward for t in trials if t.scored and not t.stopped},
+        "stopped": {t.trial: t.reward for t in trials if t.scored and t.stopped},
+        "repeat": {t.trial: t.reward for t in trials if t.reward is not None and t.same_as is not None},
+        "failed": {t.trial: y.low for t in trials if t.reward is None},
+    }
+    shown = {kind: of for kind, of in kinds.items() if of}
+    marks = [chart.dots(x, y, list(of), [v or 0.0 for v in of.values()], kind) for kind, of in shown.items()]
+    marks.append(chart.line(x, y, numbers, running_mean(rewards, window), "mean"))
+    marks.append(chart.line(x, y, numbers, best_so_far(rewards), "best", steps=True))
+    entries = [(f"dots {kind}", f"{kind} ({len(of):,})") for kind, of in shown.items()]
+    entries += [("line mean", f"mean of the last {window} trials"), ("line best", "best so far")]
+    return chart.chart("rewards by trial", x, y, marks) + chart.legend(entries)
+
+
+def _network(search: Search, trial: Trial) -> Markup:
+    try:
+        return drawing.drawn(trial, search.space, search.images)
+    except UserError:  # answers that are none of the space's: a ledger may have anything after its first trials
+        return drawing.drawn(trial, None, search.images)
+
+
+class Row(NamedTuple):
+    """A network of the table: cells as (text, what they are sorted by)."""
+
+    cells: list[tuple[str, float]]
+    network: str
+
+
+HEADS = ("trial", "reward", "accuracy", "95 %", "parameters", "multiply-adds", "seconds")
+
+
+def _row(header: Header, trial: Trial) -> Row:
+    result = trial.result
+    assert result is not None
+    low, high = summary.interval(result.accuracy[-1], header["validation"])
+    reward = trial.reward or 0.0
+    cells = [
+        (str(trial.trial), trial.trial), (f"{reward:.4f}", reward),
+        (f"{100 * result.accuracy[-1]:.2f} %", result.accuracy[-1]), (f"{100 * low:.1f}–{100 * high:.1f}", low),
+        *((("", -1) if cost is None else (f"{cost:,}", cost)) for cost in (result.params, result.madds)),
+        (f"{result.seconds:.1f}", result.seconds),
+    ]  # fmt: skip
+    return Row(cells, shorten("; ".join(summary.described(trial.network)), 200))
+
+
+# --- accuracy against cost ---
+
+
+def front(trials: Sequence[Trial], cost: str) -> list[Trial]:
+    """The networks for which no other has as high a validation accuracy at as low a cost, ascending in both."""
+    found: list[Trial] = []
+    for trial in sorted(_whole(trials, cost), key=lambda one: (_at(one, cost)[0], -_at(one, cost)[1], one.trial)):
+        if not found or _at(trial, cost)[1] > _at(found[-1], cost)[1]:
+            found.append(trial)
+    return found
+
+
+def _whole(trials: Sequence[Trial], cost: str) -> list[Trial]:
+    """Networks trained to their ends, whose cost is known and above 0."""
+    return [t for t in trials if t.scored and not t.stopped and t.result and (getattr(t.result, cost) or 0) > 0]
+
+
+def _at(trial: Trial, cost: str) -> tuple[float, float]:
+    """Cost and validation accuracy."""
+    assert trial.result is not None
+    return float(getattr(trial.result, cost)), trial.result.accuracy[-1]
+
+
+def _front(header: Header, trials: Sequence[Trial], cost: str, name: str) -> Markup | None:
+    known = _whole(trials, cost)
+    if len(known) < 2:
+        return None
+    first = front(trials, cost)
+    places = [_at(trial, cost) for trial in known]
+    x = around((place[0] for place in places), name, log=True)
+    y = around((100 * place[1] for place in places), "validation accuracy, %")
+    edge = [(a, 100 * b) for a, b in (_at(trial, cost) for trial in first)]
+    xs, ys = np.array([*(a for a, _ in edge), x.high]), np.array([*(b for _, b in edge), edge[-1][1]])
+    others = [trial for trial in known if trial not in first]
+    step = math.ceil(len(others) / MOST_POINTS) or 1
+    points = [_point(x, y, trial, cost, "behind") for trial in others[::step]]
+    points += [_point(x, y, trial, cost, "front") for trial in first]
+    images = header["validation"]
+    low, high = np.array([summary.interval(b / 100, images) for b in ys]).T * 100
+    marks = [chart.band(x, y, *_stepped(xs, low, high), "sure"), chart.line(x, y, xs, ys, "best", steps=True)]
+    entries = [("dots front", f"none is better and smaller ({len(first)})"), ("dots behind", f"other networks ({len(others):,})")]
+    return chart.chart(f"validation accuracy against {name}", x, y, marks, points) + chart.legend(entries)
+
+
+def _stepped(xs: Floats, lows: Floats, highs: Floats) -> tuple[Floats, Floats, Floats]:
+    """The corners of steps, for a band along them."""
+    return np.repeat(xs, 2)[1:], np.repeat(lows, 2)[:-1], np.repeat(highs, 2)[:-1]
+
+
+def _point(x: Axis, y: Axis, trial: Trial, cost: str, kind: str) -> Markup:
+    size, accuracy = _at(trial, cost)
+    text = f"trial {trial.trial}: {100 * accuracy:.2f} %, {size:,.0f} {COSTS[cost]}"
+    return chart.point(x, y, (size, 100 * accuracy), kind, text, focus=kind == "front")
+
+
+# --- health, and what was learnt ---
+
+
+def _health(trials: Sequence[Trial], drawn: Floats | None) -> list[Markup]:
+    """Shares of one, the spread of rewards, the advantage over random sampling: a small chart each."""
+    curves = curves_of_health(trials, drawn)
+    shares = {name: of for name, of in curves.items() if name not in (SPREAD, ADVANTAGE)}
+    panels = [_panel(shares, "share", 1.0)]
+    panels += [_panel({name: curves[name]}, name, None) for name in (SPREAD, ADVANTAGE) if name in curves]
+    return [panel for panel in panels if panel]
+
+
+def _panel(curves: Mapping[str, Floats], label: str, high: float | None) -> Markup:
+    values = np.concatenate(list(curves.values()))
+    if not np.isfinite(values).any():
+        return chart.NOTHING
+    length = len(next(iter(curves.values())))
+    x = Axis(0, max(1, length - 1), "trial")
+    y = around([*values, *([] if high is None else [high])], label, low=min(0.0, float(np.nanmin(values))))
+    marks = [
+        chart.line(x, y, np.arange(length, dtype=float), of, f"s{number % 4}") for number, of in enumerate(curves.values())
+    ]
+    drawn = chart.chart(label, x, y, marks, low=True)
+    return drawn + chart.legend([(f"line s{n % 4}", name) for n, name in enumerate(curves)]) if len(curves) > 1 or high else drawn
+
+
+def _learnt(search: Search, live: bool) -> dict[str, Any]:
+    """Preferences, importances and the path; in place of what cannot be had, a sentence."""
+    if search.space is None:
+        return {"missing": "The space is none of the built-in ones, or its data are gone: name it with --space, as in "
+                           "--space mine.py:Small, to see what was learnt."}  # fmt: skip
+    try:
+        by_choice = learnt.preferences(search.space, search.trials)
+        each = learnt.preferences(search.space, search.trials, each=True)
+        matters = learnt.importances(search.space, search.trials)
+        heavy = live and len(search.trials) > HEAVY
+        path = None if heavy else learnt.path(search.space, search.header, search.folder)
+    except UserError as error:
+        return {"missing": f"It cannot be shown: {error}."}
+    return {
+        "missing": None,
+        "window": window_of(min(len(search.trials), learnt.MOST_ASKED)),
+        "preferences": [tiles.preference(one) for one in by_choice],
+        "each": [tiles.preference(one) for one in each[:60]] if len(each) > len(by_choice) else [],
+        "more": max(0, len(each) - 60),
+        "matters": tiles.importance(matters) if matters else None,
+        "explained": matters.together if matters else None,
+        "networks": matters.networks if matters else 0,
+        "least": learnt.LEAST,
+        "path": tiles.path(path[1]) if path else None,
+        "values": path[0] if path else "",
+    }
+
+
+def _failures(trials: Sequence[Trial]) -> dict[str, Any] | None:
+    """How many networks failed by what, and the first errors in full."""
+    failed = [trial for trial in trials if trial.error and trial.same_as is None]
+    if not failed:
+        return None
+    kinds = Counter((trial.error or "").partition(":")[0] for trial in failed)
+    return {
+        "kinds": [(shorten(kind, 80), count) for kind, count in kinds.most_common(8)],
+        "first": [(trial.trial, shorten(trial.error or "")) for trial in failed[:MOST_FAILED]],
+        "all": len(failed),
+    }
+
+
+# --- the comparison ---
+
+
+def _comparison(folder: Path, beside: Sequence[Path]) -> dict[str, Any]:
+    """This search and those beside it, by as many different networks as each of them has trained."""
+    from nas import compare
+
+    groups = compare.grouped([folder, *beside])
+    budget = min(len(compare.trained(trials)) for group in groups.values() for _, _, trials in group)
+    figures = compare.figures(groups, compare.equal_budget(groups, max(1, budget)), compare.baselines(groups))
+    last = figures["after"][-1]
+    return {
+        "about": figures["about"], "notes": figures["notes"], "after": last["after"],
+        "controllers": [(name, len(groups[name]), _spread(of)) for name, of in last["controllers"].items()],
+        "tests": [
+            (f"{test['controller']} − {test['against']}", f"{test['difference']:+.2f}", _between(test["interval"]),
+             "–" if test["p"] is None else f"{test['p']:.2g}")
+            for test in last["paired"]
+        ],
+        "curves": _curves(figures["curves"]["evaluations"]),
+    }  # fmt: skip
+
+
+def _spread(of: Mapping[str, Any]) -> tuple[str, str]:
+    return "–" if of["mean"] is None else f"{of['mean']:.2f}", _between(of["interval"])
+
+
+def _between(interval: Sequence[float] | None) -> str:
+    return "–" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
+
+
+def _curves(curves: Mapping[str, Any]) -> Markup:
+    at = np.array(curves["at"], float)
+    every = {name: {part: np.array(of[part], float) for part in ("mean", "low", "high")}
+             for name, of in curves["controllers"].items()}  # fmt: skip
+    start = len(at) // 10
+    x = Axis(float(at[0]), float(max(at[-1], at[0] + 1)), "networks trained")
+    means = [of["mean"][start:] for of in every.values()]
+    y = around(itertools.chain(*means, *(of["high"][start:] for of in every.values())), "validation accuracy of the chosen one, %")
+    marks = [chart.band(x, y, at, of["low"], of["high"], f"s{n % 4}") for n, of in enumerate(every.values())]
+    marks += [chart.line(x, y, at, of["mean"], f"s{n % 4}") for n, of in enumerate(every.values())]
+    return chart.chart("accuracy by networks trained", x, y, marks) + chart.legend(
+        [(f"line s{n % 4}", name) for n, name in enumerate(every)]
+    )
+
+
+# --- the model ---
+
+
+def _model(folder: Path) -> dict[str, Any] | None:
+    """The model's card, figures and pictures, as far as they are there; None without a model."""
+    if not (folder / "metrics.json").is_file() and not (folder / "README.md").is_file():
+        return None
+    pictures, wrong = _pictures(sorted((folder / "explain").glob("*.png")))
+    return {"card": _card(folder / "README.md"), "figures": _figures(folder / "metrics.json"),
+            "pictures": pictures, "wrong": wrong}  # fmt: skip
+
+
+def _card(file: Path) -> Markup:
+    """Its Markdown as HTML; HTML within stays text, and nothing is linked that would be loaded."""
+    from markdown_it import MarkdownIt
+
+    if not file.is_file():
+        return chart.NOTHING
+    text = file.read_bytes()[:100_000].decode(errors="replace")
+    lines = text.partition("\n---\n")[2] if text.startswith("---\n") else text  # without its fields for model hubs
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    return Markup(reader.render(plain(lines)))  # noqa: S704 - it escapes all that is no Markdown
+
+
+def _figures(file: Path) -> list[tuple[str, str]]:
+    """The single figures of a JSON file, by the way to each."""
+    try:
+        found = json.loads(file.read_bytes()[:5_000_000])
+    except (OSError, ValueError, RecursionError):
+        return []
+    return list(itertools.islice(_leaves(found, ""), 200))
+
+
+def _leaves(value: object, way: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{way} {name}".strip().replace("_", " "))
+    elif isinstance(value, bool | int | float | str) and way:
+        yield way, shorten(f"{value:.4g}" if isinstance(value, float) else str(value), 120)
+
+
+def _pictures(paths: Sequence[Path]) -> tuple[list[tuple[str, Markup]], list[str]]:
+    """(name, data) of each picture, decoded and written anew, small; and sentences on those that are none."""
+    from PIL import Image
+
+    found, wrong, left = [], [], MOST_BYTES
+    for path in paths:
+        try:
+            with Image.open(path, formats=["PNG"]) as image:
+                image.thumbnail((WIDEST, 4 * WIDEST))
+                written = io.BytesIO()
+                image.convert("RGB").save(written, "WEBP", quality=82)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            wrong.append(f"{path.name}: found no picture ({error}).")
+            continue
+        left -= len(written.getvalue())
+        if left < 0:
+            wrong.append(f"{path.name} is left out, for the page would be too large; it is in {path.parent}.")
+            continue
+        data = Markup("data:image/webp;base64,{}").format(base64.b64encode(written.getvalue()).decode())
+        found.append((path.stem.replace("_", " ").replace("-", " "), data))
+    return found, wrong
+
+
+# --- what it cost, and how to repeat it ---
+
+
+def _cost(header: Header, trials: Sequence[Trial]) -> list[tuple[str, str]]:
+    results = [trial.result for trial in trials if trial.result]
+    seconds = sum(result.seconds for result in results)
+    memory = max((result.memory or 0 for result in results), default=0)
+    precisions = Counter(result.precision for result in results if result.precision)
+    rows = [
+        ("trials", f"{len(trials):,}, of which {sum(t.same_as is not None for t in trials):,} repeats, not trained again"),
+        ("networks trained", f"{sum(trial.trained for trial in trials):,}"),
+        ("training, summed over workers", duration(seconds)),
+        ("wall time, interruptions left out", duration(max((trial.at for trial in trials), default=0.0))),
+        ("begun on", f"{header.get('cpu') or 'a CPU that is not recorded'}, {header.get('gpu') or 'no GPU'}"),
+        ("precision", ", ".join(f"{name} ({count:,})" for name, count in precisions.items())),
+        ("memory of a GPU, at most", f"{memory / 2**20:,.0f} MiB" if memory else ""),
+    ]
+    if header.get("stop"):
+        rows.append(("epochs saved by stopping", f"{100 * summary.saved(trials, header['recipe']['epochs']):.0f} %"))
+    return [(name, text) for name, text in rows if text]
+
+
+def _conditions(header: Header) -> list[tuple[str, str]]:
+    """What the search is a function of, beside what its command says, and with what it was begun."""
+    records = {name: header.get(name) for name in ("code", "versions")}
+    return [
+        ("images", f"{header['training']:,} to train on, {header['validation']:,} for validation"),
+        ("their fingerprint", header["fingerprint"]),
+        ("recipe", ", ".join(f"{name} {value}" for name, value in header["recipe"].items())),
+        *((name, ", ".join(f"{part} {value}" for part, value in of.items() if value))
+          for name, of in records.items() if isinstance(of, Mapping)),
+    ]  # fmt: skip
+
+
+def command(header: Header, trials: Sequence[Trial] = ()) -> str:
+    """What to type for the same search, as far as its header tells: one's own code is named by class alone.
+
+    How many images were taken of a folder or an npz file, and how they were decoded, is not in it.
+    """
+    recipe, reward = _recipe(header["recipe"]), header["reward"].replace("_", "-")
+    words = ["nas", "search", _space(header["space"]), "--controller", _controller(header), "--data", header["data"]]
+    if ":" not in header["data"]:
+        words += ["--images", str(header["training"] + header["validation"])]
+    words += ["--trials", str(max(header["length"], len(trials))), "--seed", str(header["seed"])]
+    words += ["--window", str(header["window"]), "--recipe", recipe, "--reward", reward]
+    for name, value in header["parameters"].items():
+        words += ["--set", f"{name}={value}"]
+    for name, limit in (header.get("limits") or {}).items():
+        words += ["--limit", f"{name}={Limit(*limit)}"]
+    if header["child_timeout"] is not None:
+        words += ["--child-timeout", f"{header['child_timeout']:g}"]
+    if header.get("stop"):
+        words += ["--stop", _stop(header["stop"])]
+    return shlex.join(words)
+
+
+def _called(written: str, known: Mapping[str, type[Any]]) -> str:
+    """ "metaqnn:depth=6" of "MetaQnn(depth=6)"; what is not known stays as it is."""
+    name, _, given = written.removesuffix(")").partition("(")
+    typed = next((typed for typed, kind in known.items() if kind.__name__ == name), None)
+    parts = ",".join(part.strip() for part in given.split(",") if part.strip())
+    return written if typed is None else f"{typed}:{parts}" if parts else typed
+
+
+def _space(written: str) -> str:
+    return _called(written, names.spaces())
+
+
+def _controller(header: Header) -> str:
+    return _called(header["controller"], names.controllers())
+
+
+def _stop(written: str) -> str:
+    from nas.stop import RULES
+
+    return _called(written, RULES)
+
+
+def _recipe(fields: Mapping[str, Any]) -> str:
+    """The built-in recipe that needs the fewest changes, with these."""
+    every = {name: {f: v for f, v in fields.items() if vars(recipe).get(f) != v} for name, recipe in RECIPES.items()}
+    name = min(every, key=lambda one: len(every[one]))
+    changes = ",".join(f"{field}={value}" for field, value in every[name].items())
+    return f"{name}:{changes}" if changes else name
+
+
+def write(out: Path, text: str) -> None:
+    """Whole or not at all; raises UserError where it cannot be written."""
+    unfinished = out.with_name(f".{out.name}.new")
+    try:
+        unfinished.write_text(text, encoding="utf-8", errors="replace")
+        unfinished.replace(out)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise UserError(
+            f"{out}: found {error.strerror}, expected a file that can be written, in a folder that is there; choose "
+            "another --out"
+        ) from None

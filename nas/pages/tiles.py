@@ -1,0 +1,153 @@
+"""Drawings of what a search learnt: preferences over time, which choices matter, the path that a controller likes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from markupsafe import Markup
+
+from nas.errors import plain
+from nas.pages.chart import NOTHING
+from nas.pages.drawing import svg
+from nas.pages.learnt import Importance, Importances, Preference, Step
+from nas.space import shorten
+from nas.statistics import Floats
+
+WIDTH = 328  # pixels: what a phone has room for
+TOP, BOTTOM, LEFT, RIGHT = 24, 112, 52, 204  # of a preference's area
+KINDS = 7  # colours; where there are more options, the last stands for all the rest
+MOST_STEPS = 60  # of a path
+
+
+def preference(one: Preference) -> Markup:
+    """A choice's answers over the trials, as parts of a whole; beside it what uniform answers would give."""
+    options, shares, uniform = _few(one)
+    edges = _edges(_filled(shares))  # (moments, options + 1)
+    across = np.linspace(LEFT, RIGHT, len(edges)) if len(edges) > 1 else np.array([LEFT, RIGHT])
+    if len(edges) == 1:
+        edges = np.repeat(edges, 2, axis=0)
+    alone = np.repeat(_edges(uniform[None]), 2, axis=0)
+    parts = [_word(0, 13, one.question, "name"), _word(WIDTH, 13, _answers(one.answers), "less end")]
+    for number, option in enumerate(options):
+        for xs, ys in ((np.array([6, 36]), alone), (across, edges)):
+            parts.append(_area(xs, ys[:, number], ys[:, number + 1], number, f"{option}: {_percent(uniform[number])} at random"))
+    parts += _labels(options, edges[-1])
+    parts += [_word(0, 128, "random", "less"), _word(LEFT, 128, f"trial {one.trials[0]}", "less")]
+    parts += [_word(RIGHT, 128, str(one.trials[-1]), "less end")] if len(one.trials) > 1 else []
+    return svg(WIDTH, 134, parts, f"answers to {one.question} over the trials")
+
+
+def importance(found: Importances) -> Markup:
+    """A bar for each choice with its interval, and what all of them explain together."""
+    rows = [found.together, *found.choices]
+    high = max(max(one.interval[1] for one in rows), 0.05)
+    parts = [part for number, one in enumerate(rows) for part in _bar(one, 24 * number + 12 * (number > 0), high)]
+    return svg(WIDTH, 24 * len(rows) + 16, parts, "what share of the rewards' variance each choice explains")
+
+
+def path(steps: Sequence[Step]) -> Markup:
+    """A line for each question: where the values of its answers lie, the chosen one's as a dot, and its name."""
+    shown = steps[:MOST_STEPS]
+    values = [value for step in shown for value in step.values.values()] or [0.0]
+    low, high = min(values), max(values)
+    parts = [part for number, step in enumerate(shown) for part in _step(step, 24 * number, low, high)]
+    left = len(steps) - len(shown)
+    parts += [_word(0, 24 * len(shown) + 15, f"… and {left} more questions", "less")] if left else []
+    return svg(WIDTH, 24 * (len(shown) + bool(left)) + 4, parts, "the path that the controller likes best")
+
+
+# --- of preferences ---
+
+
+def _few(one: Preference) -> tuple[list[str], Floats, Floats]:
+    """Options, shares (moments, options) and uniform shares; the rarest options together as one where they are many."""
+    if len(one.options) <= KINDS:
+        return list(one.options), one.shares, one.uniform
+    by_share = np.argsort(-np.nan_to_num(one.shares).sum(0), kind="stable")
+    kept, rest = np.sort(by_share[: KINDS - 1]), by_share[KINDS - 1 :]
+    shares = np.column_stack([one.shares[:, kept], one.shares[:, rest].sum(1)])
+    uniform = np.append(one.uniform[kept], one.uniform[rest].sum())
+    return [*(one.options[place] for place in kept), f"{len(rest)} others"], shares, uniform
+
+
+def _filled(shares: Floats) -> Floats:
+    """Where a question was not asked in a window, the shares before it; at the start, those after."""
+    known = np.flatnonzero(np.isfinite(shares[:, 0]))
+    latest = np.searchsorted(known, np.arange(len(shares)), side="right") - 1
+    filled: Floats = shares[known[np.maximum(latest, 0)]]
+    return filled
+
+
+def _edges(shares: Floats) -> Floats:
+    """(moments, options + 1): how far down each option begins and ends, in pixels."""
+    sums = np.column_stack([np.zeros(len(shares)), shares.cumsum(1)])
+    edges: Floats = TOP + (BOTTOM - TOP) * sums
+    return edges
+
+
+def _area(xs: Floats, tops: Floats, bottoms: Floats, number: int, text: str) -> Markup:
+    there = [f"{x:.1f} {y:.1f}" for x, y in zip(xs, tops, strict=True)]
+    back = [f"{x:.1f} {y:.1f}" for x, y in zip(xs[::-1], bottoms[::-1], strict=True)]
+    return Markup('<path class="share o{}" d="M{}Z"><title>{}</title></path>').format(
+        number, "L".join(there + back), plain(text)
+    )
+
+
+def _labels(options: Sequence[str], edges: Floats) -> Iterator[Markup]:
+    """Beside the last moment, each option that has room there, with its share."""
+    for option, top, bottom in zip(options, edges, edges[1:], strict=False):
+        if bottom - top >= 10:
+            share = _percent((bottom - top) / (BOTTOM - TOP))
+            yield _word(RIGHT + 6, (top + bottom) / 2 + 4, f"{shorten(option, 13)} {share}", "")
+
+
+def _answers(count: int) -> str:
+    return f"{count:,} answers in the last window" if count else "not asked in the last window"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+# --- of importances and paths ---
+
+
+def _bar(one: Importance, top: int, high: float) -> Iterator[Markup]:
+    left, width = 112, 128
+
+    def at(value: float) -> float:
+        return left + width * min(max(value, 0), high) / high
+
+    low, upper = one.interval
+    yield _word(0, top + 15, shorten(one.choice, 18), "name")
+    yield Markup('<rect class="bar" x="{}" y="{}" width="{:.1f}" height="10"/>').format(left, top + 6, at(one.share) - left)
+    yield Markup('<path class="whisker" d="M{0:.1f} {1}H{2:.1f}M{0:.1f} {3}v6M{2:.1f} {3}v6"/>').format(
+        at(low), top + 11, at(upper), top + 8
+    )
+    yield Markup('<path class="axis" d="M{0} {1}v22"/>').format(left, top)
+    text = f"{100 * one.share:.0f} % ({100 * low:.0f} to {100 * upper:.0f})"
+    yield _word(WIDTH, top + 15, text, "less end")
+
+
+def _step(step: Step, top: int, low: float, high: float) -> Iterator[Markup]:
+    left, width = 124, 92
+
+    def at(value: float) -> float:
+        return left + width * (value - low) / (high - low or 1)
+
+    each = ", ".join(f"{option} {value:.3f}" for option, value in step.values.items())
+    yield _word(0, top + 16, shorten(step.question, 20), "less")
+    ticks = "".join(f"M{at(value):.1f} {top + 7}v9" for value in step.values.values())
+    yield Markup('<path class="axis" d="M{} {}h{}"/>').format(left, top + 11.5, width)
+    yield Markup('<path class="tick" d="{}"/>').format(ticks)
+    value = step.values[step.answer]
+    yield Markup('<circle class="chosen" cx="{:.1f}" cy="{}" r="4.5"><title>{}</title></circle>').format(
+        at(value), top + 11.5, plain(each)
+    )
+    yield _word(left + width + 12, top + 16, shorten(step.answer, 10), "name")
+    yield _word(WIDTH, top + 16, f"{value:.2f}", "less end")
+
+
+def _word(x: float, y: float, text: str, kind: str) -> Markup:
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(kind, x, y, plain(text))
