@@ -70,8 +70,8 @@ def around(values: Iterable[float], label: str, log: bool = False, low: float | 
 
 def said(value: float) -> str:
     """A number for people, in few letters: 0.93, 1,200, 25k, 3.1M."""
-    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= 10 * size or (abs(value) >= size and size > 1e3):
+    for least, size, letter in ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if abs(value) >= least:
             return f"{value / size:.3g}{letter}" if abs(value) < 1e15 else f"{value:.2g}"
     return f"{value:,.0f}" if value == round(value) else f"{value:.3g}"
 
@@ -80,9 +80,9 @@ def chart(
     name: str, x: Axis, y: Axis, marks: Iterable[Markup], points: Iterable[Markup] = (), low: bool = False
 ) -> Markup:
     """The chart. name: what it shows, for who cannot see it.  points: of `point`.  low: half as high as usual."""
-    ticks_y = [(float(place), tick) for place, tick in zip(y.place(y.ticks(3 if low else 5)), y.ticks(3 if low else 5))]
-    ticks_x = [(float(place), tick) for place, tick in zip(x.place(x.ticks()), x.ticks())]
-    grid = [Markup('<path class="grid" d="M0 {0:.0f}H1000"/>').format(AREA * (1 - place)) for place, _ in ticks_y]
+    high, wide = y.ticks(3 if low else 5), x.ticks()
+    up, across = y.place(high).tolist(), x.place(wide).tolist()
+    grid = [Markup('<path class="grid" d="M0 {:.0f}H1000"/>').format(AREA * (1 - place)) for place in up]
     return Markup(
         '<div class="chart{low}" role="img" aria-label="{name}"><div class="label y">{y}</div><div class="area">'
         '<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg>'
@@ -90,11 +90,15 @@ def chart(
     ).format(
         low=" low" if low else "", name=name, y=y.label, x=x.label, drawn=NOTHING.join([*grid, *marks]),
         points=NOTHING.join(points),
-        ticks=NOTHING.join([
-            *(Markup('<i class="y" style="bottom:{:.1f}%">{}</i>').format(100 * at, said(tick)) for at, tick in ticks_y),
-            *(Markup('<i class="x" style="left:{:.1f}%">{}</i>').format(100 * at, said(tick)) for at, tick in ticks_x),
-        ]),
+        ticks=NOTHING.join([*_ticks("y", "bottom", up, high), *_ticks("x", "left", across, wide)]),
     )  # fmt: skip
+
+
+def _ticks(side: str, where: str, places: Sequence[float], values: Sequence[float]) -> list[Markup]:
+    return [
+        Markup('<i class="{}" style="{}:{:.1f}%">{}</i>').format(side, where, 100 * place, said(value))
+        for place, value in zip(places, values, strict=True)
+    ]
 
 
 def line(x: Axis, y: Axis, xs: Floats, ys: Floats, kind: str, steps: bool = False) -> Markup:
@@ -111,10 +115,10 @@ def line(x: Axis, y: Axis, xs: Floats, ys: Floats, kind: str, steps: bool = Fals
 
 
 def band(x: Axis, y: Axis, xs: Floats, lows: Floats, highs: Floats, kind: str) -> Markup:
-    """What lies between two lines."""
+    """What lies between two lines, as far as the axis goes."""
     keep = np.isfinite(lows) & np.isfinite(highs)
     across = AREA * x.place(xs[keep])
-    edges = [AREA * (1 - y.place(edge[keep])) for edge in (highs, lows)]
+    edges = [AREA * (1 - np.clip(y.place(edge[keep]), 0, 1)) for edge in (highs, lows)]
     there = [f"{a:.1f} {b:.1f}" for a, b in zip(across, edges[0], strict=True)]
     back = [f"{a:.1f} {b:.1f}" for a, b in zip(across[::-1], edges[1][::-1], strict=True)]
     return Markup('<path class="band {}" d="{}"/>').format(kind, "M" + "L".join(there + back) + "Z" if there else "")
@@ -129,7 +133,7 @@ def dots(x: Axis, y: Axis, xs: Sequence[float], ys: Sequence[float], kind: str) 
 
 
 def point(x: Axis, y: Axis, at: tuple[float, float], kind: str, text: str, focus: bool = False) -> Markup:
-    """A dot that says something when it is pointed at, or has the focus, which it can have by the tab key if `focus`."""
+    """A dot that says something when it is pointed at, or has the focus. focus: whether the tab key goes there."""
     across, up = float(x.place([at[0]])[0]), float(y.place([at[1]])[0])
     side = "left" if across > 0.5 else "right"
     return Markup(

@@ -89,7 +89,9 @@ def rows_of(network: Network, images: Images | None) -> list[Row]:
     """The image, the blocks and the classifier; equal blocks in a row of a chain are one row."""
     stages = _stages(network, images)
     if not stages or not images:
-        blocks = [Row(_called(block), _fields(block), sources=_inputs(n, block)) for n, block in enumerate(network.blocks)]
+        blocks = [
+            Row(_called(block), _fields(block), sources=_inputs(n, block)) for n, block in enumerate(network.blocks)
+        ]
         return _first([Row("image"), *blocks])
     *inner, last = stages
     rows = [_row(block, stage) for block, stage in zip(network.blocks, inner, strict=True)]
@@ -103,7 +105,7 @@ def rows_of(network: Network, images: Images | None) -> list[Row]:
 
 def cells_of(network: Network, images: Images | None) -> list[Graph]:
     """The graphs of more than two nodes that blocks are made of, those of equal operations once."""
-    found = {}
+    found: dict[str, Graph] = {}
     for stage in _stages(network, images) or ():
         layers = stage.layers
         if isinstance(layers, tuple) and len(layers) == 1 and isinstance(layers[0], Graph) and len(layers[0].nodes) > 1:
@@ -148,7 +150,7 @@ def _first(rows: list[Row]) -> list[Row]:
 
 def _merged(rows: Sequence[Row]) -> list[Row]:
     """Rows of a chain, equal neighbours as one: their number in its name, all their cost."""
-    merged = []
+    merged: list[Row] = []
     for _, run in itertools.groupby(rows, key=lambda row: row._replace(sources=())):
         same = list(run)
         row = same[0]._replace(sources=(len(merged),))
@@ -170,7 +172,9 @@ def _called(block: Block) -> str:
 def _fields(block: Block) -> str:
     """What a block sets, but for its kernel, which its name has, its width, which its shape has, and its inputs."""
     set_here = {name: value for name, value in vars(block).items() if name in DEFAULTS and value != DEFAULTS[name]}
-    return ", ".join(f"{name} {value}" for name, value in set_here.items() if name not in ("kernel", "width", "inputs", "extra"))
+    return ", ".join(
+        f"{name} {value}" for name, value in set_here.items() if name not in ("kernel", "width", "inputs", "extra")
+    )
 
 
 def _shape(shape: Shape | None) -> str:
@@ -213,7 +217,7 @@ def _family(layers: Layers) -> str:
 def picture(rows: Sequence[Row], cells: Sequence[Graph] = ()) -> Markup:
     """Rows as boxes with their lanes, and below them the cells."""
     lanes = lanes_of(rows)
-    left = 14 + LANE * (max(lanes.values(), default=-1) + 1)
+    left = 2 + (12 + LANE * (max(lanes.values()) + 1) if lanes else 0)
     parts = [*_lanes(rows, lanes, left), *itertools.chain.from_iterable(_box(n, r, left) for n, r in enumerate(rows))]
     parts += [_arrow(n, left) for n, row in enumerate(rows) if n and n - 1 in row.sources]
     high = EVERY * len(rows) - 6
@@ -335,7 +339,9 @@ def _cell(graph: Graph, width: int) -> tuple[Markup, int]:
             )
         )
         at, down = (x1 + x2) / 2, middle + rise / 2 + (-6 if span == 1 else 4)
-        words.append(Markup('<text class="word" x="{:.0f}" y="{:.0f}">{}</text>').format(at, down, shorten(operation, 24)))
+        words.append(
+            Markup('<text class="word" x="{:.0f}" y="{:.0f}">{}</text>').format(at, down, shorten(operation, 24))
+        )
     circles = [
         Markup('<circle class="node" cx="{:.0f}" cy="{}" r="9"/><text class="word" x="{:.0f}" y="{}">{}</text>').format(
             20 + step * node, middle, 20 + step * node, middle + 4, node

@@ -23,12 +23,13 @@ from nas.space import Candidate, Question, Space
 from nas.statistics import Floats, bootstrap
 
 MOST_ASKED = 5_000  # trials that preferences are counted over, evenly spread; others take long to build again
-WALKS = 1_000  # random networks that show what uniform answers would give
+WALKS = 400  # random networks that show what uniform answers would give
 MOMENTS = 40  # of a preference's curves
 LEAST = 20  # networks; from fewer nothing is said of what matters
 FOLDS, REPEATS = 5, 20  # of the cross-validation
 STRENGTHS = np.logspace(-1, 4, 11)  # of the ridge regression
 
+Ints = npt.NDArray[np.int64]
 Asked = tuple[str, int | None, int | None]  # a question: its choice, and which one of these it is
 
 
@@ -37,7 +38,7 @@ class Preference(NamedTuple):
 
     question: str
     options: tuple[str, ...]
-    trials: npt.NDArray[np.int64]  # (moments,) the last trial of each window
+    trials: Ints  # (moments,) the last trial of each window
     shares: Floats  # (moments, options) of the answers in that window; NaN where it was not asked
     uniform: Floats  # (options,) what uniform answers would give
     answers: int  # in the last window
@@ -70,8 +71,8 @@ class Step(NamedTuple):
 # --- preferences ---
 
 
-def preferences(space: Space, trials: Sequence[Trial], each: bool = False) -> list[Preference]:
-    """What was asked in windows of the trials, by choice, or by each question; options of questions left open only.
+def preferences(space: Space, trials: Sequence[Trial]) -> tuple[list[Preference], list[Preference]]:
+    """What was asked in windows of the trials: by choice, and by single question. Questions left open only.
 
     A window is as long as that of a running mean (`nas.plot.window_of`).
     Raises UserError if the answers are not this space's.
@@ -80,14 +81,21 @@ def preferences(space: Space, trials: Sequence[Trial], each: bool = False) -> li
     if len(ordered) > MOST_ASKED:
         ordered = [ordered[place] for place in np.linspace(0, len(ordered) - 1, MOST_ASKED).astype(int)]
     if not ordered:
-        return []
-    asked = _counts([space.replay(trial.answers, trial.trial) for trial in ordered], each)
-    uniform = _counts(list(_uniform(space, ordered[-1].trial + 1)), each)
-    window = min(window_of(len(ordered)), len(ordered))
-    ends = np.unique(np.linspace(window, len(ordered), MOMENTS).astype(int))
-    numbers = np.array([ordered[end - 1].trial for end in ends])
+        return [], []
+    asked = [space.replay(trial.answers, trial.trial) for trial in ordered]
+    uniform = list(_uniform(space, ordered[-1].trial + 1))
+    numbers = np.array([trial.trial for trial in ordered])
+    by_choice, by_question = (_preferences(asked, uniform, numbers, each) for each in (False, True))
+    return by_choice, by_question
+
+
+def _preferences(asked: Sequence[Candidate], uniform: Sequence[Candidate], numbers: Ints, each: bool) -> list[Preference]:
+    window = min(window_of(len(asked)), len(asked))
+    ends = np.unique(np.linspace(window, len(asked), MOMENTS).astype(int))
+    drawn = _counts(uniform, each)
     return [
-        _preference(which, counts, uniform.get(which), ends, window, numbers) for which, counts in asked.items()
+        _preference(which, counts, drawn.get(which), ends, window, numbers[ends - 1])
+        for which, counts in _counts(asked, each).items()
     ]
 
 
@@ -130,7 +138,7 @@ def _uniform(space: Space, trials: int) -> Iterator[Candidate]:
 
 
 def _preference(
-    which: Asked, counts: _Counts, uniform: _Counts | None, ends: Any, window: int, numbers: npt.NDArray[np.int64]
+    which: Asked, counts: _Counts, uniform: _Counts | None, ends: Ints, window: int, numbers: Ints
 ) -> Preference:
     sums = np.concatenate([np.zeros((1, len(counts.options))), counts.answers.cumsum(0)])
     within = sums[ends] - sums[ends - window]
@@ -147,9 +155,9 @@ def importances(space: Space, trials: Sequence[Trial], seed: int = 0) -> Importa
     """How much of the rewards' variance each choice explains, of networks that the fit has not seen; None with too few.
 
     A ridge regression on how often each option was answered is fitted to four fifths of the networks and judged on the
-    rest, twenty times over. A choice's share is what the squared error grows
-    by when its counts are those of other networks (permutation importance: Breiman, "Random Forests", 2001, section
-    10), as a share of the variance. Intervals are bootstraps over the networks: how sure so many make it.
+    rest, twenty times over. A choice's share is what the squared error grows by when its counts are those of other
+    networks (permutation importance: Breiman, "Random Forests", 2001, section 10), as a share of the variance.
+    Intervals are bootstraps over the networks: how sure so many make it.
     """
     trained = [trial for trial in trials if trial.scored and not trial.stopped]
     rewards = np.array([trial.reward for trial in trained], float)

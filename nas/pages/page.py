@@ -15,7 +15,7 @@ import json
 import math
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -30,13 +30,22 @@ from nas.ledger import Trial
 from nas.network import Images
 from nas.pages import chart, drawing, learnt, tiles
 from nas.pages.chart import Axis, around, said
-from nas.plot import ADVANTAGE, REPEATS, SPREAD, Header, best_so_far, by_number, curves_of_health, running_mean, window_of
+from nas.plot import (
+    ADVANTAGE,
+    SPREAD,
+    Header,
+    best_so_far,
+    by_number,
+    curves_of_health,
+    running_mean,
+    window_of,
+)
 from nas.progress import duration
 from nas.recipe import RECIPES
 from nas.space import Limit, Space, shorten
 from nas.statistics import Floats
 
-MOST_TRIALS = 50  # rows of the table of the best
+MOST_TRIALS = 30  # rows of the table of the best
 DRAWN = 3  # of them
 MOST_POINTS = 400  # of networks that say something when pointed at
 MOST_FAILED = 20  # errors that are quoted
@@ -86,9 +95,7 @@ def report(folder: Path, beside: Sequence[Path] = (), space: Space | None = None
     """
     search = opened(folder, space)
     if not summary.best(search.trials):
-        wrong = health.failing(search.trials)
-        mend = wrong.sentence if wrong else "its errors are in the ledger" if search.trials else "give it more time"
-        raise UserError(f"{folder}: found no trial with a reward, expected one at least; {mend}")
+        raise lacking(search)
     return page(search, beside)
 
 
@@ -115,10 +122,13 @@ def policy(scripts: Sequence[str], live: bool) -> str:
 
 
 def _written(template: str, scripts: Sequence[str], live: bool, **parts: Any) -> str:
-    text = _templates().get_template(template).render(
-        policy=Markup(policy(scripts, live)), scripts=[Markup(one) for one in scripts], live=live,
-        style=Markup(drawing.style() + _text("page.css")), **parts,
-    )  # fmt: skip
+    text: str = (
+        _templates()
+        .get_template(template)
+        .render(
+            policy=policy(scripts, live), scripts=scripts, live=live, style=drawing.style() + _text("page.css"), **parts
+        )
+    )
     return text.encode(errors="replace").decode()  # what is no character cannot be written
 
 
@@ -146,8 +156,8 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
     drawn = summary.random_rewards(space, trials) if space else None
     best = summary.best(trials, MOST_TRIALS)
     return {
-        "title": f"{shorten(header['space'], 60)} on {shorten(header['data'], 60)}",
-        "folder": search.folder,
+        "title": f"{shorten(header['space'].partition('(')[0], 60)} on {shorten(header['data'], 60)}",
+        "folder": search.folder.name,
         "about": _about(header, trials),
         "facts": _facts(header, trials, best),
         "said": _said(header, trials, best, drawn, space),
@@ -169,7 +179,7 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
 def _about(header: Header, trials: Sequence[Trial]) -> str:
     done, length = len(trials), header["length"]
     state = f"{done:,} of {length:,} trials" if done < length else f"{done:,} trials"
-    return f"{header['controller']}, seed {header['seed']}, {state}"
+    return f"{_controller(header)}, seed {header['seed']}, {state}"
 
 
 def _facts(header: Header, trials: Sequence[Trial], best: Sequence[Trial]) -> list[tuple[str, str, str]]:
@@ -222,7 +232,7 @@ def _rewards(header: Header, trials: Sequence[Trial]) -> Markup:
     numbers = np.arange(len(rewards), dtype=float)
     y = around((value for value in rewards if value is not None), f"reward ({shorten(header['reward'], 60)})")
     x = Axis(0, max(1, len(rewards) - 1), "trial")
-    kinds = {
+    kinds: dict[str, dict[int, float | None]] = {
         "trained": {t.trial: t.reward for t in trials if t.scored and not t.stopped},
         "stopped": {t.trial: t.reward for t in trials if t.scored and t.stopped},
         "repeat": {t.trial: t.reward for t in trials if t.reward is not None and t.same_as is not None},
@@ -235,6 +245,60 @@ def _rewards(header: Header, trials: Sequence[Trial]) -> Markup:
     entries = [(f"dots {kind}", f"{kind} ({len(of):,})") for kind, of in shown.items()]
     entries += [("line mean", f"mean of the last {window} trials"), ("line best", "best so far")]
     return chart.chart("rewards by trial", x, y, marks) + chart.legend(entries)
+
+
+def network(search: Search, number: int | None) -> tuple[int, Markup]:
+    """The trial of this number, the best unless given, and the drawing of its network.
+
+    Raises UserError if there is no such trial, or none with a reward.
+    """
+    best = summary.best(search.trials, 1)
+    if number is None and not best:
+        raise lacking(search)
+    found = best[0] if number is None else next((one for one in search.trials if one.trial == number), None)
+    if found is None:
+        raise UserError(
+            f"--trial: found {number}, expected the number of one of the {len(search.trials)} trials that have finished"
+        )
+    return found.trial, _network(search, found)
+
+
+def lesson(search: Search, what: str) -> Markup:
+    """What was learnt as a drawing: "preferences", "importance" or "path".
+
+    Raises UserError where it cannot be had.
+    """
+    if search.space is None:
+        raise UserError(
+            f"{search.folder}: found a search of {search.header['space']} on {search.header['data']}, expected a "
+            "built-in space and data that are there; name the space with --space, as in --space mine.py:Small"
+        )
+    if what == "preferences":
+        every = [tiles.preference(one) for one in learnt.preferences(search.space, search.trials)[0]]
+        image = tiles.stacked(every) if every else None
+    elif what == "importance":
+        matters = learnt.importances(search.space, search.trials)
+        image = tiles.importance(matters) if matters else None
+    else:
+        path = learnt.path(search.space, search.header, search.folder)
+        image = tiles.path(path[1]) if path else None
+    if image is None:
+        raise UserError(f"{search.folder}: found too little for --what {what}, expected {NEEDS[what]}")
+    return image
+
+
+NEEDS = {
+    "preferences": "trials with questions that leave something to decide",
+    "importance": f"{learnt.LEAST} networks with different rewards; search on, with more --trials",
+    "path": "a controller that says what it prefers: q-learning, or reinforce",
+}
+
+
+def lacking(search: Search) -> UserError:
+    """What to say of a search without any reward."""
+    wrong = health.failing(search.trials)
+    mend = wrong.sentence if wrong else "its errors are in the ledger" if search.trials else "give it more time"
+    return UserError(f"{search.folder}: found no trial with a reward, expected one at least; {mend}")
 
 
 def _network(search: Search, trial: Trial) -> Markup:
@@ -308,7 +372,10 @@ def _front(header: Header, trials: Sequence[Trial], cost: str, name: str) -> Mar
     images = header["validation"]
     low, high = np.array([summary.interval(b / 100, images) for b in ys]).T * 100
     marks = [chart.band(x, y, *_stepped(xs, low, high), "sure"), chart.line(x, y, xs, ys, "best", steps=True)]
-    entries = [("dots front", f"none is better and smaller ({len(first)})"), ("dots behind", f"other networks ({len(others):,})")]
+    entries = [
+        ("dots front", f"none is better and smaller ({len(first)})"),
+        ("dots behind", f"other networks ({len(others):,})"),
+    ]
     return chart.chart(f"validation accuracy against {name}", x, y, marks, points) + chart.legend(entries)
 
 
@@ -343,10 +410,15 @@ def _panel(curves: Mapping[str, Floats], label: str, high: float | None) -> Mark
     x = Axis(0, max(1, length - 1), "trial")
     y = around([*values, *([] if high is None else [high])], label, low=min(0.0, float(np.nanmin(values))))
     marks = [
-        chart.line(x, y, np.arange(length, dtype=float), of, f"s{number % 4}") for number, of in enumerate(curves.values())
+        chart.line(x, y, np.arange(length, dtype=float), of, f"s{number % 4}")
+        for number, of in enumerate(curves.values())
     ]
     drawn = chart.chart(label, x, y, marks, low=True)
-    return drawn + chart.legend([(f"line s{n % 4}", name) for n, name in enumerate(curves)]) if len(curves) > 1 or high else drawn
+    return (
+        drawn + chart.legend([(f"line s{n % 4}", name) for n, name in enumerate(curves)])
+        if len(curves) > 1 or high
+        else drawn
+    )
 
 
 def _learnt(search: Search, live: bool) -> dict[str, Any]:
@@ -355,8 +427,7 @@ def _learnt(search: Search, live: bool) -> dict[str, Any]:
         return {"missing": "The space is none of the built-in ones, or its data are gone: name it with --space, as in "
                            "--space mine.py:Small, to see what was learnt."}  # fmt: skip
     try:
-        by_choice = learnt.preferences(search.space, search.trials)
-        each = learnt.preferences(search.space, search.trials, each=True)
+        by_choice, each = learnt.preferences(search.space, search.trials)
         matters = learnt.importances(search.space, search.trials)
         heavy = live and len(search.trials) > HEAVY
         path = None if heavy else learnt.path(search.space, search.header, search.folder)
@@ -373,7 +444,7 @@ def _learnt(search: Search, live: bool) -> dict[str, Any]:
         "networks": matters.networks if matters else 0,
         "least": learnt.LEAST,
         "path": tiles.path(path[1]) if path else None,
-        "values": path[0] if path else "",
+        "valued": path[0] if path else "",
     }
 
 
@@ -428,9 +499,14 @@ def _curves(curves: Mapping[str, Any]) -> Markup:
     start = len(at) // 10
     x = Axis(float(at[0]), float(max(at[-1], at[0] + 1)), "networks trained")
     means = [of["mean"][start:] for of in every.values()]
-    y = around(itertools.chain(*means, *(of["high"][start:] for of in every.values())), "validation accuracy of the chosen one, %")
+    y = around(
+        itertools.chain(*means, *(of["high"][start:] for of in every.values())),
+        "validation accuracy of the chosen one, %",
+    )
+    for of in every.values():
+        of["mean"][of["mean"] < y.low] = np.nan  # the first networks, which would hide all differences
     marks = [chart.band(x, y, at, of["low"], of["high"], f"s{n % 4}") for n, of in enumerate(every.values())]
-    marks += [chart.line(x, y, at, of["mean"], f"s{n % 4}") for n, of in enumerate(every.values())]
+    marks += [chart.line(x, y, at, of["mean"], f"s{n % 4}", steps=True) for n, of in enumerate(every.values())]
     return chart.chart("accuracy by networks trained", x, y, marks) + chart.legend(
         [(f"line s{n % 4}", name) for n, name in enumerate(every)]
     )
@@ -509,7 +585,10 @@ def _cost(header: Header, trials: Sequence[Trial]) -> list[tuple[str, str]]:
     memory = max((result.memory or 0 for result in results), default=0)
     precisions = Counter(result.precision for result in results if result.precision)
     rows = [
-        ("trials", f"{len(trials):,}, of which {sum(t.same_as is not None for t in trials):,} repeats, not trained again"),
+        (
+            "trials",
+            f"{len(trials):,}, of which {sum(t.same_as is not None for t in trials):,} repeats, not trained again",
+        ),
         ("networks trained", f"{sum(trial.trained for trial in trials):,}"),
         ("training, summed over workers", duration(seconds)),
         ("wall time, interruptions left out", duration(max((trial.at for trial in trials), default=0.0))),

@@ -8,7 +8,6 @@ import numpy as np
 from markupsafe import Markup
 
 from nas.errors import plain
-from nas.pages.chart import NOTHING
 from nas.pages.drawing import svg
 from nas.pages.learnt import Importance, Importances, Preference, Step
 from nas.space import shorten
@@ -17,7 +16,7 @@ from nas.statistics import Floats
 WIDTH = 328  # pixels: what a phone has room for
 TOP, BOTTOM, LEFT, RIGHT = 24, 112, 52, 204  # of a preference's area
 KINDS = 7  # colours; where there are more options, the last stands for all the rest
-MOST_STEPS = 60  # of a path
+MOST_STEPS = 30  # of a path
 
 
 def preference(one: Preference) -> Markup:
@@ -31,17 +30,25 @@ def preference(one: Preference) -> Markup:
     parts = [_word(0, 13, one.question, "name"), _word(WIDTH, 13, _answers(one.answers), "less end")]
     for number, option in enumerate(options):
         for xs, ys in ((np.array([6, 36]), alone), (across, edges)):
-            parts.append(_area(xs, ys[:, number], ys[:, number + 1], number, f"{option}: {_percent(uniform[number])} at random"))
+            parts.append(
+                _area(xs, ys[:, number], ys[:, number + 1], number, f"{option}: {_percent(uniform[number])} at random")
+            )
     parts += _labels(options, edges[-1])
     parts += [_word(0, 128, "random", "less"), _word(LEFT, 128, f"trial {one.trials[0]}", "less")]
     parts += [_word(RIGHT, 128, str(one.trials[-1]), "less end")] if len(one.trials) > 1 else []
     return svg(WIDTH, 134, parts, f"answers to {one.question} over the trials")
 
 
+def stacked(tiles: Sequence[Markup]) -> Markup:
+    """Drawings of preferences one below the other, as one."""
+    parts = [Markup('<g transform="translate(0 {})">{}</g>').format(150 * n, tile) for n, tile in enumerate(tiles)]
+    return svg(WIDTH, 150 * len(tiles), parts, "answers over the trials")
+
+
 def importance(found: Importances) -> Markup:
     """A bar for each choice with its interval, and what all of them explain together."""
     rows = [found.together, *found.choices]
-    high = max(max(one.interval[1] for one in rows), 0.05)
+    high = max(0.05, *(one.interval[1] for one in rows))
     parts = [part for number, one in enumerate(rows) for part in _bar(one, 24 * number + 12 * (number > 0), high)]
     return svg(WIDTH, 24 * len(rows) + 16, parts, "what share of the rewards' variance each choice explains")
 
@@ -114,14 +121,16 @@ def _percent(share: float) -> str:
 
 
 def _bar(one: Importance, top: int, high: float) -> Iterator[Markup]:
-    left, width = 112, 128
+    left, width = 112, 112
 
     def at(value: float) -> float:
         return left + width * min(max(value, 0), high) / high
 
     low, upper = one.interval
     yield _word(0, top + 15, shorten(one.choice, 18), "name")
-    yield Markup('<rect class="bar" x="{}" y="{}" width="{:.1f}" height="10"/>').format(left, top + 6, at(one.share) - left)
+    yield Markup('<rect class="bar" x="{}" y="{}" width="{:.1f}" height="10"/>').format(
+        left, top + 6, at(one.share) - left
+    )
     yield Markup('<path class="whisker" d="M{0:.1f} {1}H{2:.1f}M{0:.1f} {3}v6M{2:.1f} {3}v6"/>').format(
         at(low), top + 11, at(upper), top + 8
     )

@@ -1,0 +1,112 @@
+"""The command line's part for what is looked at in a browser. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nas.cli import app, console
+from nas.errors import UserError, near
+
+if TYPE_CHECKING:
+    from nas.space import Space
+
+Folder = Annotated[Path, typer.Argument(help="Of a search.")]
+OwnSpace = Annotated[
+    str | None, typer.Option("--space", help="The search's own space, as file.py:Class; a built-in one is found.")
+]
+DRAWINGS = ("network", "preferences", "importance", "path")
+
+
+@app.command()
+def draw(
+    folder: Folder,
+    what: Annotated[
+        str,
+        typer.Option(
+            help="network; or what was learnt: preferences (options over the trials), importance (of choices), path "
+            "(that the controller likes best)."
+        ),
+    ] = "network",
+    trial: Annotated[int | None, typer.Option(min=0, help="Whose network; the best one's unless set.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The drawing, as .svg; named after it in the folder unless set.")
+    ] = None,
+    space: OwnSpace = None,
+) -> None:
+    """Draw a network of a search, block by block, or what the search learnt, as SVG."""
+    from nas.pages.drawing import alone
+    from nas.pages.page import lesson, network, opened, write
+
+    if what not in DRAWINGS:
+        raise UserError(f"--what: found {what!r}{near(what, DRAWINGS)}, expected one of {', '.join(DRAWINGS)}")
+    if trial is not None and what != "network":
+        raise UserError(f"--trial: found it with --what {what}, expected it with a network; leave one out")
+    if out and out.suffix.lower() != ".svg":
+        raise UserError(f"{out}: found the suffix {out.suffix!r}, expected .svg; name the drawing {out.stem}.svg")
+    search = opened(folder, _space(space))
+    if what == "network":
+        found, image = network(search, trial)
+        picture = out or folder / f"network-{found}.svg"
+    else:
+        picture, image = out or folder / f"{what}.svg", lesson(search, what)
+    write(picture, alone(image))
+    console.print(f"drawing: {picture}", markup=False)
+
+
+@app.command()
+def report(
+    folder: Folder,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The page; report.html in the folder unless set.")
+    ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="The folder of another search to compare with, of the same but controller and seed; may be repeated."
+        ),
+    ] = None,
+    space: OwnSpace = None,
+) -> None:
+    """Put a search on one page, as a file of its own that any browser opens, without a network."""
+    from nas.pages.page import report as written
+    from nas.pages.page import write
+
+    page = out or folder / "report.html"
+    write(page, written(folder, beside or [], _space(space)))
+    console.print(f"report: {page}", markup=False)
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(help="Of a search, begun or still to begin.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 for any that is free.")] = 8420,
+    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser too.")] = False,
+    space: OwnSpace = None,
+) -> None:
+    """Show a search's page in the browser while it runs; Ctrl-C ends it."""
+    from nas import ledger
+    from nas.pages.watch import Watched, server
+
+    ledger.begun(folder)  # so that a ledger that is damaged now is told here
+    with server(Watched(folder, _space(space)), port) as serving:
+        address = f"http://127.0.0.1:{serving.server_address[1]}/"
+        console.print(f"{folder} is at {address}; Ctrl-C ends it", markup=False)
+        if not (folder / ledger.FILE).exists():
+            console.print("there is no search yet; the page waits for it", markup=False)
+        if open_it:
+            webbrowser.open(address)
+        try:
+            serving.serve_forever(poll_interval=0.2)
+        except KeyboardInterrupt:
+            console.print("ended; the search, if it runs, goes on", markup=False)
+            raise typer.Exit(130) from None
+
+
+def _space(typed: str | None) -> Space | None:
+    from nas import names
+
+    return None if typed is None else names.space(typed)

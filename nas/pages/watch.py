@@ -1,0 +1,133 @@
+"""A search's page, served on this machine alone while the search runs.
+
+The server gives one thing, the page at /, to who asks for it by this machine's own name: another site whose name was
+made to lead here (DNS rebinding) gets nothing. A page is made when it is asked for and the ledger has grown, and takes
+no more than a tenth of a core: the search wants the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from nas.errors import UserError
+from nas.ledger import FILE
+from nas.pages.page import opened, page, waiting
+from nas.space import Space
+
+HERE = "127.0.0.1"
+SHARE = 0.1  # of the time, at most, for making pages
+PATIENCE = 10.0  # seconds that a browser may take to say what it wants
+
+
+class Watched:
+    """The page of a folder, made anew when its files have changed."""
+
+    def __init__(self, folder: Path, space: Space | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.folder, self.space, self.clock = folder, space, clock
+        self._lock = Lock()
+        self._seen: object = None
+        self._page, self._due = "", 0.0
+
+    def page(self) -> str:
+        """The page as of now, or of a moment ago."""
+        with self._lock:  # one page at a time, however many look
+            now = self.clock()
+            seen = _stamps(self.folder)
+            if seen != self._seen and now >= self._due:
+                self._seen, self._page = seen, self._made()
+                ended = self.clock()
+                self._due = ended + (ended - now) / SHARE
+            return self._page
+
+    def _made(self) -> str:
+        if not (self.folder / FILE).is_file():
+            return waiting(self.folder, f"There is no search yet: {FILE} is looked for again and again.")
+        try:
+            search = opened(self.folder, self.space)
+            if not search.trials:
+                return waiting(self.folder, "The search has begun; no trial has finished yet.")
+            return page(search, live=True)
+        except UserError as error:
+            return waiting(self.folder, f"{error}.")
+
+
+def _stamps(folder: Path) -> list[tuple[int, int] | None]:
+    """Size and time of change of the files that a page is made from; None for one that is not there."""
+    return [_stamp(folder / name) for name in (FILE, "model/metrics.json", "model/explain")]
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def server(watched: Watched, port: int) -> ThreadingHTTPServer:
+    """A server of this page on 127.0.0.1, not running yet; port 0 for any that is free.
+
+    Raises UserError if the port is taken, or not this user's to take.
+    """
+    try:
+        return _Server((HERE, port), _handler(watched))
+    except OSError as error:
+        raise UserError(
+            f"--port: found {port} taken or not allowed ({error.strerror}), expected a free one; name another, or 0 "
+            "for any that is free"
+        ) from None
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True  # who is still reading when it ends is no reason to stay
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away in the middle is nothing to tell of."""
+
+
+def _handler(watched: Watched) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        """GET of / and nothing else."""
+
+        protocol_version = "HTTP/1.1"
+        timeout = PATIENCE
+
+        def do_GET(self) -> None:
+            _, port, *_ = self.server.server_address
+            if self.headers.get("Host") not in (f"{HERE}:{port}", f"localhost:{port}"):
+                self._answer(HTTPStatus.FORBIDDEN, b"this page is for this machine alone\n")
+            elif self.path != "/":
+                self._answer(HTTPStatus.NOT_FOUND, b"there is one page: /\n")
+            else:
+                body = watched.page().encode()
+                tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+                same = self.headers.get("If-None-Match") == tag
+                self._answer(HTTPStatus.NOT_MODIFIED if same else HTTPStatus.OK, b"" if same else body, tag)
+
+        def _answer(self, status: HTTPStatus, body: bytes, tag: str = "") -> None:
+            self.send_response(status)
+            kind = "text/html" if status == HTTPStatus.OK else "text/plain"
+            for name, value in (
+                ("Content-Type", f"{kind}; charset=utf-8"), ("Content-Length", str(len(body))), ("ETag", tag),
+                ("Cache-Control", "no-cache"), ("X-Content-Type-Options", "nosniff"),
+                ("Content-Security-Policy", "frame-ancestors 'none'"), ("Cross-Origin-Resource-Policy", "same-origin"),
+            ):  # fmt: skip
+                if value:
+                    self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def version_string(self) -> str:
+            return "nas"
+
+        def log_message(self, format: str, *args: object) -> None:
+            """The terminal is for the search."""
+
+    return Handler

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from nas.blocks import Block
+from nas.ledger import Trial
+from nas.network import Images, Network
+from nas.pages.drawing import Row, alone, cells_of, drawing, drawn, lanes_of, parsed, picture, rows_of
+from search_spaces.chain import Chain
+from search_spaces.nasbench201 import NasBench201
+from search_spaces.zoph import Zoph
+
+IMAGES = Images(8, 1, 10)
+CHAIN = Network(8, (Block("conv", 16), Block("conv", 16, stride=2), Block("max_pool")))
+
+
+def test_each_block_is_a_row_with_the_shape_of_its_output_and_its_parameters() -> None:
+    image, first, second, pool, classifier = rows_of(CHAIN, IMAGES)
+    assert (image.name, image.shape) == ("image", "1 × 8 × 8")
+    assert (first.name, first.shape, first.cost) == ("conv 3×3", "16 × 8 × 8", "176 parameters")  # 9·16 + 2·16
+    assert (second.detail, second.shape) == ("stride 2", "16 × 4 × 4")
+    assert (pool.name, pool.cost, pool.family) == ("max_pool 3×3", "", "pool")
+    assert (classifier.shape, classifier.cost) == ("10 classes", "170 parameters")  # 16·10 + 10
+
+
+def test_without_the_data_there_are_blocks_without_shapes() -> None:
+    assert [row.name for row in rows_of(CHAIN, None)] == ["image", "conv", "conv", "max_pool"]
+
+
+def test_equal_neighbours_of_a_chain_are_one_row() -> None:
+    network = Network(8, (Block("conv", 4), Block("conv", 16), *[Block("residual", 16)] * 3))
+    names = [(row.name, row.sources) for row in rows_of(network, IMAGES)]
+    assert names[2:] == [("conv 3×3", (1,)), ("3 × residual 3×3", (2,)), ("classifier", (3,))]
+
+
+def test_an_output_taken_further_down_has_a_lane_until_its_last_taker() -> None:
+    rows = [Row("image"), Row("a", sources=(0,)), Row("b", sources=(0,)), Row("c", sources=(1, 2)), Row("d", sources=(2,)),
+            Row("e", sources=(2, 4))]  # fmt: skip
+    assert lanes_of(rows) == {0: 0, 1: 1, 2: 0}  # the image's lane ends at b, where b's own begins
+
+
+@pytest.mark.parametrize("depth", [6, 15])
+def test_each_skip_connection_has_a_dot(depth: int) -> None:
+    blocks = tuple(Block("conv", 24, inputs=tuple(range(layer + 1))) for layer in range(depth))
+    image = drawing(Network(8, blocks), IMAGES)
+    assert image.count("<circle") == depth * (depth - 1) // 2  # of all pairs but neighbours, for which there are arrows
+    assert image.count('class="arrow"') == depth + 1
+
+
+def test_a_cell_is_drawn_operation_by_operation_once() -> None:
+    space = NasBench201().on(IMAGES)
+    network = space.replay((1, 2, 3, 4, 0, 3)).network
+    assert isinstance(network, Network)
+    assert len(cells_of(network, IMAGES)) == 1
+    image = drawing(network, IMAGES)
+    for operation in ("identity", "conv 1×1", "conv 3×3", "average pool 3×3"):
+        assert operation in image
+    assert image.count('class="way"') == 5  # the edge "none" is none
+
+
+@pytest.mark.parametrize("space", [Chain(), Zoph()])
+def test_a_network_of_built_in_blocks_is_read_back_from_its_text(space: Chain | Zoph) -> None:
+    import random
+
+    for seed in range(20):
+        network = space.on(IMAGES).sample(random.Random(seed)).network
+        assert isinstance(network, Network)
+        assert parsed(network.written) == network
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a network", "network 1: 8 concat gap: mine.block width=3", "network 1: 8 concat gap: conv width=__import__('os')",
+     "network 1: 8 concat gap: conv width=16;conv", "network 1: 8 concat gap: conv kernel=3", f"network 1: {'9' * 5000} a b: "],
+)  # fmt: skip
+def test_what_is_no_text_of_such_a_network_is_none(text: str) -> None:
+    assert parsed(text) is None
+
+
+def trial(written: str) -> Trial:
+    return Trial(0, (), "key", written, 0.5, None)
+
+
+def test_what_cannot_be_read_is_drawn_as_its_lines_with_its_letters_as_letters() -> None:
+    image = drawn(trial("network 1: 8 concat gap: <script>alert(1)</script>\x1b; b & c"), None, IMAGES)
+    texts = [text.text for text in ElementTree.fromstring(image).iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == ["8 x 8 pixels", "<script>alert(1)</script>\\x1b", "b & c"]
+
+
+def test_a_network_that_is_not_sound_is_drawn_without_shapes() -> None:
+    image = drawn(trial("network 1: 8 concat gap: conv width=0; attention width=3"), None, IMAGES)
+    assert "attention" in image
+
+
+def test_thousands_of_blocks_are_cut_short() -> None:
+    image = drawing(Network(8, tuple(Block("conv", 1 + n % 2) for n in range(2000))), IMAGES)
+    assert "and 1,853 more" in image  # 2,002 rows with image and classifier, 149 of them shown
+
+
+def test_a_drawing_as_a_file_is_sound_xml_with_its_own_colours() -> None:
+    root = ElementTree.fromstring(alone(picture([Row("image"), Row("<conv>", "a & b", sources=(0,))])))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    (style,) = root.iter("{http://www.w3.org/2000/svg}style")
+    assert "prefers-color-scheme: dark" in (style.text or "")

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from controllers.q_learning import QLearning
+from controllers.random_search import RandomSearch
+from controllers.reinforce import Reinforce
+from nas import ledger
+from nas.blocks import Block
+from nas.data import load
+from nas.errors import UserError
+from nas.ledger import Trial
+from nas.network import Network
+from nas.pages.learnt import STRENGTHS, importances, path, preferences, ridge, told
+from nas.pool import Job, Serial
+from nas.reward import Result
+from nas.search import search
+from nas.space import Choice, Pick, Space
+
+
+class Two(Space):
+    """Two questions of one choice, and one of another."""
+
+    width = Choice(8, 16)
+    kernel = Choice(1, 3, 5)
+
+    def build(self, pick: Pick) -> Network:
+        widths = [pick(self.width), pick(self.width)]
+        kernel = pick(self.kernel)
+        return Network(8, tuple(Block("conv", width, kernel) for width in widths))
+
+
+def trial(number: int, answers: tuple[int, ...], reward: float | None = 0.5) -> Trial:
+    result = Result((0.5,), (1.0,), 10, 100, 0.5) if reward is not None else Result(error="diverged")
+    return Trial(number, answers, f"{answers}", "a network", reward, result)
+
+
+def test_preferences_are_shares_of_the_answers_in_a_window_beside_uniform_ones() -> None:
+    trials = [trial(n, (0, 0, 0) if n < 10 else (1, 1, 2)) for n in range(20)]
+    by_choice, by_question = preferences(Two(), trials)
+    width, kernel = by_choice
+    assert (width.question, width.options) == ("width", ("8", "16"))
+    assert list(width.trials[[0, -1]]) == [9, 19]
+    assert width.shares[[0, -1]].tolist() == [[1, 0], [0, 1]]
+    assert width.answers == 20  # two questions in each of ten trials
+    assert kernel.shares[5].tolist() == [0.5, 0, 0.5]  # at trial 14: five of the one and five of the other
+    assert np.allclose(width.uniform, 1 / 2, atol=0.08)
+    assert np.allclose(kernel.uniform, 1 / 3, atol=0.08)
+    assert [one.question for one in by_question] == ["width 1", "kernel 1", "width 2"]
+
+
+def test_preferences_of_nothing_are_none() -> None:
+    assert preferences(Two(), []) == ([], [])
+
+
+def test_answers_of_another_space_are_refused() -> None:
+    with pytest.raises(UserError, match="Two"):
+        preferences(Two(), [trial(0, (0, 0, 0, 0))])
+
+
+def told_by(effect: float, noise: float, networks: int) -> list[Trial]:
+    """Trials whose reward is the kernel's answer times an effect, and chance."""
+    rng = random.Random(0)
+    drawn = [tuple(rng.randrange(n) for n in (2, 2, 3)) for _ in range(networks)]
+    return [trial(n, answers, effect * answers[2] + noise * rng.random()) for n, answers in enumerate(drawn)]
+
+
+def test_a_choice_that_decides_the_reward_explains_it_and_another_does_not() -> None:
+    found = importances(Two(), told_by(effect=0.3, noise=0.01, networks=60))
+    assert found is not None
+    kernel, width = found.choices
+    assert found.together.share > 0.99
+    assert kernel.choice == "kernel"
+    assert kernel.interval[0] > 1  # permuted, its prediction is worse than none
+    assert abs(width.share) < 0.001
+
+
+def test_where_rewards_are_chance_no_choice_explains_them_for_sure() -> None:
+    found = importances(Two(), told_by(effect=0, noise=1, networks=60))
+    assert found is not None
+    assert found.together.interval[0] < 0.05
+    assert all(one.interval[0] <= 0 for one in found.choices)
+
+
+def test_of_too_few_networks_or_equal_rewards_nothing_is_said() -> None:
+    assert importances(Two(), told_by(effect=1, noise=1, networks=19)) is None
+    assert importances(Two(), told_by(effect=0, noise=0, networks=60)) is None
+
+
+def test_the_ridge_is_the_one_that_predicts_values_left_out_best() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(12, 3)) * [1, 2, 3], rng.normal(size=12)
+    scaled = np.column_stack([np.ones(12), (x - x.mean(0)) / x.std(0)])
+
+    def fitted(rows: np.ndarray, strength: float) -> np.ndarray:  # type: ignore[type-arg]
+        penalty = strength * np.diag([0, 1, 1, 1])  # the mean is free
+        return np.asarray(np.linalg.solve(scaled[rows].T @ scaled[rows] + penalty, scaled[rows].T @ y[rows]))
+
+    everyone = np.arange(12)
+    errors = [
+        sum((y[i] - scaled[i] @ fitted(np.delete(everyone, i), strength)) ** 2 for i in everyone) for strength in STRENGTHS
+    ]
+    mean, weights = ridge(x, y)
+    expected = scaled @ fitted(everyone, STRENGTHS[int(np.argmin(errors))])
+    assert np.allclose(mean + x @ weights, expected)
+
+
+def kept(kind: type[QLearning] | type[Reinforce], out: Path) -> QLearning | Reinforce:
+    """The controller of a search of 30 trials, one that the search itself has told."""
+    made: list[QLearning | Reinforce] = []
+
+    class Kept(kind):  # type: ignore[misc, valid-type]
+        def __init__(self, space: Space, seed: int, length: int, rate: float = 0.05) -> None:
+            super().__init__(space, seed, length, rate)
+            made.append(self)
+
+    def judged(job: Job) -> Result:
+        if job.trial % 7 == 3:
+            return Result(error="diverged")
+        return Result((0.2 * job.answers[0] + 0.1 * job.answers[2],), (1.0,), None, None, 0.1)
+
+    Kept.__name__ = Kept.__qualname__ = kind.__name__
+    Kept.__module__ = kind.__module__
+    for _ in search(Two(), Kept, load("digits", images=40), out, trials=30, pool=lambda _: Serial(judged), device="cpu"):
+        pass
+    return made[0]
+
+
+def test_the_table_is_the_one_that_the_search_had_in_the_end(tmp_path: Path) -> None:
+    own = kept(QLearning, tmp_path)
+    header, _ = ledger.read(tmp_path)
+    again, trials = told(Two(), header, tmp_path)
+    assert trials == 30
+    assert again.q == own.q  # type: ignore[union-attr]
+
+
+def test_the_best_path_answers_each_question_by_the_highest_value(tmp_path: Path) -> None:
+    own = kept(QLearning, tmp_path)
+    header, _ = ledger.read(tmp_path)
+    found = path(Two(), header, tmp_path)
+    assert found is not None
+    what, steps = found
+    assert what == "Q-value"
+    assert [step.question for step in steps] == ["width 1", "width 2", "kernel 1"]
+    assert steps[0].values == {"8": own.q["width", ()][0], "16": own.q["width", ()][1]}  # type: ignore[union-attr]
+    assert all(step.values[step.answer] == max(step.values.values()) for step in steps)
+    assert steps[0].answer == "16"  # a width of 16 is worth 0.2 more
+
+
+def test_the_policys_path_has_its_probabilities(tmp_path: Path) -> None:
+    own = kept(Reinforce, tmp_path)
+    header, _ = ledger.read(tmp_path)
+    found = path(Two(), header, tmp_path)
+    assert found is not None
+    what, steps = found
+    assert what == "probability"
+    assert all(abs(sum(step.values.values()) - 1) < 1e-6 for step in steps)
+    _, _, expected = own.prefers(30)
+    assert [list(step.values.values()) for step in steps] == [list(of.values()) for of in expected]
+
+
+def test_a_controller_that_says_nothing_of_itself_has_no_path(tmp_path: Path) -> None:
+    for _ in search(
+        Two(), RandomSearch, load("digits", images=40), tmp_path, trials=3, device="cpu",
+        pool=lambda _: Serial(lambda job: Result((0.5,), (1.0,))),
+    ):  # fmt: skip
+        pass
+    header, _ = ledger.read(tmp_path)
+    assert path(Two(), header, tmp_path) is None
+    assert path(Two(), {**header, "controller": "mine.Own"}, tmp_path) is None
+
+
+def test_a_trial_that_is_missing_ends_what_the_controller_is_told(tmp_path: Path) -> None:
+    kept(QLearning, tmp_path)
+    file = tmp_path / ledger.FILE
+    lines = file.read_text().splitlines(keepends=True)
+    header, trials = ledger.read(tmp_path)
+    gone = next(number for number, one in enumerate(trials) if one.trial == 12)
+    file.write_text("".join(line for number, line in enumerate(lines) if number != gone + 1))
+    before = file.read_bytes()
+    _, count = told(Two(), header, tmp_path)
+    assert count == 12
+    assert file.read_bytes() == before

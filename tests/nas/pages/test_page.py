@@ -1,0 +1,261 @@
+"""The report as a person would look at it, in a browser, and what must never be in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+
+from controllers.random_search import RandomSearch
+from nas import ledger
+from nas.cli import app
+from nas.errors import UserError
+from nas.ledger import FILE, sealed
+from nas.pages.page import command, front, opened, page, report, write
+from nas.reward import Result
+from tests.nas.pages.conftest import Browser, searched
+
+EVIL = "<script>window.evil = 1</script><img src=x onerror='window.evil = 1'>\x1b\u202e\ud800"
+
+
+@pytest.fixture(scope="module")
+def written(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with all its sections: two searches beside it, a model, failures."""
+    place = tmp_path_factory.mktemp("report")
+    whole = place / "whole"
+    whole.mkdir()
+    (whole / FILE).write_bytes((folder / FILE).read_bytes())
+    with_model(whole)
+    beside = [searched(place / "random", RandomSearch), searched(place / "other", seed=1)]
+    write(place / "report.html", report(whole, beside))
+    return place / "report.html"
+
+
+def with_model(folder: Path) -> None:
+    """A model's folder as `nas finish` and `nas explain` leave it, as far as the report looks at it."""
+    explain = folder / "model" / "explain"
+    explain.mkdir(parents=True)
+    (folder / "model" / "README.md").write_text(f"# A model\n\n| what | % |\n| - | - |\n| ours | 97.1 |\n\n{EVIL[:-1]}\n")
+    (folder / "model" / "metrics.json").write_text(json.dumps({"test": {"accuracy": 0.971, "note": EVIL}}))
+    noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+    Image.fromarray(noise).save(explain / "confusion_matrix.png")
+    (explain / "broken.png").write_bytes(b"no picture")
+
+
+# --- in the browser ---
+
+
+def test_nothing_complains_and_nothing_is_asked_for(browser: Browser, written: Path) -> None:
+    browser.open(written.as_uri())
+    assert browser.complaints() == []
+    assert browser.asked() == [written.as_uri()]
+
+
+@pytest.mark.parametrize("section", ["rewards", "networks", "size", "learnt", "health", "comparison"])
+def test_each_picture_is_there_and_not_empty(browser: Browser, written: Path, section: str) -> None:
+    browser.open(written.as_uri())
+    count = browser.run(f"document.querySelectorAll('#{section} figure').length")
+    assert count > 0
+    for number in range(count):
+        browser.run(f"document.querySelectorAll('#{section} figure')[{number}].id = 'looked-{section}-{number}'")
+        if browser.run(f"document.getElementById('looked-{section}-{number}').closest('details:not([open])')") is not None:
+            continue
+        pixels = browser.picture(f"#looked-{section}-{number}")
+        ground = pixels[0, -1]
+        assert pixels.shape[0] > 80
+        assert (pixels != ground).any(2).mean() > 0.01, (section, number)
+        assert (np.ptp(pixels, axis=2) > 40).any(), (section, number)  # a colour that is no grey
+
+
+def test_a_picture_of_the_model_is_shown(browser: Browser, written: Path) -> None:
+    browser.open(written.as_uri())
+    assert browser.run("document.querySelector('#model img').naturalWidth") == 60
+    assert "broken.png: found no picture" in browser.run("document.querySelector('#model').innerText")
+    assert browser.run("document.querySelector('#model table').rows[1].cells[1].innerText") == "97.1"
+
+
+def column(browser: Browser, number: int) -> list[float]:
+    script = f"[...document.querySelectorAll('#best tbody tr')].map(row => parseFloat(row.cells[{number}].dataset.by))"
+    found: list[float] = browser.run(script)
+    return found
+
+
+def test_the_table_is_sorted_by_a_click_on_a_head_and_turned_by_another(browser: Browser, written: Path) -> None:
+    browser.open(written.as_uri())
+    assert column(browser, 1) == sorted(column(browser, 1), reverse=True)
+    browser.run("document.querySelectorAll('#best th button')[4].click()")
+    assert column(browser, 4) == sorted(column(browser, 4), reverse=True)
+    browser.run("document.querySelectorAll('#best th button')[4].click()")
+    assert column(browser, 4) == sorted(column(browser, 4))
+    assert browser.run("document.querySelectorAll('#best th')[4].getAttribute('aria-sort')") == "ascending"
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_is_wider_than_the_window(browser: Browser, written: Path, width: int) -> None:
+    browser.open(written.as_uri(), width)
+    browser.run("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert browser.run("document.documentElement.scrollWidth") == width
+
+
+def test_what_is_dark_is_dark(browser: Browser, written: Path) -> None:
+    browser.open(written.as_uri(), dark=True)
+    assert browser.picture("h1")[0, -1].max() < 60
+    assert browser.picture("#networks .drawing .box").mean() < 100
+    browser.look(1280, dark=False)
+    assert browser.picture("h1")[0, -1].min() > 230
+
+
+def test_a_point_of_the_front_says_its_trial_when_it_has_the_focus(browser: Browser, written: Path) -> None:
+    browser.open(written.as_uri())
+    browser.run("document.querySelector('.point.front').focus()")
+    said = browser.run("[...document.querySelectorAll('.tip')].filter(tip => tip.offsetWidth).map(tip => tip.innerText)")
+    assert len(said) == 1
+    assert re.fullmatch(r"trial \d+: [\d.]+ %, [\d,]+ parameters", said[0])
+
+
+def forged(folder: Path, out: Path) -> Path:
+    """The ledger of a search whose every text is hostile."""
+    header, trials = ledger.read(folder)
+    hostile = {name: EVIL for name in ("space", "controller", "data", "reward", "cpu", "gpu", "fingerprint", "stop")}
+    recipe = {**header["recipe"], EVIL: EVIL}
+    lines = [sealed({**header, **hostile, "recipe": recipe, "parameters": {EVIL: EVIL}, "versions": {EVIL: EVIL}})]
+    for trial in trials:
+        own = ledger._as_line(trial)
+        lines.append(sealed({**own, "network": EVIL, "key": EVIL, "error": EVIL if own["error"] else None,
+                             "figures": {EVIL: 0.5}}))  # fmt: skip
+    out.mkdir()
+    (out / FILE).write_bytes(b"".join(lines))
+    return out
+
+
+def test_what_a_ledger_says_is_text_and_never_runs(browser: Browser, folder: Path, tmp_path: Path) -> None:
+    write(tmp_path / "evil.html", report(forged(folder, tmp_path / EVIL[:6].strip("<"))))
+    browser.open((tmp_path / "evil.html").as_uri())
+    assert browser.run("window.evil") is None
+    assert browser.run("document.querySelectorAll('img[src=x]').length") == 0
+    assert browser.run("document.querySelectorAll('script').length") == 1
+    assert browser.complaints() == []
+    assert "<script>window.evil = 1</script>" in browser.run("document.body.innerText")
+
+
+def test_the_browser_is_told_to_run_nothing_else(browser: Browser, written: Path, tmp_path: Path) -> None:
+    spoilt = written.read_text().replace("<main>", "<main><script>window.evil = 1</script>")
+    (tmp_path / "spoilt.html").write_text(spoilt)
+    browser.open((tmp_path / "spoilt.html").as_uri())
+    assert browser.run("window.evil") is None
+    assert "Content Security Policy" in browser.complaints()[0]
+
+
+def test_without_scripts_the_table_is_there(written: Path) -> None:
+    rows = re.search(r'<table class="sortable" id="best">(.*?)</table>', written.read_text(), re.DOTALL)
+    assert rows is not None
+    assert rows[1].count("<tr") == 31
+    assert "<button" not in rows[1]
+
+
+# --- what stands in it ---
+
+
+def test_a_page_of_thousands_of_trials_is_small(folder: Path, tmp_path: Path) -> None:
+    header, trials = ledger.read(folder)
+    whole = [trial for trial in trials if trial.scored]
+    lines = [sealed({**header, "space": "Own()"})]
+    lines += [sealed({**ledger._as_line(whole[n % len(whole)]), "trial": n, "key": f"{n}"}) for n in range(5_000)]
+    (tmp_path / FILE).write_bytes(b"".join(lines))
+    assert len(report(tmp_path)) < 700_000
+
+
+def test_the_report_of_one_search_has_no_comparison_and_no_model(folder: Path) -> None:
+    text = report(folder)
+    assert 'id="comparison"' not in text
+    assert 'id="model"' not in text
+    assert "trial 0" in text  # of the errors: `judged` lets some fail
+    assert "diverged" in text
+
+
+def test_ledgers_of_another_space_are_not_compared(folder: Path, tmp_path: Path) -> None:
+    header, trials = ledger.read(folder)
+    own = [sealed({**header, "space": "Zoph()"}), *(sealed(ledger._as_line(trial)) for trial in trials)]
+    (tmp_path / FILE).write_bytes(b"".join(own))
+    with pytest.raises(UserError, match="compare searches of the same space"):
+        report(folder, [tmp_path])
+
+
+def cut(folder: Path, out: Path, lines: Callable[[list[bytes]], list[bytes]]) -> Path:
+    out.mkdir(exist_ok=True)
+    (out / FILE).write_bytes(b"".join(lines((folder / FILE).read_bytes().splitlines(keepends=True))))
+    return out
+
+
+def test_an_unfinished_search_has_a_report_that_says_so(folder: Path, tmp_path: Path) -> None:
+    part = cut(folder, tmp_path / "part", lambda lines: lines[:8])
+    assert "7 of 60 trials" in report(part)
+
+
+@pytest.mark.parametrize("trials", [1, 2, 3])
+def test_so_few_trials_have_a_report(folder: Path, tmp_path: Path, trials: int) -> None:
+    good = [n for n, line in enumerate((folder / FILE).read_bytes().splitlines()) if b'"reward": 0' in line][:trials]
+    few = cut(folder, tmp_path / "few", lambda lines: [lines[0], *(lines[n] for n in good)])
+    assert "The best networks" in report(few)
+
+
+def test_an_empty_search_is_told_of(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="found no trial with a reward, expected one at least; give it more time"):
+        report(cut(folder, tmp_path / "empty", lambda lines: lines[:1]))
+
+
+def test_a_search_whose_children_all_failed_has_no_report_but_a_page(folder: Path, tmp_path: Path) -> None:
+    header, trials = ledger.read(folder)
+    lost = [
+        sealed({**ledger._as_line(trial), "reward": None, "error": "out of memory: needed 9 GiB", "accuracy": [], "loss": []})
+        for trial in trials
+        if trial.result
+    ]
+    (tmp_path / FILE).write_bytes(b"".join([sealed(header), *lost]))
+    with pytest.raises(UserError, match="the search is failing: .* out of memory: needed 9 GiB"):
+        report(tmp_path)
+    text = page(opened(tmp_path))
+    assert "The search is failing" in text
+    assert 'id="rewards"' not in text
+
+
+def test_the_front_is_what_nothing_beats_at_its_size() -> None:
+    sizes = [(10, 0.5), (20, 0.7), (20, 0.6), (30, 0.7), (40, 0.9), (5, 0.1)]
+    trials = [
+        ledger.Trial(n, (), f"{n}", "", accuracy, Result((accuracy,), (1.0,), size)) for n, (size, accuracy) in enumerate(sizes)
+    ]
+    assert [trial.trial for trial in front(trials, "params")] == [5, 0, 1, 4]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "chain --controller q-learning --set rate=0.2 --limit depth=3+1/10 --recipe quick:rate=0.15,flip=true --epochs 2 "
+        "--stop halving:factor=4 --child-timeout 90 --reward cubed --seed 7 --window 5",
+        "metaqnn:depth=4 --preset metaqnn --set trace=0.5 --epochs 1",
+    ],
+)
+def test_the_command_to_repeat_a_search_gives_the_same_header(typed: str, tmp_path: Path) -> None:
+    def header(words: list[str], name: str) -> dict[str, Any]:
+        end = ["--out", str(tmp_path / name), "--workers", "0"]
+        typer.main.get_command(app).main(["search", *words, *end], standalone_mode=False)
+        return ledger.read(tmp_path / name)[0]
+
+    first = header([*shlex.split(typed), "--images", "100", "--trials", "1"], "first")
+    nas, search, *words = shlex.split(command(first))
+    assert (nas, search) == ("nas", "search")
+    assert header(words, "second") == first
+
+
+def test_the_page_is_not_left_half_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="expected a file that can be written, in a folder that is there"):
+        write(tmp_path / "none" / "report.html", "text")
+    assert list(tmp_path.iterdir()) == []
