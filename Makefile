@@ -3,12 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: search test check reference audit clean
+.PHONY: search test check chromium reference audit clean
 
 search: $(READY)
 	@$(BIN)/nas search chain --controller reinforce --data digits --trials 200
 
-test: check
+test: check chromium
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(READY)
@@ -19,6 +19,13 @@ check: $(READY)
 # A page for each module from its docstrings, in build/reference.
 reference: $(READY)
 	$(BIN)/pdoc --output-directory build/reference nas search_spaces controllers benchmarks
+
+# The browser that tests look at pages with: Debian's, where apt is and may install; without one, they are skipped.
+chromium:
+	@command -v chromium >/dev/null || { \
+	    command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	    apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	    echo "no chromium here: the tests that look at pages are skipped"
 
 # Asks PyPI which of the packages in .venv have known faults; a build of one, as torch's +cpu, passes for its release.
 audit: $(BIN)/pip-audit

@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from typer.testing import CliRunner
 from benchmarks.faults import cluster
 from nas import data, names
 from nas.blocks import KINDS
-from nas.cli import app
+from nas.cli_pages import app
 from nas.preset import PRESETS
 from nas.recipe import RECIPES
 from nas.reward import REWARDS
@@ -60,6 +61,9 @@ def typed(command: str) -> None:
     command = re.sub(r"--images \d+", "--images 100", re.sub(r"--trials \d+", "--trials 3", command))
     words = shlex.split(command)
     assert words.pop(0) == "nas"
+    if words[0] == "watch":
+        assert "is at http://127.0.0.1:" in watched(*words, "--port", "0")
+        return
     if words[0] == "search":
         words += ["--workers", "0"] + ([] if "--images" in words or ":" in command else ["--images", "100"])
     done = CliRunner().invoke(app, words, catch_exceptions=False)
@@ -75,6 +79,19 @@ def run(folder: Path, *command: str) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def watched(*words: str) -> str:
+    """What a command that serves says first; then Ctrl-C ends it."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "nas", *words], env=environment, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        said = running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+    assert running.returncode == 130
+    return said
 
 
 @pytest.mark.parametrize("command", COMMANDS)

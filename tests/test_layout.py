@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 SPACES = sorted(path.name for path in (ROOT / "search_spaces").glob("[a-z]*.py"))
 CONTROLLERS = sorted(path.name for path in (ROOT / "controllers").glob("[a-z]*.py"))
 MODULES = sorted(path.stem for path in (ROOT / "nas").glob("[a-z]*.py"))
+PAGES = sorted(path.stem for path in (ROOT / "nas" / "pages").glob("[a-z]*.py"))
 
 ELSEWHERE = {  # modules whose tests are those of another
     "cache": "data",
@@ -66,14 +67,22 @@ def test_only_the_start_of_the_program_names_spaces_and_controllers(module: str)
     assert not {name.split(".")[0] for name in own(ROOT / "nas" / f"{module}.py")} - {"nas"}
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("cli_")])
 def test_only_the_command_line_knows_the_command_line(module: str) -> None:
     assert "nas.cli" not in own(ROOT / "nas" / f"{module}.py")
+
+
+@pytest.mark.parametrize("module", PAGES)
+def test_pages_know_no_command_line_and_no_controller_by_name(module: str) -> None:
+    assert {name.split(".")[0] for name in own(ROOT / "nas" / "pages" / f"{module}.py")} <= {"nas"}
+    assert "nas.cli" not in own(ROOT / "nas" / "pages" / f"{module}.py")
 
 
 def test_each_module_has_a_test_file_of_its_name() -> None:
     for module in MODULES:
         assert (ROOT / "tests" / "nas" / f"test_{ELSEWHERE.get(module, module)}.py").is_file(), module
+    for module in PAGES:
+        assert (ROOT / "tests" / "nas" / "pages" / f"test_{module}.py").is_file(), module
     for folder, files in (("controllers", CONTROLLERS), ("search_spaces", SPACES)):
         for file in files:
             assert (ROOT / "tests" / folder / f"test_{file}").is_file(), file

@@ -60,6 +60,7 @@ def nas(site: Path, users: Path, *words: str) -> str:
 def test_the_wheel_has_the_four_packages_and_the_command(site: Path) -> None:
     packages = {path.parent.name for path in site.glob("*/__init__.py")}
     assert packages == {"nas", "search_spaces", "controllers", "benchmarks"}
+    assert {path.suffix for path in (site / "nas" / "pages").iterdir()} == {".py", ".html", ".css", ".js"}
     (entries,) = site.glob("*.dist-info/entry_points.txt")
     assert "nas = nas.__main__:main" in entries.read_text()
 

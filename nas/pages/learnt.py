@@ -89,7 +89,9 @@ def preferences(space: Space, trials: Sequence[Trial]) -> tuple[list[Preference]
     return by_choice, by_question
 
 
-def _preferences(asked: Sequence[Candidate], uniform: Sequence[Candidate], numbers: Ints, each: bool) -> list[Preference]:
+def _preferences(
+    asked: Sequence[Candidate], uniform: Sequence[Candidate], numbers: Ints, each: bool
+) -> list[Preference]:
     window = min(window_of(len(asked)), len(asked))
     ends = np.unique(np.linspace(window, len(asked), MOMENTS).astype(int))
     drawn = _counts(uniform, each)

@@ -70,21 +70,30 @@ def opened(folder: Path, space: Space | None = None) -> Search:
     Raises UserError if there is none, if its ledger is damaged, or if the space is another.
     """
     from nas.data import native
-    from nas.search import replayed
 
     header, trials = ledger.read(folder)
     found = names.searched(header, trials)
     if space is not None:
         limits = {choice: Limit(*limit) for choice, limit in (header.get("limits") or {}).items()}
         found = space.on(native(header["data"]), limits)
-        for trial in trials[: names.TRIED]:
-            replayed(found, trial, folder / ledger.FILE)
+        if not _builds(found, trials[: names.TRIED]):
+            raise UserError(
+                f"--space: found {space!r}, which builds other networks than those in {folder}, expected the "
+                f"space that was searched, {shorten(header['space'])}; name it with its parameters"
+            )
     if found is not None:
         return Search(folder, header, trials, found, found.images)
     try:
         return Search(folder, header, trials, None, native(header["data"]))
     except (UserError, OSError, ValueError):  # a header may name anything
         return Search(folder, header, trials, None, None)
+
+
+def _builds(space: Space, trials: Sequence[Trial]) -> bool:
+    try:
+        return all(space.replay(trial.answers, trial.trial).key == trial.key for trial in trials)
+    except UserError:
+        return False
 
 
 def report(folder: Path, beside: Sequence[Path] = (), space: Space | None = None) -> str:

@@ -96,7 +96,6 @@ def _handler(watched: Watched) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         """GET of / and nothing else."""
 
-        protocol_version = "HTTP/1.1"
         timeout = PATIENCE
 
         def do_GET(self) -> None:

@@ -198,6 +198,15 @@ def test_at_the_end_one_answer_in_ten_is_drawn_by_lot() -> None:
     assert asked[1, 1, 0] == pytest.approx(1000 * 0.95**3, abs=50)  # ε = 0.1, of which half is the greedy answer too
 
 
+def test_it_prefers_the_path_of_the_highest_values_and_says_them() -> None:
+    agent = learner(rate=0.5, replays=0)
+    agent.tell(0, candidate(1, 0), 1.0)
+    what, preferred, values = agent.prefers(0)
+    assert what == "Q-value"
+    assert preferred.answers == (1, 0)
+    assert values == [{0: 0.5, 1: 0.625}, {0: 0.75, 1: 0.5}]  # as in the first test: 0.5 * 0.5 + 0.5 * 1, then its best
+
+
 def test_at_the_beginning_answers_are_uniform_whatever_was_told() -> None:
     agent = learner(replays=20)
     agent.tell(0, candidate(0, 0), 1.0)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import random
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -493,3 +494,14 @@ def test_a_space_without_choices_can_be_asked_and_told(space: Space, layers: int
 def test_a_parameter_out_of_range_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=f"reinforce: {message}"):
         Reinforce(Linked(), 0, 10, **wrong)
+
+
+def test_it_prefers_the_likeliest_answers_and_says_how_likely_they_are() -> None:
+    agent = Reinforce(Linked(), 0, 100, layers=0)
+    assert isinstance(agent.policy, Logits)
+    depth = agent.space.sample(random.Random(0)).questions[0]
+    agent.policy.rows[asked(depth)] = torch.log(torch.tensor([0.2, 0.7, 0.1], dtype=torch.float64))
+    what, preferred, values = agent.prefers(0)
+    assert what == "probability"
+    assert preferred.answers[0] == 1
+    assert values[0] == pytest.approx({0: 0.2, 1: 0.7, 2: 0.1})

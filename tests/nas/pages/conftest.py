@@ -28,7 +28,7 @@ from nas.search import search
 from search_spaces.chain import Chain
 
 DIGITS = native("digits")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 class Browser:
@@ -38,8 +38,10 @@ class Browser:
         assert CHROMIUM is not None
         there, self._out = _high(os.pipe())
         self._in, back = _high(os.pipe())
-        words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-                 "--disable-dev-shm-usage", "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]  # fmt: skip
+        words = [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage",
+            "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank",
+        ]  # fmt: skip
         shell = f'exec "$@" 3<&{there} 4>&{back} {there}<&- {back}>&-'
         self._process = subprocess.Popen(
             ["/bin/bash", "-c", shell, "bash", *words], pass_fds=(there, back), stderr=subprocess.DEVNULL
@@ -64,6 +66,7 @@ class Browser:
         """Load a page in a window so wide, and wait until it is there."""
         self.events.clear()
         self.look(width, dark)
+        self.send("Emulation.setFocusEmulationEnabled", enabled=True)  # else a page without a window has no focus
         self.send("Page.navigate", url=address)
         self.wait(lambda: any(event["method"] == "Page.loadEventFired" for event in self.events))
 

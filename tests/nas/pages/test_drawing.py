@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
+import random
+from xml.etree import ElementTree
 
 import pytest
 
@@ -36,8 +37,8 @@ def test_equal_neighbours_of_a_chain_are_one_row() -> None:
 
 
 def test_an_output_taken_further_down_has_a_lane_until_its_last_taker() -> None:
-    rows = [Row("image"), Row("a", sources=(0,)), Row("b", sources=(0,)), Row("c", sources=(1, 2)), Row("d", sources=(2,)),
-            Row("e", sources=(2, 4))]  # fmt: skip
+    sources = [(), (0,), (0,), (1, 2), (2,), (2, 4)]
+    rows = [Row(name, sources=of) for name, of in zip(("image", *"abcde"), sources, strict=True)]
     assert lanes_of(rows) == {0: 0, 1: 1, 2: 0}  # the image's lane ends at b, where b's own begins
 
 
@@ -62,8 +63,6 @@ def test_a_cell_is_drawn_operation_by_operation_once() -> None:
 
 @pytest.mark.parametrize("space", [Chain(), Zoph()])
 def test_a_network_of_built_in_blocks_is_read_back_from_its_text(space: Chain | Zoph) -> None:
-    import random
-
     for seed in range(20):
         network = space.on(IMAGES).sample(random.Random(seed)).network
         assert isinstance(network, Network)
@@ -72,9 +71,16 @@ def test_a_network_of_built_in_blocks_is_read_back_from_its_text(space: Chain | 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a network", "network 1: 8 concat gap: mine.block width=3", "network 1: 8 concat gap: conv width=__import__('os')",
-     "network 1: 8 concat gap: conv width=16;conv", "network 1: 8 concat gap: conv kernel=3", f"network 1: {'9' * 5000} a b: "],
-)  # fmt: skip
+    [
+        "",
+        "a network",
+        "network 1: 8 concat gap: mine.block width=3",
+        "network 1: 8 concat gap: conv width=__import__('os')",
+        "network 1: 8 concat gap: conv width=16;conv",
+        "network 1: 8 concat gap: conv kernel=3",
+        f"network 1: {'9' * 5000} a b: ",
+    ],
+)
 def test_what_is_no_text_of_such_a_network_is_none(text: str) -> None:
     assert parsed(text) is None
 

@@ -102,7 +102,8 @@ def test_the_ridge_is_the_one_that_predicts_values_left_out_best() -> None:
 
     everyone = np.arange(12)
     errors = [
-        sum((y[i] - scaled[i] @ fitted(np.delete(everyone, i), strength)) ** 2 for i in everyone) for strength in STRENGTHS
+        sum((y[i] - scaled[i] @ fitted(np.delete(everyone, i), strength)) ** 2 for i in everyone)
+        for strength in STRENGTHS
     ]
     mean, weights = ridge(x, y)
     expected = scaled @ fitted(everyone, STRENGTHS[int(np.argmin(errors))])
@@ -125,7 +126,9 @@ def kept(kind: type[QLearning] | type[Reinforce], out: Path) -> QLearning | Rein
 
     Kept.__name__ = Kept.__qualname__ = kind.__name__
     Kept.__module__ = kind.__module__
-    for _ in search(Two(), Kept, load("digits", images=40), out, trials=30, pool=lambda _: Serial(judged), device="cpu"):
+    for _ in search(
+        Two(), Kept, load("digits", images=40), out, trials=30, pool=lambda _: Serial(judged), device="cpu"
+    ):
         pass
     return made[0]
 

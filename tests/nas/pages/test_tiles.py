@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import numpy as np
+
+from nas.pages.learnt import Importance, Importances, Preference, Step
+from nas.pages.tiles import importance, path, preference, stacked
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def texts(image: str) -> list[str]:
+    return [text.text or "" for text in ElementTree.fromstring(image).iter(f"{SVG}text")]
+
+
+def one(options: int, shares: list[list[float]]) -> Preference:
+    names = tuple(f"o{number}" for number in range(options))
+    return Preference(
+        "width", names, np.arange(9, 9 + len(shares)), np.array(shares), np.full(options, 1 / options), 30
+    )
+
+
+def test_the_last_shares_stand_beside_their_areas() -> None:
+    said = texts(preference(one(2, [[0.5, 0.5], [0.25, 0.75]])))
+    assert said == ["width", "30 answers in the last window", "o0 25 %", "o1 75 %", "random", "trial 9", "10"]
+
+
+def test_the_rarest_of_many_options_are_one() -> None:
+    shares = [[0.13] * 6 + [0.08, 0.07, 0.07]]
+    said = texts(preference(one(9, shares)))
+    assert "3 others 22 %" in said
+    assert "o5 13 %" in said
+    assert not any("o6" in text for text in said)
+
+
+def test_where_a_question_was_not_asked_its_shares_stay() -> None:
+    assert "o0 25 %" in texts(preference(one(2, [[0.25, 0.75], [np.nan, np.nan]])))
+
+
+def test_each_preference_has_its_place_in_one_drawing() -> None:
+    tile = preference(one(2, [[0.5, 0.5]]))
+    root = ElementTree.fromstring(stacked([tile, tile]))
+    assert [group.get("transform") for group in root.iter(f"{SVG}g")] == ["translate(0 0)", "translate(0 150)"]
+
+
+def test_a_bar_is_as_long_as_its_share_and_none_below_zero() -> None:
+    image = importance(
+        Importances(50, Importance("all together", 0.5, (0.4, 0.8)), [Importance("width", -0.1, (-0.2, 0.1))])
+    )
+    both, width = ElementTree.fromstring(image).iter(f"{SVG}rect")
+    assert float(both.get("width", "")) == 70  # 112 pixels are the highest end of an interval, 0.8
+    assert float(width.get("width", "")) == 0
+    assert "-10 % (-20 to 10)" in texts(image)
+
+
+def test_a_path_names_each_answer_and_its_value_up_to_thirty_questions() -> None:
+    step = Step("width 1", "16", {"8": 0.25, "16": 0.75})
+    assert texts(path([step])) == ["width 1", "16", "0.75"]
+    assert texts(path([step] * 40))[-1] == "… and 10 more questions"
+    (dot,) = ElementTree.fromstring(path([step])).iter(f"{SVG}circle")
+    assert float(dot.get("cx", "")) == 216  # of the strip from 124 to 216, its end
