@@ -18,14 +18,15 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from benchmarks.faults import cluster
-from nas import data, names
+from nas import cli_pages, data, names
 from nas.blocks import KINDS
-from nas.cli_pages import app
+from nas.cli import app
 from nas.preset import PRESETS
 from nas.recipe import RECIPES
 from nas.reward import REWARDS
 
 ROOT = Path(__file__).parents[1]
+assert cli_pages  # its commands are registered
 README = (ROOT / "README.md").read_text()
 
 

@@ -9,13 +9,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import io
 import itertools
-import json
 import math
-import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -30,6 +27,8 @@ from nas.ledger import Trial
 from nas.network import Images
 from nas.pages import chart, drawing, learnt, tiles
 from nas.pages.chart import Axis, around, said
+from nas.pages.model import model
+from nas.pages.repeat import command, conditions, controller
 from nas.plot import (
     ADVANTAGE,
     SPREAD,
@@ -41,7 +40,6 @@ from nas.plot import (
     window_of,
 )
 from nas.progress import duration
-from nas.recipe import RECIPES
 from nas.space import Limit, Space, shorten
 from nas.statistics import Floats
 
@@ -49,7 +47,6 @@ MOST_TRIALS = 30  # rows of the table of the best
 DRAWN = 3  # of them
 MOST_POINTS = 400  # of networks that say something when pointed at
 MOST_FAILED = 20  # errors that are quoted
-WIDEST, MOST_BYTES = 1_000, 1_200_000  # of a model's pictures: pixels, and bytes of all of them
 COSTS = {"params": "parameters", "madds": "multiply-adds"}
 HEAVY = 3_000  # trials; a controller of more is not made again while a page is watched
 
@@ -178,17 +175,17 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
         "learnt": _learnt(search, live) if best else None,
         "failures": _failures(trials),
         "comparison": _comparison(search.folder, beside) if beside else None,
-        "model": _model(search.folder / "model"),
+        "model": model(search.folder / "model"),
         "cost": _cost(header, trials),
-        "repeat": command(header, trials),
-        "conditions": _conditions(header),
+        "repeat": command(header, len(trials)),
+        "conditions": conditions(header),
     }
 
 
 def _about(header: Header, trials: Sequence[Trial]) -> str:
     done, length = len(trials), header["length"]
     state = f"{done:,} of {length:,} trials" if done < length else f"{done:,} trials"
-    return f"{_controller(header)}, seed {header['seed']}, {state}"
+    return f"{controller(header)}, seed {header['seed']}, {state}"
 
 
 def _facts(header: Header, trials: Sequence[Trial], best: Sequence[Trial]) -> list[tuple[str, str, str]]:
@@ -521,71 +518,7 @@ def _curves(curves: Mapping[str, Any]) -> Markup:
     )
 
 
-# --- the model ---
-
-
-def _model(folder: Path) -> dict[str, Any] | None:
-    """The model's card, figures and pictures, as far as they are there; None without a model."""
-    if not (folder / "metrics.json").is_file() and not (folder / "README.md").is_file():
-        return None
-    pictures, wrong = _pictures(sorted((folder / "explain").glob("*.png")))
-    return {"card": _card(folder / "README.md"), "figures": _figures(folder / "metrics.json"),
-            "pictures": pictures, "wrong": wrong}  # fmt: skip
-
-
-def _card(file: Path) -> Markup:
-    """Its Markdown as HTML; HTML within stays text, and nothing is linked that would be loaded."""
-    from markdown_it import MarkdownIt
-
-    if not file.is_file():
-        return chart.NOTHING
-    text = file.read_bytes()[:100_000].decode(errors="replace")
-    lines = text.partition("\n---\n")[2] if text.startswith("---\n") else text  # without its fields for model hubs
-    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
-    return Markup(reader.render(plain(lines)))  # noqa: S704 - it escapes all that is no Markdown
-
-
-def _figures(file: Path) -> list[tuple[str, str]]:
-    """The single figures of a JSON file, by the way to each."""
-    try:
-        found = json.loads(file.read_bytes()[:5_000_000])
-    except (OSError, ValueError, RecursionError):
-        return []
-    return list(itertools.islice(_leaves(found, ""), 200))
-
-
-def _leaves(value: object, way: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _leaves(inner, f"{way} {name}".strip().replace("_", " "))
-    elif isinstance(value, bool | int | float | str) and way:
-        yield way, shorten(f"{value:.4g}" if isinstance(value, float) else str(value), 120)
-
-
-def _pictures(paths: Sequence[Path]) -> tuple[list[tuple[str, Markup]], list[str]]:
-    """(name, data) of each picture, decoded and written anew, small; and sentences on those that are none."""
-    from PIL import Image
-
-    found, wrong, left = [], [], MOST_BYTES
-    for path in paths:
-        try:
-            with Image.open(path, formats=["PNG"]) as image:
-                image.thumbnail((WIDEST, 4 * WIDEST))
-                written = io.BytesIO()
-                image.convert("RGB").save(written, "WEBP", quality=82)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            wrong.append(f"{path.name}: found no picture ({error}).")
-            continue
-        left -= len(written.getvalue())
-        if left < 0:
-            wrong.append(f"{path.name} is left out, for the page would be too large; it is in {path.parent}.")
-            continue
-        data = Markup("data:image/webp;base64,{}").format(base64.b64encode(written.getvalue()).decode())
-        found.append((path.stem.replace("_", " ").replace("-", " "), data))
-    return found, wrong
-
-
-# --- what it cost, and how to repeat it ---
+# --- what it cost ---
 
 
 def _cost(header: Header, trials: Sequence[Trial]) -> list[tuple[str, str]]:
@@ -608,70 +541,6 @@ def _cost(header: Header, trials: Sequence[Trial]) -> list[tuple[str, str]]:
     if header.get("stop"):
         rows.append(("epochs saved by stopping", f"{100 * summary.saved(trials, header['recipe']['epochs']):.0f} %"))
     return [(name, text) for name, text in rows if text]
-
-
-def _conditions(header: Header) -> list[tuple[str, str]]:
-    """What the search is a function of, beside what its command says, and with what it was begun."""
-    records = {name: header.get(name) for name in ("code", "versions")}
-    return [
-        ("images", f"{header['training']:,} to train on, {header['validation']:,} for validation"),
-        ("their fingerprint", header["fingerprint"]),
-        ("recipe", ", ".join(f"{name} {value}" for name, value in header["recipe"].items())),
-        *((name, ", ".join(f"{part} {value}" for part, value in of.items() if value))
-          for name, of in records.items() if isinstance(of, Mapping)),
-    ]  # fmt: skip
-
-
-def command(header: Header, trials: Sequence[Trial] = ()) -> str:
-    """What to type for the same search, as far as its header tells: one's own code is named by class alone.
-
-    How many images were taken of a folder or an npz file, and how they were decoded, is not in it.
-    """
-    recipe, reward = _recipe(header["recipe"]), header["reward"].replace("_", "-")
-    words = ["nas", "search", _space(header["space"]), "--controller", _controller(header), "--data", header["data"]]
-    if ":" not in header["data"]:
-        words += ["--images", str(header["training"] + header["validation"])]
-    words += ["--trials", str(max(header["length"], len(trials))), "--seed", str(header["seed"])]
-    words += ["--window", str(header["window"]), "--recipe", recipe, "--reward", reward]
-    for name, value in header["parameters"].items():
-        words += ["--set", f"{name}={value}"]
-    for name, limit in (header.get("limits") or {}).items():
-        words += ["--limit", f"{name}={Limit(*limit)}"]
-    if header["child_timeout"] is not None:
-        words += ["--child-timeout", f"{header['child_timeout']:g}"]
-    if header.get("stop"):
-        words += ["--stop", _stop(header["stop"])]
-    return shlex.join(words)
-
-
-def _called(written: str, known: Mapping[str, type[Any]]) -> str:
-    """ "metaqnn:depth=6" of "MetaQnn(depth=6)"; what is not known stays as it is."""
-    name, _, given = written.removesuffix(")").partition("(")
-    typed = next((typed for typed, kind in known.items() if kind.__name__ == name), None)
-    parts = ",".join(part.strip() for part in given.split(",") if part.strip())
-    return written if typed is None else f"{typed}:{parts}" if parts else typed
-
-
-def _space(written: str) -> str:
-    return _called(written, names.spaces())
-
-
-def _controller(header: Header) -> str:
-    return _called(header["controller"], names.controllers())
-
-
-def _stop(written: str) -> str:
-    from nas.stop import RULES
-
-    return _called(written, RULES)
-
-
-def _recipe(fields: Mapping[str, Any]) -> str:
-    """The built-in recipe that needs the fewest changes, with these."""
-    every = {name: {f: v for f, v in fields.items() if vars(recipe).get(f) != v} for name, recipe in RECIPES.items()}
-    name = min(every, key=lambda one: len(every[one]))
-    changes = ",".join(f"{field}={value}" for field, value in every[name].items())
-    return f"{name}:{changes}" if changes else name
 
 
 def write(out: Path, text: str) -> None:

@@ -99,7 +99,7 @@ def _handler(watched: Watched) -> type[BaseHTTPRequestHandler]:
         timeout = PATIENCE
 
         def do_GET(self) -> None:
-            _, port, *_ = self.server.server_address
+            port = self.connection.getsockname()[1]
             if self.headers.get("Host") not in (f"{HERE}:{port}", f"localhost:{port}"):
                 self._answer(HTTPStatus.FORBIDDEN, b"this page is for this machine alone\n")
             elif self.path != "/":

@@ -15,12 +15,14 @@ from typer.testing import CliRunner
 
 from controllers.q_learning import QLearning
 from nas import cli_pages
+from nas.cli import app
 from nas.data import load
 from nas.pool import Job, Serial
 from nas.reward import Result
 from nas.search import search
 from search_spaces.chain import Chain
 
+assert cli_pages  # its commands are registered
 ROOT = Path(__file__).parents[2]
 
 
@@ -39,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def nas(*words: str) -> str:
-    done = CliRunner().invoke(cli_pages.app, list(words), catch_exceptions=False)
+    done = CliRunner().invoke(app, list(words), catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.output.replace("\n", "")
 

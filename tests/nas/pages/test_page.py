@@ -4,33 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
 
-from controllers.q_learning import QLearning
 from controllers.random_search import RandomSearch
 from nas import ledger
-from nas.cli import app
-from nas.data import load
 from nas.errors import UserError
 from nas.ledger import FILE, sealed
-from nas.pages.page import command, front, opened, page, report, write
-from nas.pool import Serial
-from nas.recipe import RECIPES
-from nas.reward import Result, negative_loss
-from nas.search import search
-from nas.space import Limit
-from nas.stop import Halving
-from search_spaces.chain import Chain
-from tests.nas.pages.conftest import Browser, judged, searched
+from nas.pages.page import front, opened, page, report, write
+from nas.reward import Result
+from tests.nas.pages.conftest import Browser, searched
 
 EVIL = "<script>window.evil = 1</script><img src=x onerror='window.evil = 1'>\x1b\u202e\ud800"
 
@@ -258,26 +245,6 @@ def test_the_front_is_what_nothing_beats_at_its_size() -> None:
         for n, (size, accuracy) in enumerate(sizes)
     ]
     assert [trial.trial for trial in front(trials, "params")] == [5, 0, 1, 4]
-
-
-EVERY: dict[str, Any] = {
-    "parameters": {"rate": 0.2, "schedule": "metaqnn"}, "recipe": replace(RECIPES["metaqnn"], flip=True, rate=0.02),
-    "reward": negative_loss, "seed": 7, "window": 5, "limits": {"depth": Limit(3, 1, 10)}, "child_timeout": 90.5,
-    "stop": Halving(factor=4.0),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("options", [{}, EVERY], ids=["defaults", "all"])
-def test_the_command_to_repeat_a_search_goes_on_with_it(options: dict[str, Any], tmp_path: Path) -> None:
-    data = load("digits", images=100)
-    begun = search(Chain(), QLearning, data, tmp_path, trials=3, pool=lambda _: Serial(judged), device="cpu", **options)
-    assert len(list(begun)) == 3
-    nas, name, *words = shlex.split(command(ledger.read(tmp_path)[0]))
-    assert (nas, name) == ("nas", "search")
-    before = (tmp_path / FILE).read_bytes()
-    end = ["--out", str(tmp_path), "--workers", "0"]
-    typer.main.get_command(app).main([name, *words, *end], standalone_mode=False)  # any other option would be refused
-    assert (tmp_path / FILE).read_bytes() == before
 
 
 def test_the_page_is_not_left_half_written(tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""How to repeat a search: the command that its ledger's header stands for, and what else it is a function of."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from nas import names
+from nas.plot import Header
+from nas.recipe import RECIPES
+from nas.reward import REWARDS
+from nas.space import Limit
+from nas.stop import RULES
+
+IF_ANY = ("child_timeout", "max_params", "max_madds", "max_latency_ms", "latency")  # options whose field has their name
+
+
+def conditions(header: Header) -> list[tuple[str, str]]:
+    """What the search is a function of, beside what its command says, and with what it was begun."""
+    records = {name: header.get(name) for name in ("code", "versions")}
+    return [
+        ("images", f"{header['training']:,} to train on, {header['validation']:,} for validation"),
+        ("their fingerprint", header["fingerprint"]),
+        ("recipe", ", ".join(f"{name} {value}" for name, value in header["recipe"].items())),
+        *((name, ", ".join(f"{part} {value}" for part, value in of.items() if value))
+          for name, of in records.items() if isinstance(of, Mapping)),
+    ]  # fmt: skip
+
+
+def command(header: Header, trials: int) -> str:
+    """What to type for the same search of so many trials, as far as its header tells; a line for each of its lengths.
+
+    One's own code is named by class alone. How many images were taken of a folder or an npz file, and how they were
+    decoded, is not in a header.
+    """
+    words = ["nas", "search", _called(header["space"], names.spaces())]
+    words += ["--controller", controller(header), "--data", header["data"]]
+    if ":" not in header["data"]:
+        words += ["--images", str(header["training"] + header["validation"])]
+    words += ["--seed", str(header["seed"]), "--window", str(header["window"])]
+    words += ["--recipe", _recipe(header["recipe"]), "--reward", _reward(header["reward"])]
+    for name, value in header["parameters"].items():
+        words += ["--set", f"{name}={value}"]
+    for name, limit in (header.get("limits") or {}).items():
+        words += ["--limit", f"{name}={Limit(*limit)}"]
+    for name in IF_ANY:
+        words += [] if header.get(name) is None else [f"--{name.replace('_', '-')}", str(header[name])]
+    words += ["--stop", _called(header["stop"], RULES)] if header.get("stop") else []
+    lengths = [header["length"], *([trials] if trials > header["length"] else [])]  # what was added later
+    return "\n".join(shlex.join([*words, "--trials", str(length)]) for length in lengths)
+
+
+def controller(header: Header) -> str:
+    """A search's controller as it is typed."""
+    return _called(header["controller"], names.controllers())
+
+
+def _called(written: str, known: Mapping[str, type[Any]]) -> str:
+    """ "metaqnn:depth=6" of "MetaQnn(depth=6)"; what is not known stays as it is."""
+    name, _, given = written.removesuffix(")").partition("(")
+    typed = next((typed for typed, kind in known.items() if kind.__name__ == name), None)
+    parts = ",".join(part.strip() for part in given.replace("'", "").split(",") if part.strip())
+    return written if typed is None else f"{typed}:{parts}" if parts else typed
+
+
+def _reward(written: str) -> str:
+    return next((typed for typed, function in REWARDS.items() if function.__name__ == written), written)
+
+
+def _recipe(fields: Mapping[str, Any]) -> str:
+    """The built-in recipe that needs the fewest changes, with these."""
+    every = {name: {f: v for f, v in fields.items() if vars(recipe).get(f) != v} for name, recipe in RECIPES.items()}
+    name = min(every, key=lambda one: len(every[one]))
+    changes = ",".join(f"{field}={value}" for field, value in every[name].items())
+    return f"{name}:{changes}" if changes else name

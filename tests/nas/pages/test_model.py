@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nas.pages.model import WIDEST, model
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "metrics.json").write_text(json.dumps({"test": {"accuracy": 0.97132, "n": [1, 2]}, "best_of": "mine"}))
+    (tmp_path / "explain").mkdir()
+    return tmp_path
+
+
+def test_a_folder_without_a_model_has_no_part(tmp_path: Path) -> None:
+    assert model(tmp_path) is None
+
+
+def test_single_figures_are_named_by_the_way_to_them(folder: Path) -> None:
+    found = model(folder)
+    assert found is not None
+    assert found["figures"] == [("test accuracy", "0.9713"), ("best of", "mine")]
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "1e999", "\x00"])
+def test_figures_that_cannot_be_read_are_none(folder: Path, text: str) -> None:
+    (folder / "metrics.json").write_text(text)
+    found = model(folder)
+    assert found is not None
+    assert found["figures"] == []
+
+
+def test_of_a_card_markdown_is_shown_and_nothing_else_runs_or_is_loaded(folder: Path) -> None:
+    card = (
+        "---\nlicense: mit\n---\n# Ours\n\n<b onclick=x()>a</b> [b](javascript:x()) ![c](http://evil.example/c.png)\n"
+    )
+    (folder / "README.md").write_text(card)
+    found = model(folder)
+    assert found is not None
+    html = str(found["card"])
+    assert "<h1>Ours</h1>" in html
+    assert "license" not in html
+    assert "&lt;b onclick=x()&gt;" in html
+    assert "<img" not in html
+    assert 'href="javascript' not in html
+
+
+def test_a_picture_is_written_anew_and_no_wider_than_a_page(folder: Path) -> None:
+    Image.fromarray(np.zeros((10, 3 * WIDEST, 3), np.uint8)).save(folder / "explain" / "mistakes.png")
+    (folder / "explain" / "two.png").write_bytes(b"no picture")
+    found = model(folder)
+    assert found is not None
+    ((name, data),) = found["pictures"]
+    assert name == "mistakes"
+    assert data.startswith("data:image/webp;base64,")
+    assert found["wrong"] == ["two.png: found no picture (UnidentifiedImageError)."]

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from controllers.q_learning import QLearning
+from nas import ledger
+from nas.cli import app
+from nas.data import load
+from nas.ledger import FILE
+from nas.pages.repeat import command, conditions
+from nas.pool import Serial
+from nas.recipe import RECIPES
+from nas.reward import negative_loss
+from nas.search import search
+from nas.space import Limit
+from nas.stop import Halving
+from search_spaces.chain import Chain
+from tests.nas.pages.conftest import judged
+
+EVERY: dict[str, Any] = {
+    "parameters": {"rate": 0.2, "schedule": "metaqnn"}, "recipe": replace(RECIPES["metaqnn"], flip=True, rate=0.02),
+    "reward": negative_loss, "seed": 7, "window": 5, "limits": {"depth": Limit(3, 1, 10)}, "child_timeout": 90.5,
+    "stop": Halving(factor=4.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [{}, EVERY], ids=["defaults", "all"])
+def test_the_command_to_repeat_a_search_goes_on_with_it(options: dict[str, Any], tmp_path: Path) -> None:
+    data = load("digits", images=100)
+    begun = search(Chain(), QLearning, data, tmp_path, trials=3, pool=lambda _: Serial(judged), device="cpu", **options)
+    assert len(list(begun)) == 3
+    nas, name, *words = shlex.split(command(ledger.read(tmp_path)[0], 3))
+    assert (nas, name) == ("nas", "search")
+    before = (tmp_path / FILE).read_bytes()
+    end = ["--out", str(tmp_path), "--workers", "0"]
+    typer.main.get_command(app).main([name, *words, *end], standalone_mode=False)  # any other option would be refused
+    assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_a_search_that_was_made_longer_is_two_commands(folder: Path) -> None:
+    header, _ = ledger.read(folder)
+    first, second = command(header, 90).splitlines()
+    assert first.endswith("--trials 60")
+    assert second == first.removesuffix("60") + "90"
+
+
+def test_images_of_a_folder_are_not_counted_for_it_may_bring_its_own_validation_images(folder: Path) -> None:
+    header, _ = ledger.read(folder)
+    assert "--images 100" in command(header, 60)
+    assert "--images" not in command({**header, "data": "folder:photos"}, 60)
+
+
+def test_ones_own_names_stay_as_they_are(folder: Path) -> None:
+    header, _ = ledger.read(folder)
+    text = command({**header, "space": "Small()", "controller": "mine.Own", "reward": "mine.my_reward"}, 60)
+    assert "nas search 'Small()' --controller mine.Own" in text
+    assert "--reward mine.my_reward" in text
+
+
+def test_an_older_header_without_a_record_has_no_row_for_it(folder: Path) -> None:
+    header = {name: value for name, value in ledger.read(folder)[0].items() if name not in ("code", "versions")}
+    assert [name for name, _ in conditions(header)] == ["images", "their fingerprint", "recipe"]
