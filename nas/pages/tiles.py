@@ -106,7 +106,9 @@ def _labels(options: Sequence[str], edges: Floats) -> Iterator[Markup]:
     for option, top, bottom in zip(options, edges, edges[1:], strict=False):
         if bottom - top >= 10:
             share = _percent((bottom - top) / (BOTTOM - TOP))
-            yield _word(RIGHT + 6, (top + bottom) / 2 + 4, f"{shorten(option, 13)} {share}", "")
+            yield Markup('<text x="{}" y="{:.1f}"><tspan class="name">{}</tspan> {}</text>').format(
+                RIGHT + 6, (top + bottom) / 2 + 4, plain(shorten(option, 12)), share
+            )
 
 
 def _answers(count: int) -> str:

@@ -11,7 +11,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def texts(image: str) -> list[str]:
-    return [text.text or "" for text in ElementTree.fromstring(image).iter(f"{SVG}text")]
+    return ["".join(text.itertext()) for text in ElementTree.fromstring(image).iter(f"{SVG}text")]
 
 
 def one(options: int, shares: list[list[float]]) -> Preference:
