@@ -169,6 +169,7 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
         "said": _said(header, trials, best, drawn, space),
         "rewards": _rewards(header, trials) if best else None,
         "networks": [(trial, _network(search, trial)) for trial in best[:DRAWN]],
+        "heads": HEADS,
         "best": [_row(header, trial) for trial in best],
         "fronts": [front for cost, name in COSTS.items() if (front := _front(header, trials, cost, name))],
         "health": _health(trials, drawn) if best else None,
