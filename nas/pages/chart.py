@@ -84,7 +84,7 @@ def chart(
     up, across = y.place(high).tolist(), x.place(wide).tolist()
     grid = [Markup('<path class="grid" d="M0 {:.0f}H1000"/>').format(AREA * (1 - place)) for place in up]
     return Markup(
-        '<div class="chart{low}" role="img" aria-label="{name}"><div class="label y">{y}</div><div class="area">'
+        '<div class="chart{low}" role="group" aria-label="{name}"><div class="label y">{y}</div><div class="area">'
         '<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg>'
         '{points}{ticks}</div><div class="label x">{x}</div></div>'
     ).format(
