@@ -14,12 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from types import FrameType
 from typing import Any, NamedTuple
 
 from nas.errors import UserError, where
 from nas.network import Network
-from nas.reward import Result, Reward, rewarded
+from nas.reward import Bounds, Result, Reward, rewarded
 from nas.space import LINK, Candidate, Count, Space, shorten
 from nas.stop import Rule, bar_of
 
@@ -27,6 +28,7 @@ WALKS = 50
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 LONGEST_WALK = 10.0  # seconds; a build that takes longer is taken for one that never ends
 DEAF = 10.0  # seconds more until a process that does not hear of its deadline is ended
+SAMPLED = (200, 2_000)  # random networks whose costs are looked at, and as many if none of the first is within bounds
 LONGEST = 60.0  # seconds, of all these walks, of counting, of building a network and passing it two images
 
 
@@ -96,18 +98,57 @@ def answers(make: Callable[..., Any], space: Space, seed: int, length: int, para
     return controller
 
 
-def judges(reward: Reward, rule: Rule | None, epochs: int, classes: int) -> None:
-    """Try a reward, and a rule to stop by, on made-up results; raises UserError at what is wrong."""
+def judges(reward: Reward, rule: Rule | None, epochs: int, classes: int, measured: bool = False) -> None:
+    """Try a reward, and a rule to stop by, on made-up results; raises UserError at what is wrong.
+
+    measured: whether results have latency and peak memory.
+    """
     matrix = ((1,) * classes,) * classes
     results = [
         Result((0.1 * child,) * epochs, (1.0,) * epochs, 1_000, 1_000_000, 1.0, 0, matrix, "float32")
         for child in range(1, 9)
     ]
+    if measured:
+        spread = (1.0, 0.9, 1.1)
+        results = [replace(one, latency_ms=spread, batch_latency_ms=spread, peak_memory=10_000) for one in results]
     with deadline(LONGEST, "reward"):
         rewarded(reward, results[0])
     if rule is not None:
         with deadline(LONGEST, f"{type(rule).__name__}.bar"):
             bar_of(rule, results)
+
+
+def affordable(space: Space, bounds: Bounds, length: int) -> float | None:
+    """The share of random networks that bounds on parameters and multiply-adds let pass; None if that is not known.
+
+    length: trials of the search, over which its limits grow.
+    Raises UserError if none of many does, with what the smallest one has.
+    """
+    rng = random.Random(0)
+    begun, passed, costs = time.monotonic(), 0, list[Result]()
+    while len(costs) < SAMPLED[0] or (not passed and len(costs) < SAMPLED[1]):
+        network = space.sample(rng, len(costs) % SAMPLED[0] * length // SAMPLED[0]).network
+        known = network.costs(space.images) if isinstance(network, Network) else None
+        if known is None or time.monotonic() - begun > LONGEST_WALK:
+            break
+        costs.append(Result(params=known.params, madds=known.madds))
+        passed += not bounds.refusal(costs[-1])
+    if len(costs) == SAMPLED[1] and not passed:
+        raise UserError(_out_of_reach(bounds, costs))
+    return passed / len(costs) if len(costs) >= SAMPLED[0] else None
+
+
+def _out_of_reach(bounds: Bounds, costs: list[Result]) -> str:
+    """What to say where no network is within the bounds; the lowest and the tenth part's cost show where they are."""
+    said = []
+    for name in bounds.given:
+        each = sorted(found for one in costs if (found := one.cost(name.removeprefix("max_"))) is not None)
+        said += [f"{name} {each[0]:,} at least, and {each[len(each) // 10]:,} in the lowest tenth"] * bool(each)
+    most = ", ".join(f"{name}={bound:,}" for name, bound in bounds.given.items())
+    return (
+        f"{most}: found none of {len(costs):,} random networks within that, expected some; they have "
+        f"{'; '.join(said)}: raise the bound, or offer smaller networks"
+    )
 
 
 def counted(space: Space) -> Count | None:

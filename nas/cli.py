@@ -26,9 +26,12 @@ from nas.progress import Counting, Progress, Terminal, duration, shown
 if TYPE_CHECKING:
     from nas.data import Data
     from nas.ledger import Trial
+    from nas.pool import Training
     from nas.preset import Preset
     from nas.recipe import Recipe
+    from nas.reward import Bounds, Result, Reward
     from nas.space import Space
+    from nas.stop import Rule
 
 app = typer.Typer(
     help="Find convolutional networks by reinforcement learning.",
@@ -130,7 +133,9 @@ def search(
         float | None,
         typer.Option(min=1e-9, callback=_finite, help="End after so many hours of training, summed over workers."),
     ] = None,
-    patience: Annotated[int, typer.Option(min=1, max=MOST, help="End after so many repeats in a row.")] = 1000,
+    patience: Annotated[
+        int, typer.Option(min=1, max=MOST, help="End after so many repeats, or refused networks, in a row.")
+    ] = 1000,
     workers: Annotated[
         str,
         typer.Option(
@@ -166,7 +171,8 @@ def search(
         str | None,
         typer.Option(
             show_default="accuracy",
-            help="accuracy, cubed, negative-loss, balanced-accuracy, macro-f1, or module:function.",
+            help="accuracy, cubed, negative-loss, balanced-accuracy, macro-f1, module:function; or accuracy at a price: "
+            "soft:target=2e6,cost=madds or hard:target=..., cost being params, madds, latency (ms) or memory (bytes).",
         ),
     ] = None,
     preset: Annotated[
@@ -195,6 +201,24 @@ def search(
             "parameter) or file.py:Class.",
         ),
     ] = "none",
+    latency: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST,
+            metavar="N",
+            help="Measure each network's latency, of one image and of N at once, and its peak memory, before it is "
+            "trained. A reward or a bound that needs them measures them unasked, with N=64.",
+        ),
+    ] = None,
+    max_params: Annotated[int | None, typer.Option(min=1, help="Refuse networks with more parameters.")] = None,
+    max_madds: Annotated[
+        int | None, typer.Option(min=1, help="Refuse networks with more multiply-adds an image.")
+    ] = None,
+    max_latency_ms: Annotated[
+        float | None,
+        typer.Option(min=1e-9, callback=_finite, help="Refuse networks that take longer for one image, measured."),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the controller; may be repeated."),
@@ -209,28 +233,31 @@ def search(
         Path | None, typer.Option("--out", "-o", help="The search's folder; else runs/SPACE-CONTROLLER-DATA-seedN.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Train ten random children and estimate the whole.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Train ten random children and estimate the whole; with bounds on costs, how many networks pass.",
+        ),
     ] = False,
 ) -> None:
     """Search for a network; the same command again goes on with a search that was stopped, or has fewer trials."""
     from nas import names
     from nas.check import LONGEST, answers, deadline, judges, sound
     from nas.ledger import begun
+    from nas.reward import Bounds
 
     found_space = names.space(space)
     kind, plan = _planned(preset, controller, settings or [], recipe, reward)
     chosen = names.recipe(plan.recipe, epochs)
     wanted = names.reward(plan.reward)
     rule = names.stop(stop)
-    if rule and chosen.epochs == 1:
-        console.print("--stop: with one epoch no child can be stopped; give more --epochs", style="yellow")
+    _advise(rule, chosen, wanted)
+    bounds = Bounds(max_params, max_madds, max_latency_ms)
     own_limits = names.limits(limit or [])
     count, shared = _count("--workers", workers, 0), _count("--per-gpu", per_gpu, 1)
     names.device(device)
-    if count == 0 and address is not None:
-        raise UserError("--address: found it with --workers 0, which trains here, expected one of them; leave one out")
     if address is not None:
-        _check_address(address)
+        _check_address(address, count)
     elif count:
         _check_room(count)
     images_here = _load(found_space, data, images, image_size, skip_corrupt)
@@ -240,25 +267,30 @@ def search(
     limits = plan.limits_of(found_space, header.get("length", length)) | own_limits
     here = found_space.on(images_here.images, limits)
     sound(here)
-    from nas.search import figures_of
+    from nas.pool import Training
+    from nas.search import THREADS, batch_of, figures_of
     from nas.search import search as begin
 
+    batch = batch_of(latency, wanted, bounds)
     if not kind.__module__.startswith("controllers."):
         tried = answers(kind, here, seed, length, plan.parameters)
         with deadline(LONGEST, f"{kind.__name__}.figures"):
             figures_of(tried, 0)
-    judges(wanted, rule, chosen.epochs, here.images.classes)
+    judges(wanted, rule, chosen.epochs, here.images.classes, measured=batch is not None)
     if preset:
         console.print(f"preset {preset}: {replace(plan, limits=limits).options()}", markup=False)
+    passing = _passing(here, bounds, length)
     if dry_run:
-        _dry_run(here, images_here, chosen, trials, device, child_timeout)
+        _dry_run(Training(here, images_here, chosen, device, THREADS, child_timeout, batch, bounds), trials)
+        console.print(passing, markup=False, end="")
         return
-    _introduce(here, images_here, chosen, length, folder)
+    _introduce(here, images_here, chosen, length, folder, passing)
     trials_coming = begin(
         found_space, kind, images_here, folder,
         trials=trials, parameters=plan.parameters, recipe=chosen, reward=wanted, seed=seed, window=window,
-        limits=limits, child_timeout=child_timeout, stop=rule, device=device,
-        pool=_pool(count, shared, address), patience=patience, unique=unique or math.inf,
+        limits=limits, child_timeout=child_timeout, stop=rule, device=device, latency=latency,
+        max_params=max_params, max_madds=max_madds, max_latency_ms=max_latency_ms,
+        pool=_pool(count, shared or (1 if batch else None), address), patience=patience, unique=unique or math.inf,
         seconds=3600 * (hours or math.inf), device_seconds=3600 * (device_hours or math.inf),
     )  # fmt: skip
     why = _watch(trials_coming, Progress(console, old, trials, here, unique or math.inf))
@@ -269,16 +301,27 @@ def search(
 def show(
     folder: Annotated[Path, typer.Argument(help="Of a search.")],
     most: Annotated[int, typer.Option("--most", "-k", min=1, help="How many networks.")] = 5,
+    cost: Annotated[
+        str | None,
+        typer.Option(show_default="madds", help="Of the Pareto front: params, madds, latency or memory."),
+    ] = None,
 ) -> None:
-    """The best networks of a search, block by block, and its health."""
+    """The best networks of a search, block by block, the smallest as good, its Pareto front and its health."""
     from nas import ledger, names, summary
 
+    against = names.cost(cost or "madds")
     header, trials = ledger.read(folder)
     _headline(header, trials)
     best = summary.best(trials, most)
     if not best:
         raise UserError(f"{folder}: found no trial with a reward, expected one at least; {_mend(trials)}")
     console.print(_table(header, best))
+    console.print(_smallest(header, trials), markup=False)
+    front = summary.front(trials, against)
+    if cost and not front:
+        raise summary.lacking(folder, cost)
+    if cost or len(front) > 1:
+        console.print(_front(front, against))
     space = names.searched(header, trials)
     for sentence in _health(header, trials, space, summary.random_rewards(space, trials) if space else None):
         console.print(sentence, markup=False)
@@ -297,14 +340,21 @@ def plot(
     ] = None,
     what: Annotated[
         str,
-        typer.Option(show_default="both of one search, rewards of several", help="rewards or health."),
+        typer.Option(
+            show_default="rewards and health of one search, rewards of several", help="rewards, health or pareto."
+        ),
     ] = "",
+    cost: Annotated[str, typer.Option(help="Of the Pareto front: params, madds, latency or memory.")] = "madds",
 ) -> None:
-    """Draw rewards (every trial, running mean, best so far) and health; seeds of one search become a band."""
+    """Draw rewards (every trial, running mean, best so far), health, or accuracy against a cost with its Pareto front.
+
+    Seeds of one search become a band, or share a front.
+    """
+    from nas import names
     from nas.plot import plot as draw
 
-    picture = out or folders[0] / ("health.png" if what == "health" else "reward.png")
-    draw(folders, picture, what)
+    picture = out or folders[0] / f"{what if what in ('health', 'pareto') else 'reward'}.png"
+    draw(folders, picture, what, cost=names.cost(cost))
     console.print(f"picture: {picture}", markup=False)
 
 
@@ -439,8 +489,10 @@ def _check_room(workers: int) -> None:
         )
 
 
-def _check_address(address: str) -> None:
+def _check_address(address: str, workers: int | None) -> None:
     """Raise UserError unless something answers there: Ray itself waits for minutes, and then says little."""
+    if workers == 0:
+        raise UserError("--address: found it with --workers 0, which trains here, expected one of them; leave one out")
     if address == "auto":
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -470,7 +522,7 @@ def _load(space: Space, typed: str, images: int | None, image_size: int | None, 
 
 
 def _pool(count: int | None, per_gpu: int | None, address: str | None) -> Any:
-    from nas.pool import RayPool, Serial, Training
+    from nas.pool import RayPool, Serial
 
     def serial(training: Training) -> Serial:
         training.prepare()  # so that a device that is not there is found before anything is written
@@ -486,7 +538,33 @@ def _folder_name(space: str, controller: str, data: str, seed: int) -> str:
     return "-".join([*words, f"seed{seed}"])
 
 
-def _introduce(space: Space, data: Data, recipe: Recipe, trials: int, folder: Path) -> None:
+def _advise(rule: Rule | None, recipe: Recipe, reward: Reward) -> None:
+    """Where stopping children early does not do what one may think."""
+    from nas.reward import Priced
+
+    if rule and recipe.epochs == 1:
+        console.print("--stop: with one epoch no child can be stopped; give more --epochs", style="yellow")
+    if rule and isinstance(reward, Priced):
+        console.print(
+            "--stop: children are stopped by their likelihood, whatever they cost: a cheap one may be stopped that "
+            "would have had the highest reward",
+            style="yellow",
+        )
+
+
+def _passing(space: Space, bounds: Bounds, length: int) -> str:
+    """The share of random networks within bounds on parameters and multiply-adds, in a line; empty where unknown."""
+    from nas.check import affordable
+
+    known = {name: f"{name}={most:,}" for name, most in bounds.given.items() if name != "max_latency_ms"}
+    share = affordable(space, bounds, length) if known else None
+    if share is None:
+        return ""
+    few = "; controllers learn little where so many are refused: more --trials, or smaller choices" * (share < 0.1)
+    return f"bounds: {', '.join(known.values())}; {100 * share:.2g} % of random networks are within them{few}\n"
+
+
+def _introduce(space: Space, data: Data, recipe: Recipe, trials: int, folder: Path, passing: str) -> None:
     from nas.check import counted
     from nas.data import summary
 
@@ -494,6 +572,7 @@ def _introduce(space: Space, data: Data, recipe: Recipe, trials: int, folder: Pa
     seconds = _guess(space, data, recipe, trials)
     limits = "".join(f", limit {name}={limit}" for name, limit in space.limits.items())
     console.print(f"space: {space!r}, {counted(space) or 'uncounted'} networks{limits}; ledger: {folder}", markup=False)
+    console.print(passing, markup=False, end="")
     if seconds:
         console.print(
             f"about {duration(seconds)} a child on a CPU core, {duration(seconds * trials)} for {trials} of them\n"
@@ -547,6 +626,7 @@ def _conclude(space: Space, folder: Path, why: str, trials: int) -> None:
     if not best:
         raise UserError(f"{folder}: found no child that trained, expected one at least; {_mend(done)}")
     console.print(_table(header, best))
+    console.print(_smallest(header, done), markup=False)
     draw([folder], folder / "reward.png", space=space)
     console.print(f"picture: {folder / 'reward.png'}", markup=False)
     here, nas = shlex.quote(str(folder)), _command()
@@ -620,10 +700,24 @@ def _stopped(header: dict[str, Any], trials: Sequence[Trial]) -> str:
     return f"{count} stopped with {100 * saved(trials, header['recipe']['epochs']):.0f} % of epochs saved, "
 
 
+_MEASURED = ("latency, ms", "of a batch, ms", "memory, KiB")  # columns, where that was measured
+
+
+def _costs(result: Result) -> list[str]:
+    """Parameters, multiply-adds, and what is measured, with quartiles; empty texts for what is not known."""
+    spreads = [
+        f"{spread[0]:.3g} ({spread[1]:.3g}–{spread[2]:.3g})" if spread else ""
+        for spread in (result.latency_ms, result.batch_latency_ms)
+    ]
+    counts = ["" if count is None else f"{count:,}" for count in (result.params, result.madds)]
+    return [*counts, *spreads, "" if result.peak_memory is None else f"{result.peak_memory / 1024:,.0f}"]
+
+
 def _table(header: dict[str, Any], best: Sequence[Trial]) -> Table:
     from nas.summary import interval
 
-    table = Table("", "validation accuracy", "95 %", "reward", "parameters", "multiply-adds", "trial", box=None)
+    costs = ["parameters", "multiply-adds", *(_MEASURED if header.get("latency") else ())]
+    table = Table("", "validation accuracy", "95 %", "reward", *costs, "trial", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
     for place, trial in enumerate(best, 1):
@@ -635,34 +729,62 @@ def _table(header: dict[str, Any], best: Sequence[Trial]) -> Table:
             f"{result.accuracy[-1]:.4f}",
             f"{low:.3f}–{high:.3f}",
             f"{trial.reward:.4f}",
-            "" if result.params is None else f"{result.params:,}",
-            "" if result.madds is None else f"{result.madds:,}",
+            *_costs(result)[: len(costs)],
             str(trial.trial),
         )
     return table
 
 
-def _dry_run(
-    space: Space, data: Data, recipe: Recipe, trials: int, device: str, limit: float | None, children: int = 10
-) -> None:
+def _smallest(header: dict[str, Any], trials: Sequence[Trial]) -> str:
+    """The smallest network that is as good as the best, as far as the validation images can tell, in a sentence."""
+    from nas.summary import best, smallest, standard_error
+
+    found, (first,) = smallest(trials, header["validation"]), best(trials, 1)
+    if found is None or found.result is None or first.result is None:
+        return "no network's parameters are known"
+    error = standard_error(first.result.accuracy[-1], header["validation"])
+    what = "within one standard error of the best, "
+    if found.trial == first.trial:
+        return f"{what}{error:.4f}, none is smaller"
+    return (
+        f"{what}{error:.4f}, the smallest is trial {found.trial}: {found.result.params:,} parameters, validation "
+        f"accuracy {found.result.accuracy[-1]:.4f}: {shown(found.network)}"
+    )
+
+
+def _front(front: Sequence[Trial], cost: str, most: int = 10) -> Table:
+    """The Pareto front, the highest accuracy first; of a long one so many networks, spread over it."""
+    from nas.reward import COSTS
+
+    table = Table("Pareto front: accuracy", COSTS[cost], "trial", "network", box=None)
+    for column in table.columns[:3]:
+        column.justify = "right"
+    for place in sorted({round(row * (len(front) - 1) / (most - 1)) for row in range(most)}, reverse=True):
+        trial = front[place]
+        assert trial.result is not None
+        figures = f"{trial.result.accuracy[-1]:.4f}", f"{trial.result.cost(cost):,}", str(trial.trial)
+        table.add_row(*figures, escape(plain(shown(trial.network))))
+    return table
+
+
+def _dry_run(train: Training, trials: int, children: int = 10) -> None:
     """Train random children in this process and say what the whole would take."""
     import random
 
     from nas.machine import cores
-    from nas.pool import Job, Training
-    from nas.search import THREADS
+    from nas.pool import Job
 
-    train = Training(space, data, recipe, device, THREADS, limit)
     rng = random.Random(0)
-    table = Table("child", "seconds", "accuracy", "parameters", "multiply-adds", "network", box=None)
+    figures = ["parameters", "multiply-adds", *_MEASURED[: 3 * bool(train.latency)]]
+    table = Table("child", "seconds", "accuracy", *figures, "network", box=None)
     seconds = []
     for number in range(children):
-        candidate = space.sample(rng, number * trials // children)
+        candidate = train.space.sample(rng, number * trials // children)
         result = train(Job(number, candidate.answers, number))
         seconds.append(result.seconds)
         accuracy = escape(result.error) if result.error else f"{result.accuracy[-1]:.4f}"
         written = shown(getattr(candidate.network, "written", repr(candidate.network)))
-        costs = [f"{cost:,}" if cost else "" for cost in (result.params, result.madds)]
+        costs = _costs(result)[: len(figures)]
         table.add_row(str(number), f"{result.seconds:.2f}", plain(accuracy), *costs, escape(plain(written)))
     console.print(table)
     whole = sum(seconds) / len(seconds) * trials

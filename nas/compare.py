@@ -23,9 +23,11 @@ from nas.errors import UserError, near
 from nas.ledger import RECORDS, Trial
 from nas.preset import PRESETS
 from nas.report import Figures, pairs
+from nas.reward import UNBOUND
 
 SAME = (
     "space", "choices", "data", "training", "validation", "fingerprint", "recipe", "reward", "threads", "child_timeout",
+    *UNBOUND.every,
 )  # fmt: skip
 RANDOM = "RandomSearch"  # as headers name the controller that all others are tested against
 SETTLED = 100  # repeats at its end by which a search shows that it has nothing new
@@ -262,6 +264,7 @@ def _conditions(header: Mapping[str, Any], groups: Groups) -> dict[str, str]:
         "data": f"{header['data']}, {split}, fingerprint {header['fingerprint']}",
         "training": pairs(header["recipe"]),
         "a child has": f"{header['threads']} thread, {'no time limit' if limit is None else f'{limit:g} s at most'}",
+        "a network may cost": pairs({name: header.get(name) for name in UNBOUND.every}),
         "the search sees": f"{header['reward']} on the validation images",
         "it is judged by": "accuracy on the same validation images after the last epoch",
         "window, trials under way at once": pairs(_by_name(groups, "window")),

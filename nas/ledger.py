@@ -4,14 +4,19 @@ The format, version 1. `ledger.jsonl` is UTF-8 text. Each line is one JSON objec
 of the line as it would stand without that field, in eight hexadecimal digits.
 The first line is the header: "format"; what the search is a function of: "space", "choices", "limits", "controller",
 "parameters", "data", "training", "validation", "fingerprint", "recipe", "reward", "seed", "threads", "child_timeout",
-"stop" if there is a rule, "sources" (what of the user's own code it runs, each with a checksum), "window", "length";
+"stop" if there is a rule, "latency" (images in the batch whose latency is measured too), "max_params", "max_madds" and
+"max_latency_ms" where they are set, "sources" (what of the user's own code it runs, each with a checksum), "window",
+"length";
 then "code", "versions", "cpu" and "gpu" of the machine that began it, which are a record and no condition: a search
 goes on under others, and keeps these.
 Each further line is a trial, in the order in which they finished, which is a record too: "trial", "answers", "key",
 "network", "reward", "error", "same_as", "at"; "figures" if the controller says any of itself (names and numbers, of the
 moment when it was asked); and if a child was trained "accuracy", "loss", "params", "madds", "seconds", "memory",
-"precision", and "bar" if it was stopped: by epoch the least likelihood with which it would have gone on. Older ledgers
-lack "figures", "memory", "precision", "sources" and the header's record.
+"precision", and "bar" if it was stopped: by epoch the least likelihood with which it would have gone on. If it was
+measured, "latency_ms" and "batch_latency_ms", each median, lower and upper quartile, and "peak_memory", in bytes; these
+differ from run to run, and what is here is not measured again. A network that was refused by its cost has the same
+fields, as far as they are known. Older ledgers lack "figures", "memory", "precision", "sources", what is measured and
+the header's record.
 
 A beginning of a line at the end of the file, or zeros, is a write that a crash or a loss of power interrupted: it is
 dropped. A whole line that lacks its line break there is kept. Any other damage is an error that names the line.
@@ -59,6 +64,11 @@ class Trial:
     def trained(self) -> bool:
         """Whether a network was trained for it, with success or without: it is no repeat, and was not refused."""
         return self.same_as is None and not (self.error or "").startswith("refused")
+
+    @property
+    def refused(self) -> bool:
+        """Whether it is a new network that was not trained: it cannot be built, or costs too much."""
+        return self.same_as is None and not self.trained
 
     @property
     def scored(self) -> bool:
@@ -340,6 +350,7 @@ _HOLDS: dict[str, Callable[[Any], bool]] = {
     "choices": lambda value: all(map(_are_texts, value.values())),
     "limits": lambda value: value is None or _are_limits(value),
     "sources": lambda value: value is None or (isinstance(value, dict) and _are_texts([*value.values()])),
+    "latency": lambda value: value is None or (type(value) is int and 0 < value < 2**63),
     "recipe": lambda value: type(value.get("epochs")) is int and 1 <= value["epochs"] <= 10**6,
 }
 
@@ -357,6 +368,7 @@ def _check_fields(path: Path, header: Mapping[str, Any]) -> None:
         )
 
 
+_IF_ANY = ("bar", "latency_ms", "batch_latency_ms", "peak_memory")  # left out of a line where there is nothing
 _RESULT = [field.name for field in fields(Result) if field.name not in ("error", "confusion")]
 
 
@@ -366,7 +378,7 @@ def _as_line(trial: Trial) -> dict[str, Any]:
     result = line.pop("result")
     if line["figures"] is None:
         del line["figures"]
-    return line | ({} if result is None else {name: result[name] for name in _RESULT if name != "bar" or result["bar"]})
+    return line | ({} if result is None else {n: result[n] for n in _RESULT if n not in _IF_ANY or result[n]})
 
 
 _NUMBER = (int, float)
@@ -374,8 +386,12 @@ _OF_ONE: dict[str, tuple[type, ...]] = {
     "trial": (int,), "key": (str,), "network": (str,), "reward": (*_NUMBER, NoneType), "error": (str, NoneType),
     "same_as": (int, NoneType), "at": _NUMBER, "figures": (dict, NoneType), "params": (int, NoneType),
     "madds": (int, NoneType), "seconds": _NUMBER, "memory": (int, NoneType), "precision": (str, NoneType),
+    "peak_memory": (int,),
 }  # fmt: skip
-_OF_MANY: dict[str, tuple[type, ...]] = {"answers": (int,), "accuracy": _NUMBER, "loss": _NUMBER, "bar": _NUMBER}
+_OF_MANY: dict[str, tuple[type, ...]] = {
+    "answers": (int,), "accuracy": _NUMBER, "loss": _NUMBER, "bar": _NUMBER, "latency_ms": _NUMBER,
+    "batch_latency_ms": _NUMBER,
+}  # fmt: skip
 
 
 def _as_trial(path: Path, number: int, record: dict[str, Any]) -> Trial:
@@ -391,8 +407,8 @@ def _as_trial(path: Path, number: int, record: dict[str, Any]) -> Trial:
         error = record["error"]
         result = None
         if curves:
-            accuracy, loss, bar = tuple(curves.pop("accuracy")), tuple(curves.pop("loss")), tuple(curves.pop("bar", ()))
-            result = Result(accuracy, loss, **curves, error=error, bar=bar)
+            several = ["accuracy", "loss", *(name for name in _IF_ANY if name in curves and name in _OF_MANY)]
+            result = Result(**curves | {name: tuple(curves[name]) for name in several}, error=error)
         trial = Trial(**{**record, "answers": tuple(record["answers"]), "result": result})
         _check_trial(trial)
     except (KeyError, TypeError) as error:
@@ -411,6 +427,9 @@ def _check_trial(trial: Trial) -> None:
         raise TypeError("it has a reward without an accuracy")
     if trial.result and not all(0 <= share <= 1 for share in trial.result.accuracy):
         raise TypeError(f"accuracy is {_short(trial.result.accuracy)}")
+    for spread in (trial.result.latency_ms, trial.result.batch_latency_ms) if trial.result else ():
+        if spread and not (len(spread) == 3 and 0 <= spread[1] <= spread[0] <= spread[2]):
+            raise TypeError(f"a latency is {_short(spread)}")
     figures = trial.figures or {}
     if len(figures) > 20 or not all(len(name) <= 20 and type(value) in _NUMBER for name, value in figures.items()):
         raise TypeError(f"figures are {_short(trial.figures)}")

@@ -41,14 +41,19 @@ class Child(nn.Module):
             sequence(stage.layers, stage.shape) if isinstance(stage.layers, tuple) else stage.layers for stage in stages
         )
         self.sources = [stage.sources for stage in stages]
+        self.last = {source: number for number, stage in enumerate(stages) for source in stage.sources}
         self.join = join
 
     def forward(self, images: Tensor) -> Tensor:
         """images: float (N, C, S, S); gives logits (N, classes)."""
-        outputs = [images]
-        for stage, sources in zip(self.stages, self.sources, strict=True):
-            outputs.append(stage(join([outputs[source] for source in sources], self.join)))
-        return outputs[-1].flatten(1)
+        outputs = {0: images}
+        for number, (stage, sources) in enumerate(zip(self.stages, self.sources, strict=True)):
+            joined = join([outputs[source] for source in sources], self.join)
+            for source in sources:
+                if self.last[source] == number:
+                    del outputs[source]  # or inference would hold all maps until its end
+            outputs[number + 1] = stage(joined)
+        return outputs[len(self.stages)].flatten(1)
 
 
 class Nodes(nn.Module):

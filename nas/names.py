@@ -24,7 +24,7 @@ from nas.check import deadline
 from nas.errors import UserError, near, where
 from nas.preset import PRESETS, Preset
 from nas.recipe import RECIPES, Recipe
-from nas.reward import REWARDS, Reward
+from nas.reward import COSTS, PRICES, REWARDS, Reward
 from nas.space import Limit, Space
 from nas.stop import RULES, Rule
 
@@ -87,17 +87,29 @@ def controller(typed: str, settings: Iterable[str] = ()) -> tuple[type[Any], dic
 
 
 def reward(typed: str) -> Reward:
-    """A built-in reward, or a function of a result as `module:function`."""
+    """A built-in reward, with its parameters if it has some, or a function of a result as `module:function`."""
     if typed in REWARDS:
         return REWARDS[typed]
-    if ":" not in typed:
-        raise UserError(_unknown("reward", typed, REWARDS) + ", or module:function")
     source, _, name = typed.partition(":")
+    if source in PRICES:
+        kind = PRICES[source]
+        given = _pairs(kind, [part for part in name.split(",") if part], f"reward {source}")
+        made: Reward = _made(kind, f"reward {source}", **converted(kind, given, f"reward {source}"))
+        return made
+    if ":" not in typed:
+        raise UserError(_unknown("reward", typed, (*REWARDS, *PRICES)) + ", or module:function")
     found = _attribute(_module(source), name, typed)
     if not callable(found):
         raise UserError(f"reward {typed}: found {found!r}, expected a function of a result, giving a number")
     chosen: Reward = found
     return chosen
+
+
+def cost(typed: str) -> str:
+    """What a network costs, as it is typed; raises UserError for what is none."""
+    if typed not in COSTS:
+        raise UserError(_unknown("--cost", typed, COSTS))
+    return typed
 
 
 def recipe(typed: str, epochs: int | None = None) -> Recipe:

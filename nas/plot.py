@@ -1,4 +1,4 @@
-"""Pictures of ledgers: rewards and health over the trials, of one search, or of several with their seeds as a band.
+"""Pictures of ledgers: rewards and health over the trials, and accuracy against cost, of one search or of several.
 
 First what is drawn, as functions of plain numbers and headers, then how. Matplotlib is imported where it is needed, and
 only its objects are used: no pyplot, no window, no state that another thread could meet.
@@ -22,9 +22,10 @@ from nas import health
 from nas.errors import UserError, near, plain
 from nas.ledger import FILE, RECORDS, Trial, read
 from nas.names import searched
+from nas.reward import COSTS
 from nas.space import Space, shorten
 from nas.statistics import Floats
-from nas.summary import random_rewards
+from nas.summary import best, front, lacking, random_rewards, smallest, standard_error, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,23 +63,32 @@ OF_HEALTH = {REPEATS: COLOURS[2], SPREAD: COLOURS[4], ADVANTAGE: COLOURS[5]}  # 
 FOLLOWS = {"choices": "space", "training": "data", "validation": "data", "fingerprint": "data"}
 
 
-def plot(folders: Sequence[Path], out: Path, what: str = "", space: Space | None = None) -> None:
+PICTURES = ("rewards", "health", "pareto")
+
+
+def plot(folders: Sequence[Path], out: Path, what: str = "", space: Space | None = None, cost: str = "madds") -> None:
     """Draw these searches to `out`: PNG, SVG or PDF by its suffix, whole or not at all.
 
     Rewards of one search: its trials, their running mean, the best so far. Of several: those that differ in the seed
     alone are one group with one colour, drawn as its mean with a band. Health: repeats, what the controller says of
-    itself, the spread of rewards, the advantage over random sampling, and in words what is wrong.
-    what: "rewards" or "health"; empty for both of one search, and for the rewards of several.
+    itself, the spread of rewards, the advantage over random sampling, and in words what is wrong. Pareto: validation
+    accuracy against a cost, one of `nas.reward.COSTS`, with the front of each group.
+    what: "rewards", "health" or "pareto"; empty for the first two of one search, and for the rewards of several.
     space: the searches' own, on their data; unless given, a built-in one is found by the ledger's header.
-    Raises UserError if a search has no reward, if rewards are of several kinds, or if `out` cannot be written.
+    Raises UserError if a search has no reward, or no such cost, if rewards are of several kinds, or if `out` cannot be
+    written.
     """
     suffix = _suffix(out)
-    if what not in ("", "rewards", "health"):
-        mend = near(what, ("rewards", "health"))
-        raise UserError(f"--what: found {what!r}{mend}, expected rewards or health; leave it out for the usual picture")
+    if what not in ("", *PICTURES):
+        mend = near(what, PICTURES)
+        raise UserError(
+            f"--what: found {what!r}{mend}, expected rewards, health or pareto; leave it out for the usual picture"
+        )
     searches: list[Search] = [(folder, *read(folder)) for folder in _once(folders)]
-    _check(searches)
-    if len(searches) == 1:
+    _check(searches, one_axis=what != "pareto")
+    if what == "pareto":
+        figure, entries = _picture_of_fronts(grouped(searches), cost)
+    elif len(searches) == 1:
         figure, entries = _picture_of_one(searches[0], what, space)
     else:
         figure, entries = _picture_of_groups(grouped(searches), what, space)
@@ -247,11 +257,11 @@ def _once(folders: Sequence[Path]) -> list[Path]:
     return list({folder.resolve(): folder for folder in folders}.values())
 
 
-def _check(searches: Sequence[Search]) -> None:
+def _check(searches: Sequence[Search], one_axis: bool) -> None:
     """Raise UserError if the searches cannot stand on one reward axis, or one of them has nothing to show there."""
     first, expected, _ = searches[0]
     for folder, header, trials in searches:
-        if header["reward"] != expected["reward"]:
+        if one_axis and header["reward"] != expected["reward"]:
             raise UserError(
                 f"{folder}: found the reward {header['reward']}, expected {expected['reward']} as in {first}; "
                 "they cannot share an axis: plot them apart"
@@ -300,6 +310,63 @@ def _picture_of_groups(groups: Sequence[Sequence[Search]], what: str, space: Spa
         _say(figure, verdicts(names, groups, spaces, drawn))
     panels[0].set_title(_plain(title([header for _, header, _ in everyone])))
     return figure, entries
+
+
+def _picture_of_fronts(groups: Sequence[Sequence[Search]], cost: str) -> tuple[Figure, Entries]:
+    """Accuracy against a cost: of each group all networks, and the front of all its seeds."""
+    everyone = [search for group in groups for search in group]
+    names = labels([group[0][1] for group in groups]) if len(groups) > 1 else [""]
+    figure, (axes,) = _page([5])
+    axes.set_title(_plain(title([header for _, header, _ in everyone])))
+    axes.set_ylabel("validation accuracy")
+    axes.set_xlabel(f"{COSTS[cost]} ({cost})" if cost in ("latency", "memory") else COSTS[cost])
+    entries: Entries = []
+    for number, (name, group) in enumerate(zip(names, groups, strict=True)):
+        entries += _draw_front(axes, group, cost, number, name)
+    if len(everyone) == 1:
+        entries += _draw_smallest(axes, everyone[0], cost)
+    if axes.dataLim.x0 > 0:
+        axes.set_xscale("log")
+    return figure, entries
+
+
+def _draw_front(axes: Axes, group: Sequence[Search], cost: str, number: int, name: str) -> Entries:
+    """All networks of a group of this number as dots, those that no other beats joined by steps."""
+    for folder, _, trials in group:
+        if not whole(trials, cost):
+            raise lacking(folder, cost)
+    every = [trial for _, _, trials in group for trial in trials]
+    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[1:][number // len(COLOURS) % len(MARKERS[1:])]
+    known, ahead = whole(every, cost), front(every, cost)
+    size = min(4.5, max(1.5, 100 / math.sqrt(len(known))))
+    x, y = _at(known, cost)
+    (dots,) = axes.plot(x, y, marker, color=colour, alpha=0.3, markersize=size, markeredgewidth=0)
+    x, y = _at(ahead, cost)
+    (steps,) = axes.plot(x, y, color=colour, marker=marker, markersize=5, linewidth=1.8, drawstyle="steps-post")
+    if name:
+        return [(f"{_counted(name, len(group))}: {len(ahead)} of {len(known):,} on its Pareto front", (dots, steps))]
+    return [(f"network ({len(known):,})", dots), (f"Pareto front ({len(ahead)})", steps)]
+
+
+def _draw_smallest(axes: Axes, search: Search, cost: str) -> Entries:
+    """The best network, a line one standard error below it, and the smallest network above that."""
+    _, header, trials = search
+    (first,) = whole(best(trials, 1), cost) or (None,)
+    found = smallest(trials, header["validation"])
+    if first is None or found is None or not whole([found], cost):
+        return []
+    (x,), (y,) = _at([first], cost)
+    line = axes.axhline(y - standard_error(y, header["validation"]), color=GREY, linewidth=1, linestyle=":")
+    (star,) = axes.plot(x, y, "*", color=COLOURS[1], markersize=13, linestyle="", zorder=4)
+    (ring,) = axes.plot(*_at([found], cost), "o", color=COLOURS[1], markersize=11, markerfacecolor="none", zorder=4)
+    said = f"smallest of these, by parameters (trial {found.trial})"
+    return [(f"best (trial {first.trial})", star), ("one standard error below it", line), (said, ring)]
+
+
+def _at(trials: Sequence[Trial], cost: str) -> tuple[list[float], list[float]]:
+    """Costs and accuracies."""
+    results = [trial.result for trial in trials if trial.result]
+    return [result.cost(cost) or 0.0 for result in results], [result.accuracy[-1] for result in results]
 
 
 def _draw_one(axes: Axes, header: Header, trials: Sequence[Trial]) -> Entries:

@@ -45,6 +45,7 @@ class Progress:
         self.finished: list[Trial] = []
         self.rewards: list[float] = []
         self.failed = self.networks = self.scored = self.stopped = 0  # failed: in this run; networks: failed ones too
+        self.refused = 0
         self.drawn: npt.NDArray[np.float64] | None = None  # rewards of random networks
         self.due = FIRST  # trained networks that the next estimate of these waits for
         self.look = EVERY  # trials that the next look for what is wrong waits for
@@ -79,9 +80,12 @@ class Progress:
             text = f"trial {trial.trial:>4}  best so far {trial.reward:.4f}  {shown(trial.network)}"
             whole = not self.console.is_terminal
             self.console.print(text if whole else text[: self.console.width], markup=False, style="bold green")
-        if trial.error and trial.same_as is None:
-            self.failed += 1
-            self.console.print(f"trial {trial.trial:>4}  failed: {trial.error}", markup=False, style="yellow")
+        if trial.refused:
+            self.refused += 1
+        if trial.error and trial.same_as is None and not (trial.refused and self.refused > 1):  # many may be
+            self.failed += not trial.refused
+            said = f"trial {trial.trial:>4}  {'' if trial.refused else 'failed: '}{trial.error}"
+            self.console.print(said, markup=False, style="yellow")
         self._look()
         if self.status:
             self.status.update(self.line())
@@ -103,9 +107,10 @@ class Progress:
         last = self.rewards[-max(10, self.length // 10) :]
         mean = sum(last) / len(last) if last else float("nan")
         failed = f", {self.failed} failed" if self.failed else ""
+        refused = f", {self.refused} refused" if self.refused else ""
         stopped = f", {self.stopped} stopped" if self.stopped else ""
         return (
-            f"{done} of {self.length} {what}{failed}{stopped}, best {self.best:.4f}, running mean {mean:.4f}, "
+            f"{done} of {self.length} {what}{failed}{refused}{stopped}, best {self.best:.4f}, running mean {mean:.4f}, "
             f"{health(self.finished[-LAST:])}, {self._advantage()}"
             f"{3600 * new / passed:,.0f} an hour, {duration(seconds)} left"
         )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from nas.errors import UserError, where
+from nas.errors import UserError, near, where
+
+# What a network may cost, by what a reward calls it: the less, the better.
+COSTS = {"params": "parameters", "madds": "multiply-adds", "latency": "ms an image", "memory": "bytes of memory"}
+MEASURED = ("latency", "memory")  # of these, what differs from run to run
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,55 @@ class Result:
     precision: str | None = None  # of the training: "float32", or "bfloat16" where the device is faster with it
     error: str | None = None
     bar: tuple[float, ...] = ()  # of a child that was stopped: by epoch, the least likelihood to go on
+    latency_ms: tuple[float, ...] = ()  # of one image, if measured: median, lower and upper quartile
+    batch_latency_ms: tuple[float, ...] = ()  # the same of a whole batch
+    peak_memory: int | None = None  # bytes that inference of one image takes at most, if measured
 
     @property
     def of_worker(self) -> bool:
         """Whether the failure was the pool's and says nothing of the network."""
         return self.error is not None and self.error.startswith("worker")
 
+    def cost(self, name: str) -> float | None:
+        """One of COSTS, of latencies the median; None where it is not known."""
+        latency = self.latency_ms[0] if self.latency_ms else None
+        return {"params": self.params, "madds": self.madds, "latency": latency, "memory": self.peak_memory}[name]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a network may cost at most, None for anything; one that costs more is refused before it is trained."""
+
+    max_params: int | None = None
+    max_madds: int | None = None
+    max_latency_ms: float | None = None  # of one image, the median
+
+    def __post_init__(self) -> None:
+        for name, most in self.given.items():
+            if not 0 < most < float("inf"):
+                raise UserError(f"{name}: found {most}, expected a number above 0; leave it out for no bound")
+
+    @property
+    def every(self) -> dict[str, float | None]:
+        """All of them, by name."""
+        return asdict(self)
+
+    @property
+    def given(self) -> dict[str, float]:
+        """Those that are set, by name."""
+        return {name: most for name, most in self.every.items() if most is not None}
+
+    def refusal(self, result: Result) -> str:
+        """What a network with these costs has too much of; empty for nothing. What is not known is not too much."""
+        for name, most in self.given.items():
+            cost = name.removeprefix("max_").removesuffix("_ms")
+            found = result.cost(cost)
+            if found is not None and found > most:
+                return f"found {found:,} {COSTS[cost]}, expected at most {most:,}, as {name} says"
+        return ""
+
+
+UNBOUND = Bounds()
 
 Reward = Callable[[Result], float]
 
@@ -80,6 +127,64 @@ def macro_f1(result: Result) -> float:
     hits, either = counts.diagonal(), counts.sum(0) + counts.sum(1)
     return float((2 * hits[either > 0] / either[either > 0]).mean())
 
+
+@dataclass(frozen=True)
+class Priced:
+    """Accuracy × (cost / target)^w: alpha is w up to the target, beta is w beyond it; cost is one of COSTS.
+
+    Source: Tan et al., "MnasNet: Platform-Aware Neural Architecture Search for Mobile", CVPR 2019, section 3.1,
+    equations 2 and 3. The accuracy is that of the validation images after the last epoch.
+    """
+
+    target: float = 0.0
+    cost: str = "madds"
+    alpha: float = 0.0
+    beta: float = 0.0
+
+    def __post_init__(self) -> None:
+        name = f"reward {type(self).__name__.lower()}"
+        if self.cost not in COSTS:
+            mend = near(self.cost, COSTS)
+            raise UserError(f"{name}: found the cost {self.cost!r}{mend}, expected one of {', '.join(COSTS)}")
+        if not 0 < self.target < float("inf"):
+            raise UserError(
+                f"{name}: found the target {self.target:g}, expected a number above 0 of {COSTS[self.cost]}, as in "
+                "soft:target=2e6,cost=madds"
+            )
+        if not (-100 <= self.alpha <= 0 and -100 <= self.beta <= 0):
+            raise UserError(
+                f"{name}: found alpha={self.alpha:g} and beta={self.beta:g}, expected exponents from -100 to 0, so "
+                "that what costs more is worth less"
+            )
+
+    def __call__(self, result: Result) -> float:
+        """The reward; raises UserError for a result that lacks the cost."""
+        cost = result.cost(self.cost)
+        if not cost:
+            raise UserError(
+                f"reward {self!r}: found a network with {cost} {COSTS[self.cost]}, expected a number above 0; name "
+                "another cost that all networks have"
+            )
+        exponent = self.alpha if cost <= self.target else self.beta
+        return float(result.accuracy[-1] * (cost / self.target) ** exponent)
+
+
+@dataclass(frozen=True)
+class Soft(Priced):
+    """Whatever is saved counts, below the target too: twice the cost must bring 5 % more accuracy."""
+
+    alpha: float = -0.07
+    beta: float = -0.07
+
+
+@dataclass(frozen=True)
+class Hard(Priced):
+    """Accuracy alone up to the target; beyond it, what costs twice as much is worth half."""
+
+    beta: float = -1.0
+
+
+PRICES: dict[str, type[Priced]] = {"soft": Soft, "hard": Hard}
 
 REWARDS: dict[str, Reward] = {
     "accuracy": accuracy,

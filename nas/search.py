@@ -26,7 +26,7 @@ from nas.ledger import Ledger, Trial
 from nas.network import Network
 from nas.pool import Job, Pool, RayPool, Serial, Training
 from nas.recipe import RECIPES, Recipe
-from nas.reward import Result, Reward, accuracy, rewarded
+from nas.reward import MEASURED, UNBOUND, Bounds, Priced, Result, Reward, accuracy, rewarded
 from nas.sources import sources
 from nas.space import Candidate, Child, Limit, Space, shorten
 from nas.stop import Rule, bar_of, continued
@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 
 THREADS = 1  # of the CPU, a child; other numbers give other sums, so it is part of the search
 
+BATCH = 64  # images whose latency is measured at once, where only a reward or a bound asks for latency
+
 BLOCK = 3e5  # what a block costs beside its multiply-adds, in multiply-adds an image; sets only who is told when
+
+SET_OR_NOT = ("stop", "latency", *UNBOUND.every)  # of a header: there only if set
 
 NAME = re.compile(r"[\w -]{1,20}")  # of a figure
 FIGURES = 20  # of a controller, at most
@@ -72,6 +76,10 @@ def search(
     limits: Mapping[str, Limit] | None = None,
     child_timeout: float | None = None,
     stop: Rule | None = None,
+    latency: int | None = None,
+    max_params: int | None = None,
+    max_madds: int | None = None,
+    max_latency_ms: float | None = None,
     device: str = "auto",
     pool: Callable[[Training], Pool] = RayPool,
     unique: float = math.inf,
@@ -84,17 +92,22 @@ def search(
     parameters: of the controller.  window: trials under way at once; the pool's unless set.
     limits: by choice, how its options grow with the trials.  child_timeout: seconds.
     stop: when children stop before their last epoch, one of `nas.stop`; None for never.
+    latency: measure each network's before it is trained, and its peak memory, in batches of so many images too; where a
+    reward or a bound needs it and it is None, of 64.
+    max_params, max_madds, max_latency_ms: a network that costs more is refused before it is trained.
     pool: `Serial`, or `RayPool`, with arguments of its own as in partial(RayPool, workers=4).
-    It ends after `trials`, repeats included, `unique` networks, `seconds`, interruptions left out,
-    `device_seconds` of training or `patience` repeats in a row, whichever comes first. What a controller stretches over
-    the search stretches over the fewer of `trials` and `unique`, as they are at its first start.
+    It ends after `trials`, repeats included, `unique` networks, `seconds`, interruptions left out, `device_seconds` of
+    training, or `patience` repeats or refused networks in a row, whichever comes first. What a controller stretches
+    over the search stretches over the fewer of `trials` and `unique`, as they are at its first start.
     Raises UserError if `out` holds another search, or for whatever else a user can mend.
     """
     parameters = dict(parameters or {})
     space = space.on(data.images, limits)
-    header = _header(space, controller, data, parameters, recipe, reward, seed, child_timeout, stop)
+    bounds = Bounds(max_params, max_madds, max_latency_ms)
+    latency = batch_of(latency, reward, bounds)
+    header = _header(space, controller, data, parameters, recipe, reward, seed, child_timeout, stop, latency, bounds)
     with Ledger(Path(out)) as ledger, ExitStack() as stack:
-        ledger.check({"stop": None} | header | ({"window": window} if window else {}))
+        ledger.check(dict.fromkeys(SET_OR_NOT) | header | ({"window": window} if window else {}))
         _say_changes(ledger, header["sources"])
         for trial in ledger.trials:
             _check_code(space, trial, ledger.path)
@@ -104,14 +117,15 @@ def search(
         sweep()
         done = len(ledger.trials) >= trials and {trial.trial for trial in ledger.trials} >= set(range(trials))
         # where all trials are recorded no worker is needed
-        workers = (Serial if done else pool)(Training(space, data, recipe, device, THREADS, child_timeout))
+        training = Training(space, data, recipe, device, THREADS, child_timeout, latency, bounds)
+        workers = (Serial if done else pool)(training)
         stack.callback(workers.close)
         if ledger.header is None:
             ledger.begin(header | {"window": window or workers.window, "length": length} | _origin(device))
         assert ledger.header is not None
         loop = Loop(
             space, answering, workers, ledger, reward,
-            seed=seed, window=ledger.header["window"], epochs=recipe.epochs, stop=stop,
+            seed=seed, window=ledger.header["window"], epochs=recipe.epochs, stop=stop, bounds=bounds,
             trials=trials, unique=unique, seconds=seconds, device_seconds=device_seconds, patience=patience,
         )  # fmt: skip
         return (yield from loop.run())
@@ -142,8 +156,11 @@ def _header(
     seed: int,
     child_timeout: float | None,
     stop: Rule | None,
+    latency: int | None,
+    bounds: Bounds,
 ) -> dict[str, Any]:
     """What a search is a function of, as its ledger's first line has it."""
+    set_or_not = {"stop": _plain(stop, "stop"), "latency": latency, **bounds.given}
     return {
         "space": repr(space),
         "choices": {name: choice.written for name, choice in space.choices.items()},
@@ -159,9 +176,17 @@ def _header(
         "seed": seed,
         "threads": THREADS,
         "child_timeout": child_timeout,
-        **({"stop": _plain(stop, "stop")} if stop else {}),
+        **{name: value for name, value in set_or_not.items() if value is not None},
         "sources": sources([space, *space.held(), controller, *parameters.values(), reward, stop]),
     }
+
+
+def batch_of(latency: int | None, reward: Reward, bounds: Bounds) -> int | None:
+    """Images in the batch whose latency is measured; None where nothing asks for latency or memory."""
+    if latency is not None and latency < 1:
+        raise UserError(f"latency: found batches of {latency} images, expected 1 or more; leave it out to measure none")
+    needed = bounds.max_latency_ms is not None or (isinstance(reward, Priced) and reward.cost in MEASURED)
+    return latency or (BATCH if needed else None)
 
 
 def _origin(device: str) -> dict[str, Any]:
@@ -231,6 +256,7 @@ class Loop:
         trials: int,
         epochs: int = 1,
         stop: Rule | None = None,
+        bounds: Bounds = UNBOUND,
         unique: float = math.inf,
         seconds: float = math.inf,
         device_seconds: float = math.inf,
@@ -238,7 +264,7 @@ class Loop:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.space, self.controller, self.pool, self.ledger, self.reward = space, controller, pool, ledger, reward
-        self.seed, self.window, self.epochs, self.stop = seed, window, epochs, stop
+        self.seed, self.window, self.epochs, self.stop, self.bounds = seed, window, epochs, stop, bounds
         self.trials, self.unique, self.seconds, self.device_seconds = trials, unique, seconds, device_seconds
         self.patience, self.clock = patience, clock
         self.recorded = {trial.trial: trial for trial in ledger.trials}
@@ -255,6 +281,7 @@ class Loop:
         self.ends: list[tuple[float, int]] = []  # heap of virtual ends of the pending trials
         self.now = 0.0  # on the virtual clock
         self.asked = self.trained = self.repeats = 0  # trials, networks trained, repeats in a row
+        self.refused = 0  # new networks in a row
         self.spent = 0.0  # device seconds of told trials
         self.begun = clock() - max((trial.at for trial in ledger.trials), default=0.0)
 
@@ -272,7 +299,7 @@ class Loop:
                 self._tell(trial)
             self.finished = {trial: done for trial, done in self.finished.items() if trial in self.pending}
 
-    def why_done(self) -> str:
+    def why_done(self) -> str:  # noqa: PLR0911 - a line a budget
         """Which budget has ended, as a sentence's end; empty while none has."""
         if self.asked >= self.trials:
             return f"all {self.trials} trials are done"
@@ -280,6 +307,8 @@ class Loop:
             return f"{self.unique:g} networks are trained"
         if self.repeats >= self.patience:
             return f"the last {self.repeats} trials were all repeats: the controller or the space has nothing new"
+        if self.refused >= self.patience:
+            return f"the last {self.refused} networks were all refused: what is asked of them is too much for the space"
         if self.clock() - self.begun >= self.seconds:
             return f"{self.seconds / 3600:g} hours are over"
         if self.spent >= self.device_seconds:
@@ -305,13 +334,13 @@ class Loop:
             yield from self._begin(trial, candidate)
 
     def _begin(self, trial: int, candidate: Candidate) -> Iterator[Trial]:
-        """Send a new network to the pool; one that cannot be built is a failed trial at once."""
-        try:
-            end = self.now + self._duration(candidate.network)
-        except UserError as error:
-            yield from self._record(self._trial(trial, Result(error=f"refused: {error}")))
+        """Send a new network to the pool; one that cannot be built, or costs too much, is a failed trial at once."""
+        costs, refusal = self._costs(candidate.network)
+        if refusal:
+            yield from self._record(self._trial(trial, replace(costs, error=f"refused: {refusal}")))
             self._tell(trial)
             return
+        end = self.now + self._duration(candidate.network, costs)
         self.trained += 1
         self.under_way[candidate.key] = (end, trial)
         heapq.heappush(self.ends, (end, trial))
@@ -377,7 +406,9 @@ class Loop:
                 "expected it to learn from any reward, None too; mend it, and the same command goes on"
             ) from error
         if done.same_as is None:
-            self.under_way.pop(candidate.key, None)
+            self.refused = 0 if done.trained else self.refused + 1
+            if self.under_way.pop(candidate.key, None) and not done.trained:
+                self.trained -= 1  # a worker refused it
             self.spent += done.result.seconds if done.result else 0.0
             if self.stop is not None and done.result and done.reward is not None:
                 self.results.append(done.result)
@@ -423,9 +454,18 @@ class Loop:
         self.ledger.append(trial)
         yield trial
 
-    def _duration(self, network: Child) -> float:
+    def _costs(self, network: Child) -> tuple[Result, str]:
+        """What is known of a network's costs without a worker, and why it is refused; empty if it is not."""
+        try:
+            costs = network.costs(self.space.images) if isinstance(network, Network) else None
+        except UserError as error:
+            return Result(), str(error)
+        known = Result(params=costs.params, madds=costs.madds) if costs else Result()
+        return known, self.bounds.refusal(known)
+
+    def _duration(self, network: Child, costs: Result) -> float:
         """Virtual time: a constant a block and each multiply-add, times epochs; one unit where nothing is known."""
-        if isinstance(network, Network) and (costs := network.costs(self.space.images)):
+        if isinstance(network, Network) and costs.madds is not None:
             return self.epochs * (BLOCK * len(network.blocks) + costs.madds)
         return 1.0
 

@@ -6,12 +6,15 @@ import itertools
 import math
 import random
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from nas.errors import UserError
 from nas.ledger import Trial
 from nas.network import KEY_VERSION
+from nas.reward import COSTS, MEASURED
 from nas.space import Candidate, Space
 from nas.statistics import Floats
 
@@ -45,6 +48,58 @@ def saved(trials: Sequence[Trial], epochs: int) -> float:
     """The share of all epochs that stopping saved, of the networks that did not fail; epochs: of a whole training."""
     lengths = [len(trial.result.accuracy) for trial in trials if trial.scored and trial.result]
     return 1 - sum(lengths) / (epochs * len(lengths)) if lengths else 0.0
+
+
+def front(trials: Sequence[Trial], cost: str) -> list[Trial]:
+    """The networks for which no other has as high a validation accuracy at as low a cost, ascending in both.
+
+    cost: one of `nas.reward.COSTS`. Of equals the earlier stands; stopped children and those without the cost do not.
+    """
+    found: list[Trial] = []
+    for trial in sorted(whole(trials, cost), key=lambda trial: (_cost(trial, cost), -_accuracy(trial), trial.trial)):
+        if not found or _accuracy(trial) > _accuracy(found[-1]):
+            found.append(trial)
+    return found
+
+
+def smallest(trials: Sequence[Trial], images: int) -> Trial | None:
+    """The network with the fewest parameters whose accuracy is within one standard error of the best one's.
+
+    images: that the accuracies were measured on. The best one is that of the highest reward. None without any.
+    """
+    highest = best(trials, 1)
+    if not highest:
+        return None
+    least = _accuracy(highest[0]) - standard_error(_accuracy(highest[0]), images)
+    near = [trial for trial in whole(trials, "params") if _accuracy(trial) >= least]
+    return min(near, key=lambda trial: (_cost(trial, "params"), -_accuracy(trial), trial.trial), default=None)
+
+
+def standard_error(accuracy: float, images: int) -> float:
+    """Of an accuracy measured on so many images: the standard deviation of the share of a binomial."""
+    return math.sqrt(accuracy * (1 - accuracy) / images)
+
+
+def lacking(folder: Path, cost: str) -> UserError:
+    """What to say of a search in which no network has this cost."""
+    mend = "measure it in another search, with --latency 64" if cost in MEASURED else "name another --cost"
+    return UserError(f"{folder}: found no network with {COSTS[cost]} ({cost}), expected one at least; {mend}")
+
+
+def whole(trials: Sequence[Trial], cost: str) -> list[Trial]:
+    """The networks that were trained to their ends and whose cost of this name is known."""
+    return [t for t in trials if t.scored and not t.stopped and t.result and t.result.cost(cost) is not None]
+
+
+def _accuracy(trial: Trial) -> float:
+    assert trial.result is not None
+    return trial.result.accuracy[-1]
+
+
+def _cost(trial: Trial, name: str) -> float:
+    cost = trial.result.cost(name) if trial.result else None
+    assert cost is not None
+    return cost
 
 
 def interval(accuracy: float, images: int) -> tuple[float, float]:

@@ -21,10 +21,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nas.depthwise import Depthwise
 from nas.errors import UserError
+from nas.latency import measured
 from nas.modules import initialise
 from nas.network import Network
 from nas.recipe import Recipe
-from nas.reward import Result
+from nas.reward import UNBOUND, Bounds, Result
 from nas.stop import is_below
 
 if TYPE_CHECKING:
@@ -118,19 +119,27 @@ def train(
     threads: int,
     limit: float | None,
     bar: tuple[float, ...] = (),
+    latency: int | None = None,
+    bounds: Bounds = UNBOUND,
 ) -> Result:
     """Train a child from scratch and say how well it does on the validation images.
 
     seed: of weights, order, augmentation and dropout; on a CPU the same seed and threads give the same result.
     threads: of the CPU;  limit: seconds, or None.  Whatever goes wrong in the child is an error in the result.
     bar: by epoch, the likelihood below which the child is stopped (`nas.stop`); its result then has it.
+    latency: measure it first, in batches of so many too; None for not.  bounds: what costs more is not trained.
     """
     begun = time.perf_counter()
     torch.set_num_threads(threads)
-    deadline = math.inf if limit is None else begun + limit
+    costs = Result()
     try:
         with torch.random.fork_rng([data.device] if data.device.type == "cuda" else []):
-            result = _attempts(network, data, recipe, seed, deadline, bar)
+            costs = _costs_first(network, data, latency, bounds)
+            if why := bounds.refusal(costs):
+                result = replace(costs, error=f"refused: {why}")
+            else:
+                deadline = math.inf if limit is None else time.perf_counter() + limit
+                result = _attempts(network, data, recipe, seed, deadline, bar)
     except _TooLongError as error:
         result = Result(error=f"time limit: {limit:g} s were allowed, {error}")
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -138,7 +147,23 @@ def train(
     except Exception as error:
         kind = "out of memory" if isinstance(error, RuntimeError) and "memory" in str(error) else "exception"
         result = Result(error=f"{kind}: {type(error).__name__}: {_first_line(error)}")
-    return replace(result, seconds=round(time.perf_counter() - begun, 3), memory=_memory(data.device))
+    return replace(
+        result, seconds=round(time.perf_counter() - begun, 3), memory=_memory(data.device),
+        latency_ms=costs.latency_ms, batch_latency_ms=costs.batch_latency_ms, peak_memory=costs.peak_memory,
+    )  # fmt: skip
+
+
+def _costs_first(network: Child, data: Resident, latency: int | None, bounds: Bounds) -> Result:
+    """What a fresh network costs, as far as anything asks before it is trained: its weights do not matter for that."""
+    if latency is None and bounds == UNBOUND:
+        return Result()
+    model = network.module(data.images).to(data.device, memory_format=torch.channels_last)
+    params, madds = _costs(network, model, data)
+    known = Result(params=params, madds=madds)
+    if latency is None or bounds.refusal(known):
+        return known
+    shape = (data.images.channels, network.input_size, network.input_size)
+    return replace(known, **measured(model, shape, data.device, latency, precision(model, data.device))._asdict())
 
 
 def _attempts(
