@@ -171,8 +171,8 @@ def search(
         str | None,
         typer.Option(
             show_default="accuracy",
-            help="accuracy, cubed, negative-loss, balanced-accuracy, macro-f1, module:function; or accuracy at a price: "
-            "soft:target=2e6,cost=madds or hard:target=..., cost being params, madds, latency (ms) or memory (bytes).",
+            help="accuracy, cubed, negative-loss, balanced-accuracy, macro-f1, module:function; or accuracy at a "
+            "price, soft:target=2e6,cost=madds or hard:target=..., of params, madds, latency (ms) or memory (bytes).",
         ),
     ] = None,
     preset: Annotated[
@@ -329,6 +329,8 @@ def show(
         console.print(f"\ntrial {trial.trial}, network {trial.key}", style="bold", markup=False)
         for line in summary.described(trial.network):
             console.print(f"  {line}", markup=False)
+        if trial.result and trial.result.latency_ms and trial.result.batch_latency_ms:
+            console.print(_measured(trial.result, header.get("latency", 1)), markup=False)
 
 
 @app.command()
@@ -680,12 +682,14 @@ def _mend(done: Sequence[Trial]) -> str:
 
 
 def _headline(header: dict[str, Any], trials: Sequence[Trial]) -> None:
-    failed = sum(trial.error is not None and trial.same_as is None for trial in trials)
+    failed = sum(trial.error is not None and trial.trained for trial in trials)
+    refused = sum(trial.refused for trial in trials)
+    of_these = f"{failed} failed, " + f"{refused} refused, " * bool(refused)
     repeats = sum(trial.same_as is not None for trial in trials)
     passed = duration(max((trial.at for trial in trials), default=0.0))
     console.print(
         f"{header['space']}, {header['controller']}, {header['data']}, seed {header['seed']}: {len(trials)} trials, "
-        f"{repeats} repeats, {failed} failed, {_stopped(header, trials)}{passed}",
+        f"{repeats} repeats, {of_these}{_stopped(header, trials)}{passed}",
         markup=False,
     )
 
@@ -700,23 +704,29 @@ def _stopped(header: dict[str, Any], trials: Sequence[Trial]) -> str:
     return f"{count} stopped with {100 * saved(trials, header['recipe']['epochs']):.0f} % of epochs saved, "
 
 
-_MEASURED = ("latency, ms", "of a batch, ms", "memory, KiB")  # columns, where that was measured
+_COSTS = ("parameters", "multiply-adds", "ms")  # columns; the last where latency is measured
 
 
 def _costs(result: Result) -> list[str]:
-    """Parameters, multiply-adds, and what is measured, with quartiles; empty texts for what is not known."""
-    spreads = [
-        f"{spread[0]:.3g} ({spread[1]:.3g}–{spread[2]:.3g})" if spread else ""
-        for spread in (result.latency_ms, result.batch_latency_ms)
-    ]
+    """What stands in these columns; empty texts for what is not known."""
     counts = ["" if count is None else f"{count:,}" for count in (result.params, result.madds)]
-    return [*counts, *spreads, "" if result.peak_memory is None else f"{result.peak_memory / 1024:,.0f}"]
+    return [*counts, f"{result.latency_ms[0]:.3g}" if result.latency_ms else ""]
+
+
+def _measured(result: Result, batch: int) -> str:
+    """What was measured of a network, in a line; batch: images at once."""
+    one, many = (
+        f"{median:.3g} ms ({lower:.3g} to {upper:.3g})"
+        for median, lower, upper in (result.latency_ms, result.batch_latency_ms)
+    )
+    memory = (result.peak_memory or 0) / 1024
+    return f"latency, median and quartiles: one image {one}, {batch} images {many}; peak memory {memory:,.0f} KiB"
 
 
 def _table(header: dict[str, Any], best: Sequence[Trial]) -> Table:
     from nas.summary import interval
 
-    costs = ["parameters", "multiply-adds", *(_MEASURED if header.get("latency") else ())]
+    costs = _COSTS[: 3 if header.get("latency") else 2]
     table = Table("", "validation accuracy", "95 %", "reward", *costs, "trial", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -775,8 +785,8 @@ def _dry_run(train: Training, trials: int, children: int = 10) -> None:
     from nas.pool import Job
 
     rng = random.Random(0)
-    figures = ["parameters", "multiply-adds", *_MEASURED[: 3 * bool(train.latency)]]
-    table = Table("child", "seconds", "accuracy", *figures, "network", box=None)
+    costs = _COSTS[: 3 if train.latency else 2]
+    table = Table("child", "seconds", "accuracy", *costs, "network", box=None)
     seconds = []
     for number in range(children):
         candidate = train.space.sample(rng, number * trials // children)
@@ -784,8 +794,8 @@ def _dry_run(train: Training, trials: int, children: int = 10) -> None:
         seconds.append(result.seconds)
         accuracy = escape(result.error) if result.error else f"{result.accuracy[-1]:.4f}"
         written = shown(getattr(candidate.network, "written", repr(candidate.network)))
-        costs = _costs(result)[: len(figures)]
-        table.add_row(str(number), f"{result.seconds:.2f}", plain(accuracy), *costs, escape(plain(written)))
+        row = str(number), f"{result.seconds:.2f}", plain(accuracy), *_costs(result)[: len(costs)]
+        table.add_row(*row, escape(plain(written)))
     console.print(table)
     whole = sum(seconds) / len(seconds) * trials
     console.print(f"{trials} trials: about {duration(whole)} on one worker, {duration(whole / cores())} on {cores()}")

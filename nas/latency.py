@@ -1,10 +1,11 @@
 """What a network takes where it runs: latency and peak memory of inference, measured on one device.
 
 Latency is what a caller waits: from images that lie on the device until the logits are there, in the precision that
-children train in, weights converted to it beforehand; on a CPU with one thread. Peak memory is that of one image: the
-image, the weights, and what else is alive at the worst moment. On a GPU the last is what torch's allocator gave out at
-most; a CPU's has no such count, so there it is the sum of the tensors alive after each operation, and the scratch that
-a kernel takes and gives back within one is not in it.
+children train in, weights converted to it beforehand. On a CPU it is the time of one thread, whose clock stands still
+while others have the core, for as many children train there as it has cores; on a GPU it is wall time until all kernels
+are done. Peak memory is that of one image: the image, the weights, and what else is alive at the worst moment. On a GPU
+the last is what torch's allocator gave out at most; a CPU's has no such count, so there it is the sum of the tensors
+alive after each operation, and the scratch that a kernel takes and gives back within one is not in it.
 """
 
 from __future__ import annotations
@@ -56,16 +57,17 @@ def measured(
 
 def timed(run: Callable[[], object], device: torch.device) -> Spread:
     """How long a call takes, warmed up: median and quartiles in ms, to a tenth of a microsecond."""
+    clock = time.thread_time if device.type == "cpu" else time.perf_counter
     for _ in range(WARM):
         run()
     _wait(device)
     times: list[float] = []
-    begun = time.perf_counter()
-    while len(times) < LEAST or (len(times) < MOST and time.perf_counter() - begun < LONGEST):
-        start = time.perf_counter()
+    begun = clock()
+    while len(times) < LEAST or (len(times) < MOST and clock() - begun < LONGEST):
+        start = clock()
         run()
         _wait(device)
-        times.append(1e3 * (time.perf_counter() - start))
+        times.append(1e3 * (clock() - start))
     lower, median, upper = np.quantile(times, [0.25, 0.5, 0.75]).round(4).tolist()
     return median, lower, upper
 

@@ -359,8 +359,8 @@ def _draw_smallest(axes: Axes, search: Search, cost: str) -> Entries:
     line = axes.axhline(y - standard_error(y, header["validation"]), color=GREY, linewidth=1, linestyle=":")
     (star,) = axes.plot(x, y, "*", color=COLOURS[1], markersize=13, linestyle="", zorder=4)
     (ring,) = axes.plot(*_at([found], cost), "o", color=COLOURS[1], markersize=11, markerfacecolor="none", zorder=4)
-    said = f"smallest of these, by parameters (trial {found.trial})"
-    return [(f"best (trial {first.trial})", star), ("one standard error below it", line), (said, ring)]
+    said = f"fewest parameters above that line (trial {found.trial})"
+    return [(f"best (trial {first.trial})", star), ("one standard error below the best", line), (said, ring)]
 
 
 def _at(trials: Sequence[Trial], cost: str) -> tuple[list[float], list[float]]:

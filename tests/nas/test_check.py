@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from nas import names
 from nas.blocks import Block
-from nas.check import check, deadline, sound
+from nas.check import affordable, check, deadline, judges, sound
 from nas.errors import UserError
 from nas.layers import Conv, Layers
 from nas.network import Images, Network
+from nas.reward import Bounds, Result
 from nas.space import Choice, Count, Pick, Space
 
 IMAGES = Images(8, 1, 10)
@@ -313,3 +314,43 @@ def test_an_option_that_is_written_otherwise_in_each_process_is_refused() -> Non
         UserError, match=r"Placed.part: found the option <.*Lying.* at 0x.*>, expected one that is writ"
     ):
         sound(Placed().on(Images(8, 1, 10)))
+
+
+# --- bounds ---
+
+
+def wide(self: Any, pick: Pick) -> Network:
+    """A convolution without a kernel: 3 parameters a channel, then a classifier of 10: 62 and 114 in all."""
+    return Network(8, (Block("conv", pick(self.width), kernel=1),))
+
+
+def test_the_share_of_random_networks_within_bounds_is_told() -> None:
+    odd = space(wide)
+    assert affordable(odd, Bounds(max_params=114), 10) == 1.0
+    share = affordable(odd, Bounds(max_params=113), 10)
+    assert share is not None
+    assert 0.4 < share < 0.6  # one of two
+
+
+def test_bounds_that_no_network_is_within_are_told_with_what_networks_have() -> None:
+    with pytest.raises(UserError) as error:
+        affordable(space(wide), Bounds(max_params=61, max_madds=10**9), 10)
+    assert str(error.value) == (
+        "max_params=61, max_madds=1,000,000,000: found none of 2,000 random networks within that, expected some; they "
+        "have max_params 62 at least, and 62 in the lowest tenth; max_madds 296 at least, and 296 in the lowest tenth: "
+        "raise the bound, or offer smaller networks"
+    )
+
+
+def test_of_networks_without_costs_no_share_is_known() -> None:
+    own = Block(lambda block, channels: nn.Conv2d(channels, 4, 1), 4)
+    assert affordable(space(lambda self, pick: Network(8, (own,))), Bounds(max_params=1), 10) is None
+
+
+def test_a_reward_of_latency_is_tried_on_results_that_have_one_only_if_it_is_measured() -> None:
+    def fast(result: Result) -> float:
+        return 1 / result.latency_ms[0]
+
+    judges(fast, None, 2, 10, measured=True)
+    with pytest.raises(UserError, match="reward fast: found IndexError: tuple index out of range"):
+        judges(fast, None, 2, 10)

@@ -465,6 +465,33 @@ def test_show_writes_networks_down_block_by_block(nas: Nas) -> None:
     shows(done, "health, of the last 6 trials: repeats ")
 
 
+def test_costs_are_measured_bounded_priced_shown_and_drawn(nas: Nas) -> None:
+    price = ("--reward", "hard:target=150,cost=params", "--max-params", "200", "--latency", "4")
+    shows(
+        nas(*RANDOM, *price, "--trials", "12"),
+        "bounds: max_params=200; … % of random networks are within them",
+        "refused: found … parameters, expected at most 200, as max_params says",
+        "12 trials, … repeats, 0 failed, … refused, ",
+        "parameters … multiply-adds … ms … trial",
+        "within one standard error of the best, 0.…, ",
+    )
+    shows(
+        nas("show", str(FOLDER), "--cost", "latency"),
+        "Pareto front: accuracy … ms an image … trial",
+        "latency, median and quartiles: one image … ms (… to …), 4 images … ms (… to …); peak memory … KiB",
+    )
+    shows(nas("plot", str(FOLDER), "--what", "pareto", "--cost", "memory"), f"picture: {FOLDER}/pareto.png")
+    assert (FOLDER / "pareto.png").stat().st_size > 1000
+    rewards = {trial.reward for trial in read(FOLDER)[1] if trial.result and (trial.result.params or 0) > 150}
+    assert rewards <= {None} | {trial.reward for trial in read(FOLDER)[1]}
+
+
+def test_a_dry_run_says_how_many_networks_are_within_bounds(nas: Nas) -> None:
+    done = nas(*RANDOM, "--max-params", "100", "--latency", "2", "--dry-run")
+    shows(done, "ms … network", "refused: found", "bounds: max_params=100; … % of random networks are within them")
+    assert [path.name for path in Path().iterdir()] == ["mine.py"]
+
+
 def test_a_search_that_has_collapsed_says_so_while_it_runs_at_its_end_and_when_shown(nas: Nas) -> None:
     Path("stuck.py").write_text(STUCK)
     sentence = "the controller has collapsed to 1 network since about trial 0: 100 % of the last …, entropy 0.00; try"
@@ -564,7 +591,7 @@ def is_refused(done: Done, message: str) -> None:
         (["search", "mine.py:Local"], "Local.build: found a pick of a nameless choice Choice(2, 4), expected a …"),
         (["check", "mine.py:ZeroSize"], "ZeroSize.build: found a network that cannot be built (…), expected none; …"),
         (["show", "nowhere"], "nowhere: found no ledger.jsonl, expected the folder of a search; …"),
-        (["plot", "nowhere", "--what", "all"], "--what: found 'all', expected rewards or health; leave it out for …"),
+        (["plot", "nowhere", "--what", "all"], "--what: found 'all', expected rewards, health or pareto; leave it …"),
         (["plot", "nowhere"], "nowhere: found no ledger.jsonl, expected the folder of a search; …"),
     ],
     ids=lambda value: " ".join(value).removeprefix(" ".join(SEARCH)).strip() if isinstance(value, list) else "",

@@ -92,6 +92,24 @@ def test_the_precision_of_a_training_is_kept_and_none_is_known_of_lines_without_
     assert read(tmp_path)[1] == TRIALS[:1]
 
 
+def test_what_was_measured_is_kept_and_left_out_where_nothing_was(tmp_path: Path) -> None:
+    measured = {"latency_ms": (1.5, 1.25, 2.0), "batch_latency_ms": (9.0, 8.0, 9.5), "peak_memory": 4096}
+    trial = replace(TRIALS[0], result=replace(RESULT, **measured))
+    path = written(tmp_path, [trial, *TRIALS[1:]])
+    assert read(tmp_path)[1] == [trial, *TRIALS[1:]]
+    _, line, repeat, failed = map(json.loads, path.read_text("utf-8").splitlines())
+    assert {name: line[name] for name in measured} == {**measured, "latency_ms": [1.5, 1.25, 2.0],
+                                                       "batch_latency_ms": [9.0, 8.0, 9.5]}  # fmt: skip
+    assert not set(measured) & {*repeat, *failed}
+
+
+@pytest.mark.parametrize("latency", [(1.0, 2.0), (1.0, 2.0, 3.0), (2.0, 1.0, 1.5), (-1.0, -2.0, 0.0)])
+def test_a_latency_outside_its_quartiles_is_no_latency(tmp_path: Path, latency: tuple[float, ...]) -> None:
+    written(tmp_path, [replace(TRIALS[0], result=replace(RESULT, latency_ms=latency))])
+    with pytest.raises(UserError, match=r"line 2: found no sound trial \(a latency is"):
+        read(tmp_path)
+
+
 def test_what_a_controller_said_of_itself_is_kept_before_the_result(tmp_path: Path) -> None:
     said = replace(TRIALS[0], figures={"entropy": 0.71})
     line = json.loads(written(tmp_path, [said]).read_text("utf-8").splitlines()[1])

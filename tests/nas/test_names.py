@@ -16,7 +16,7 @@ from nas import names
 from nas.data import native
 from nas.errors import UserError
 from nas.recipe import RECIPES, Recipe
-from nas.reward import Result, accuracy
+from nas.reward import Hard, Result, Soft, accuracy
 from nas.space import Limit, Space
 from nas.stop import Halving, Prediction
 from search_spaces.chain import Chain
@@ -244,6 +244,44 @@ def test_a_preset_by_name() -> None:
 
 def test_a_reward_by_name() -> None:
     assert names.reward("accuracy") is accuracy
+
+
+@pytest.mark.parametrize(
+    ("typed", "made"),
+    [
+        ("soft:target=2e6,cost=madds", Soft(2e6)),
+        ("soft:1000", Soft(1000)),
+        ("hard:cost=latency,target=5", Hard(5, "latency")),
+        ("soft:target=1,alpha=-0.1,beta=-0.2", Soft(1, alpha=-0.1, beta=-0.2)),
+    ],
+)
+def test_a_price_with_its_parameters(typed: str, made: object) -> None:
+    assert names.reward(typed) == made
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("soft", "reward soft: found the target 0, expected a number above 0 of multiply-adds"),
+        ("soft:target=0", "reward soft: found the target 0, expected a number above 0"),
+        ("hard:target=-5", "reward hard: found the target -5, expected a number above 0"),
+        ("soft:target=nan", "reward soft: target: found 'nan', expected a finite number"),
+        ("soft:target=many", "reward soft: target: found 'many', expected a value of type float"),
+        ("soft:traget=5", "reward soft: found the parameter traget; did you mean target?, expected one of target, cost"),
+        ("soft:target=5,cost=time", "reward soft: found the cost 'time', expected one of params, madds, latency, memor"),
+        ("sotf", "reward: found 'sotf'; did you mean soft?, expected one of accuracy"),
+    ],
+)
+def test_what_is_no_price(typed: str, said: str) -> None:
+    with pytest.raises(UserError) as error:
+        names.reward(typed)
+    assert str(error.value).startswith(said)
+
+
+def test_a_cost_by_name() -> None:
+    assert names.cost("params") == "params"
+    with pytest.raises(UserError, match=r"--cost: found 'param'; did you mean params\?, expected one of params, madds"):
+        names.cost("param")
 
 
 def test_a_rule_by_name_with_its_parameters() -> None:

@@ -400,12 +400,55 @@ def test_the_advantage_is_drawn_where_a_built_in_space_builds_what_was_recorded(
     assert "advantage" not in said([search(tmp_path / "b", other, choices=choices)])
 
 
+# --- cost ---
+
+
+def costing(number: int, accuracy: float, params: int, latency: float | None = None) -> Trial:
+    measured = () if latency is None else (latency, latency, latency)
+    result = Result((accuracy,), (1.0,), params, 10 * params, 0.5, latency_ms=measured)
+    return Trial(number, (number,), f"key{number}", "a network", accuracy, result)
+
+
+FEW = [costing(0, 0.9, 500, 2.0), costing(1, 0.89, 100, 3.0), costing(2, 0.5, 50, 1.0), costing(3, 0.4, 600, 5.0)]
+
+
+def said_of_costs(folders: list[Path], cost: str = "madds") -> list[str]:
+    plot(folders, folders[0] / "a.svg", "pareto", cost=cost)
+    return re.findall("<!-- (.*) -->", (folders[0] / "a.svg").read_text())
+
+
+def test_accuracy_against_a_cost_has_the_front_the_best_and_the_smallest_as_good(tmp_path: Path) -> None:
+    words = said_of_costs([search(tmp_path / "a", FEW)])
+    assert {"validation accuracy", "multiply-adds", "network (4)", "Pareto front (3)", "best (trial 0)"} <= set(words)
+    assert "fewest parameters above that line (trial 1)" in words  # 0.9 - sqrt(0.9 · 0.1 / 200) = 0.879
+    words = said_of_costs([tmp_path / "a"], "latency")
+    assert {"ms an image (latency)", "Pareto front (2)"} <= set(words)
+
+
+def test_several_searches_have_a_front_each_and_the_seeds_of_one_share_it(tmp_path: Path) -> None:
+    folders = [search(tmp_path / str(seed), FEW[seed : seed + 2], seed=seed) for seed in range(2)]
+    folders.append(search(tmp_path / "other", FEW, controller="Evolution", reward="cubed"))
+    words = said_of_costs(folders)
+    assert "Reinforce, reward accuracy (2 seeds): 3 of 4 on its Pareto front" in words
+    assert "Evolution, reward cubed (1 seed): 3 of 4 on its Pareto front" in words
+
+
+def test_a_search_that_lacks_the_cost_is_told_so(tmp_path: Path) -> None:
+    folder = search(tmp_path / "a", [trained(0, 0.5)])
+    said = "a: found no network with ms an image .latency., expected one at least; measure it in another search, with"
+    with pytest.raises(UserError, match=said):
+        said_of_costs([folder], "latency")
+    nothing = replace(trained(0, 0.5), result=Result((0.5,), (1.0,)))
+    with pytest.raises(UserError, match=r"found no network with multiply-adds \(madds\), .*; name another --cost"):
+        said_of_costs([search(tmp_path / "b", [nothing])])
+
+
 # --- what a user can mend ---
 
 
 def test_a_picture_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"--what: found 'reward'; did you mean rewards\?, expected rewards or health; leave it out"
+        UserError, match=r"--what: found 'reward'; did you mean rewards\?, expected rewards, health or pareto; leave"
     ):
         plot([search(tmp_path / "a")], tmp_path / "a.png", "reward")
 

@@ -130,7 +130,16 @@ def test_a_search_that_ends_by_its_networks_counts_them() -> None:
     progress = Progress(console(), [trial(0, 0.5), trial(1, 0.5, again=True)], 1_000, unique=10)
     for number in range(2, 5):
         progress.add(trial(number, None, error="refused: too large" if number == 4 else "diverged: at once"))
-    assert progress.line().startswith("3 of 10 networks, 3 failed, ")  # one refused is none trained
+    assert progress.line().startswith("3 of 10 networks, 2 failed, 1 refused, ")  # one refused is none trained
+
+
+def test_only_the_first_refused_network_has_a_line_for_there_may_be_many() -> None:
+    here = console()
+    progress = Progress(here, [], 10)
+    for number in range(3):
+        progress.add(trial(number, None, error=f"refused: too large {number}"))
+    assert written(here).count("refused: ") == 1
+    assert "trial    0  refused: too large 0" in written(here)
 
 
 def test_the_time_left_is_until_the_first_of_trials_and_networks() -> None:

@@ -27,8 +27,8 @@ from nas.ledger import FILE, RECORDS, Ledger, Trial, read, sealed, unsealed
 from nas.network import Images, Network
 from nas.pool import Job, Pool, Serial
 from nas.recipe import RECIPES
-from nas.reward import Result, accuracy
-from nas.search import Controller, Loop, child_seed, replayed, search
+from nas.reward import UNBOUND, Bounds, Result, Soft, accuracy
+from nas.search import Controller, Loop, batch_of, child_seed, replayed, search
 from nas.space import Candidate, Choice, Limit, Pick, Space
 from nas.stop import Halving, is_below
 from search_spaces.chain import Chain
@@ -641,6 +641,16 @@ def test_the_reward_of_a_stopped_child_is_never_above_the_highest(tmp_path: Path
     assert trials[1].reward == trials[0].reward == pytest.approx(0.2)  # as one block it would have 0.6
 
 
+def test_a_stopped_child_is_priced_at_its_own_cost(tmp_path: Path) -> None:
+    price = Soft(target=1, cost="params", alpha=-1, beta=-1)  # accuracy / parameters, which are 1, 1 and 2
+    trials, _ = run(
+        tmp_path, Scripted([(2, 2), (2, 6), (3, 1)]), two_epochs, trials=3, window=1, stop=Mean(), reward=price
+    )
+    assert trials[2].stopped
+    assert trials[1].reward == pytest.approx(0.6)
+    assert trials[2].reward == pytest.approx(0.1 / 2)  # it would have come to 0.1, as without a price
+
+
 @pytest.mark.parametrize(
     ("said", "found"),
     [
@@ -714,6 +724,131 @@ def test_it_ends_after_so_many_repeats_in_a_row(tmp_path: Path) -> None:
     trials, why = run(tmp_path, Scripted([(1, 5), (1, 5), (1, 6), *[(1, 5), (1, 6)] * 5]), patience=3, window=1)
     assert [trial.same_as for trial in trials] == [None, 0, None, 0, 2, 0]
     assert why == "the last 3 trials were all repeats: the controller or the space has nothing new"
+
+
+class Wide(Space):
+    """Networks of one convolution: its weights and two of a norm a channel, then a classifier: 7, 12, ..., 52."""
+
+    width = Choice(*range(1, 11))
+
+    def build(self, pick: Pick) -> Network:
+        return Network(1, (Block("conv", pick(self.width), kernel=1),))
+
+
+class OfWidths:
+    """Answers these widths, and keeps what it is told."""
+
+    def __init__(self, *widths: int) -> None:
+        self.widths, self.told, self.space = widths, list[float | None](), Wide().on(IMAGES)
+
+    def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
+        return self.space.replay((self.widths[trial] - 1,))
+
+    def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
+        self.told.append(reward)
+
+
+def tenths(job: Job) -> Result:
+    """A tenth for each channel."""
+    return Result(((job.answers[0] + 1) / 10,), (1.0,), seconds=1.0)
+
+
+def of_widths(folder: Path, *widths: int, pool: Callable[[Job], Result] = tenths, **options: Any) -> Any:
+    """The trials, why it ended, and what was told; window 1 unless it is given."""
+    controller = OfWidths(*widths)
+    chosen = {"trials": len(widths), "window": 1} | options
+    return *run(folder, controller, pool, controller.space, **chosen), controller.told
+
+
+def test_a_network_above_a_bound_is_refused_told_as_failed_and_not_trained(tmp_path: Path) -> None:
+    trainer = Trainer(tenths)
+    trials, why, told = of_widths(
+        tmp_path, 3, 6, 6, 5, 4, pool=trainer, bounds=Bounds(max_params=27), unique=3, trials=9
+    )
+    assert trainer.trained == [0, 3, 4]
+    assert told == [0.3, None, None, 0.5, 0.4]
+    assert [trial.same_as for trial in trials] == [None, None, 1, None, None]
+    assert trials[1].error == "refused: found 32 parameters, expected at most 27, as max_params says"
+    assert [(trial.refused, trial.trained) for trial in trials[:2]] == [(False, True), (True, False)]
+    assert trials[1].result is not None
+    assert (trials[1].result.params, trials[1].result.seconds) == (32, 0.0)
+    assert why == "3 networks are trained"
+    assert in_order(tmp_path) == [replace(trial, at=0.0) for trial in trials]
+
+
+def test_a_network_that_a_worker_refuses_makes_room_for_another(tmp_path: Path) -> None:
+    def slow(job: Job) -> Result:
+        return Result(latency_ms=(5.0, 4.0, 6.0), error="refused: found 5 ms") if job.answers[0] > 3 else tenths(job)
+
+    for window in (1, 3):
+        folder = tmp_path / str(window)
+        trials, why, told = of_widths(folder, 9, 8, 7, 6, 2, 1, pool=slow, unique=2, window=window)
+        assert (len(trials), why) == (6, "all 6 trials are done")
+        assert sorted(told, key=lambda reward: reward or 0) == [None, None, None, None, 0.1, 0.2]
+
+
+def test_a_search_of_which_all_is_refused_ends(tmp_path: Path) -> None:
+    bounds = Bounds(max_madds=1)
+    trials, why, _ = of_widths(tmp_path, *[8, 9, 9, 10, 7, 6, 5], bounds=bounds, patience=4, trials=1_000)
+    assert [trial.same_as for trial in trials] == [None, None, 1, None, None]  # repeats do not count
+    assert why == "the last 4 networks were all refused: what is asked of them is too much for the space"
+
+
+def test_a_trained_network_gives_patience_back(tmp_path: Path) -> None:
+    trials, why, _ = of_widths(tmp_path, 8, 9, 1, 7, 6, 2, bounds=Bounds(max_params=12), patience=3)
+    assert (len(trials), why) == (6, "all 6 trials are done")
+
+
+@every_controller
+def test_every_controller_goes_on_where_most_is_refused_and_is_the_same_after_an_interruption(
+    tmp_path: Path, make: Callable[[Space], Controller]
+) -> None:
+    def searched(folder: Path, trials: int) -> list[Trial]:
+        space = Wide().on(IMAGES)
+        run(folder, make(space), tenths, space, trials=trials, window=4, bounds=Bounds(max_params=12))
+        return in_order(folder)
+
+    whole = searched(tmp_path / "whole", 40)
+    assert {trial.reward for trial in whole} == {None, 0.1, 0.2}
+    searched(tmp_path / "again", 17)
+    assert searched(tmp_path / "again", 40) == whole
+
+
+def test_bounds_and_what_is_measured_are_in_the_header_where_they_are_set(tmp_path: Path) -> None:
+    names = ["latency", "max_params", "max_madds", "max_latency_ms"]
+    whole_search(tmp_path / "none", trials=1)
+    assert not {*names} & {*read(tmp_path / "none")[0]}
+    whole_search(tmp_path / "all", trials=1, max_params=10**6, max_madds=10**7, max_latency_ms=1e6)
+    assert [read(tmp_path / "all")[0][name] for name in names] == [64, 10**6, 10**7, 1e6]  # the last is measured
+    assert len(whole_search(tmp_path / "all", trials=2, max_params=10**6, max_madds=10**7, max_latency_ms=1e6)[0]) == 1
+
+
+def test_latency_is_measured_where_it_or_a_price_or_a_bound_asks_for_it() -> None:
+    assert batch_of(None, Soft(100, "params"), Bounds(max_params=1, max_madds=1)) is None
+    assert batch_of(None, Soft(100, "latency"), UNBOUND) == batch_of(None, Soft(100, "memory"), UNBOUND) == 64
+    assert batch_of(None, accuracy, Bounds(max_latency_ms=1)) == 64
+    assert batch_of(8, accuracy, UNBOUND) == batch_of(8, Soft(100, "latency"), UNBOUND) == 8
+    with pytest.raises(UserError, match="latency: found batches of 0 images, expected 1 or more; leave it out"):
+        batch_of(0, accuracy, UNBOUND)
+
+
+def test_what_was_measured_is_never_measured_again(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"recipe": replace(RECIPES["quick"], epochs=1), "pool": Serial, "device": "cpu",
+                               "latency": 2, "reward": Soft(5, "latency")}  # fmt: skip
+    for trials in (1, 2):
+        drained(search(Chain(), RandomSearch, DIGITS, tmp_path, trials=trials, window=1, **options))
+        if trials == 1:
+            before = read(tmp_path)[1][0]
+    first, second = read(tmp_path)[1]
+    assert first == before
+    for trial in (first, second):
+        assert trial.result is not None
+        median, lower, upper = trial.result.latency_ms
+        assert 0 < lower <= median <= upper
+        assert trial.result.peak_memory is not None
+        assert trial.result.params is not None
+        assert trial.result.peak_memory > 4 * trial.result.params
+        assert trial.reward == pytest.approx(trial.result.accuracy[-1] * (median / 5) ** -0.07)
 
 
 def test_repeats_of_what_is_under_way_try_the_patience_too(tmp_path: Path) -> None:
@@ -849,6 +984,9 @@ def test_the_length_is_that_of_the_first_start(tmp_path: Path) -> None:
         ({"controller": QLearning}, "controller 'RandomSearch', expected 'QLearning'"),
         ({"window": 3}, "window 8, expected 3"),
         ({"child_timeout": 5.0}, "child_timeout None, expected 5.0"),
+        ({"max_params": 9}, "max_params None, expected 9"),
+        ({"latency": 8}, "latency None, expected 8"),
+        ({"reward": Soft(2e6)}, "reward 'accuracy', expected .Soft.target=2000000.0, cost=.*madds"),
         ({"stop": Halving()}, r"stop None, expected 'Halving\(factor=3, first=2\)'"),
         ({"recipe": RECIPES["metaqnn"]}, "recipe epochs 1, expected 20"),
         ({"limits": {"rows": Limit(1)}}, r"limits rows None, expected \[1, 0, 1\]"),

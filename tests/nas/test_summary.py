@@ -13,7 +13,18 @@ from nas.ledger import Trial
 from nas.network import Network
 from nas.reward import Result
 from nas.space import Candidate, Choice, Pick, Space
-from nas.summary import _nearest, best, described, expected_largest, interval, random_rewards, saved
+from nas.summary import (
+    _nearest,
+    best,
+    described,
+    expected_largest,
+    front,
+    interval,
+    random_rewards,
+    saved,
+    smallest,
+    standard_error,
+)
 
 
 class Five(Space):
@@ -171,3 +182,66 @@ def test_a_network_is_described_with_equal_blocks_counted() -> None:
         "all positions classified",
     ]
     assert described("something of one's own") == ["something of one's own"]
+
+
+# --- costs ---
+
+
+def costing(number: int, accuracy: float, params: int | None, reward: float | None = None) -> Trial:
+    result = Result((0.1, accuracy), (1.0, 1.0), params=params, madds=100 * (params or 0))
+    return Trial(number, (), str(number), "", accuracy if reward is None else reward, result)
+
+
+def test_the_front_has_the_networks_that_no_other_beats_in_both() -> None:
+    trials = [
+        costing(0, 0.9, 50),
+        costing(1, 0.5, 10),
+        costing(2, 0.8, 50),  # as dear as 0, and worse
+        costing(3, 0.5, 20),  # as good as 1, and dearer
+        costing(4, 0.7, 30),
+        costing(5, 0.6, 40),  # worse and dearer than 4
+        costing(6, 0.9, 50),  # as 0, and later
+    ]
+    assert [one.trial for one in front(trials, "params")] == [1, 4, 0]
+    assert [one.trial for one in front(trials, "madds")] == [1, 4, 0]
+
+
+def test_the_front_leaves_out_what_has_no_such_cost_was_stopped_or_failed() -> None:
+    stopped = replace(costing(1, 0.99, 1), result=Result((0.99,), params=1, bar=(1.0,)))
+    trials = [costing(0, 0.9, 50), stopped, costing(2, 0.95, None), trial(3, None), trial(4, 0.9, same_as=0)]
+    assert [one.trial for one in front(trials, "params")] == [0]
+    assert front(trials, "latency") == []
+
+
+def test_the_standard_error_is_that_of_a_share() -> None:
+    assert standard_error(0.5, 100) == 0.05
+    assert standard_error(0.9, 400) == pytest.approx(0.015)
+    assert standard_error(1.0, 100) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "found"),
+    [(0.8701, 1), (0.8699, 3)],  # 0.9 - sqrt(0.9 · 0.1 / 100) = 0.87
+)
+def test_the_smallest_network_within_one_standard_error_of_the_best(accuracy: float, found: int) -> None:
+    smaller = costing(1, accuracy, 20)
+    named = smallest([costing(0, 0.9, 50), smaller, costing(2, 0.5, 1), costing(3, 0.88, 40)], 100)
+    assert named is not None
+    assert named.trial == found
+
+
+def test_of_equally_small_networks_the_more_accurate_is_named() -> None:
+    named = smallest([costing(0, 0.9, 50), costing(1, 0.88, 20), costing(2, 0.89, 20)], 100)
+    assert named is not None
+    assert named.trial == 2
+
+
+def test_the_best_is_that_of_the_highest_reward_whatever_its_accuracy() -> None:
+    named = smallest([costing(0, 0.9, 50, reward=0.1), costing(1, 0.6, 20, reward=0.5), costing(2, 0.58, 10)], 100)
+    assert named is not None
+    assert named.trial == 2  # reward 0.58, so it is the best itself
+
+
+def test_nothing_is_the_smallest_of_nothing() -> None:
+    assert smallest([trial(0, None)], 100) is None
+    assert smallest([costing(0, 0.5, None)], 100) is None

@@ -15,7 +15,7 @@ from nas.data import Data, load
 from nas.errors import UserError
 from nas.network import Images, Network
 from nas.recipe import RECIPES, Recipe
-from nas.reward import Result
+from nas.reward import UNBOUND, Bounds, Result
 from nas.stop import likelihood
 from nas.train import Resident, _class_weights, _optimizer, augment, evaluate, precision, resized, schedule, train
 
@@ -31,14 +31,16 @@ def trained(
     seed: int = 0,
     limit: float | None = None,
     bar: tuple[float, ...] = (),
+    latency: int | None = None,
+    bounds: Bounds = UNBOUND,
 ) -> Result:
     """On 160 digits, with 40 to validate."""
-    return train(network, DIGITS, recipe, seed, 1, limit, bar)
+    return train(network, DIGITS, recipe, seed, 1, limit, bar, latency, bounds)
 
 
 def outcome(result: Result) -> Result:
-    """The result, time aside."""
-    return replace(result, seconds=0.0)
+    """The result, time and what is measured aside."""
+    return replace(result, seconds=0.0, latency_ms=(), batch_latency_ms=(), peak_memory=None)
 
 
 @dataclass
@@ -468,3 +470,41 @@ def test_channels_last_images_are_augmented_alike() -> None:
     first = augment(pixels, 2, flip=True)
     torch.manual_seed(0)
     assert torch.equal(augment(pixels.contiguous(memory_format=torch.channels_last), 2, flip=True), first)
+
+
+# --- costs ---
+
+
+def test_a_child_whose_latency_is_measured_trains_as_without() -> None:
+    result = trained(latency=4)
+    assert outcome(result) == outcome(trained())
+    assert 0 < result.latency_ms[1] <= result.latency_ms[0] <= result.latency_ms[2]
+    assert len(result.batch_latency_ms) == 3
+    assert result.params is not None
+    assert result.peak_memory is not None
+    assert 4 * result.params < result.peak_memory < 100_000
+
+
+def test_a_child_that_takes_too_long_is_refused_before_it_is_trained() -> None:
+    network = Own(Constant)
+    result = trained(network, latency=4, bounds=Bounds(max_latency_ms=1e-4))
+    assert result.error is not None
+    assert result.error.startswith(f"refused: found {result.latency_ms[0]} ms an image, expected at most 0.0001, as")
+    assert (result.accuracy, result.params, result.madds) == ((), 10, 0)
+    assert len(network.modules) == 1  # which was measured
+
+
+def test_a_module_of_ones_own_is_counted_and_refused_before_it_is_measured() -> None:
+    result = trained(Own(Constant), latency=4, bounds=Bounds(max_params=9))
+    assert result.error == "refused: found 10 parameters, expected at most 9, as max_params says"
+    assert result.latency_ms == ()
+
+
+def test_a_child_that_fails_when_it_is_measured_is_a_failed_child() -> None:
+    result = trained(Own(lambda images: Raising(ValueError("no image"))), latency=4)
+    assert result.error == "exception: ValueError: no image"
+
+
+def test_a_child_that_diverges_has_its_latency() -> None:
+    result = trained(recipe=replace(RECIPE, rate=1e3, batch=16), latency=4)
+    assert len(result.latency_ms) == 3
