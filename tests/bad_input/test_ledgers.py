@@ -127,6 +127,9 @@ LEDGERS: dict[str, tuple[bytes, str]] = {
     "epochs in letters": (header(recipe={"epochs": "two"}), "line 1: found recipe …, expected what a search …"),
     "a length of 400 digits": (header(length=10**400), "line 1: found length …, expected what a search writes …"),
     "a reward of 400 digits": (trial(reward=10**400), "line 2: found no sound trial (reward is …), expected the …"),
+    "a latency of letters": (trial(latency_ms=["fast"]), "line 2: found no sound trial (latency_ms is …), expected …"),
+    "a latency of one number": (trial(latency_ms=1.5), "line 2: found no sound trial (latency_ms is 1.5), expected …"),
+    "a batch of letters": (header(latency="64"), "line 1: found latency '64', expected what a search writes there; …"),
     "an option that is no text": (header(choices={"width": [16, 32]}), "line 1: found choices …, expected what …"),
     "a header twice": (
         lines(HEADER, HEADER, TRIAL),

@@ -267,8 +267,8 @@ def test_a_price_with_its_parameters(typed: str, made: object) -> None:
         ("hard:target=-5", "reward hard: found the target -5, expected a number above 0"),
         ("soft:target=nan", "reward soft: target: found 'nan', expected a finite number"),
         ("soft:target=many", "reward soft: target: found 'many', expected a value of type float"),
-        ("soft:traget=5", "reward soft: found the parameter traget; did you mean target?, expected one of target, cost"),
-        ("soft:target=5,cost=time", "reward soft: found the cost 'time', expected one of params, madds, latency, memor"),
+        ("soft:traget=5", "reward soft: found the parameter traget; did you mean target?, expected one of"),
+        ("soft:target=5,cost=time", "reward soft: found the cost 'time', expected one of params, madds, latency"),
         ("sotf", "reward: found 'sotf'; did you mean soft?, expected one of accuracy"),
     ],
 )
@@ -375,7 +375,7 @@ ERRORS = [
     (
         lambda: names.reward("acuracy"),
         "reward: found 'acuracy'; did you mean accuracy?, expected one of accuracy, cubed, negative-loss, "
-        "balanced-accuracy, macro-f1, or module:function",
+        "balanced-accuracy, macro-f1, soft, hard, or module:function",
     ),
     (
         lambda: names.space("metaqnn:length=3"),
