@@ -23,7 +23,7 @@ from nas.blocks import KINDS
 from nas.cli import app
 from nas.preset import PRESETS
 from nas.recipe import RECIPES
-from nas.reward import REWARDS
+from nas.reward import PRICES, REWARDS
 
 ROOT = Path(__file__).parents[1]
 assert cli_pages  # its commands are registered
@@ -117,7 +117,7 @@ def test_readme_lists_every_file_of_the_core() -> None:
 
 @pytest.mark.parametrize(
     "known",
-    [data.names(), tuple(REWARDS), tuple(KINDS), tuple(PRESETS)],
+    [data.names(), (*REWARDS, *PRICES), tuple(KINDS), tuple(PRESETS)],
     ids=["data", "rewards", "blocks", "presets"],
 )
 def test_readme_names_every_built_in(known: tuple[str, ...]) -> None:
