@@ -285,7 +285,7 @@ def test_no_search_begins_where_something_else_lies(refused: Callable[..., None]
         (f"plot a --out {'a' * 300}.png", "found File name too long, expected a picture that can be written; choose …"),
         (
             "plot a --what healht",
-            "--what: found 'healht'; did you mean health?, expected rewards or health; leave it …",
+            "--what: found 'healht'; did you mean health?, expected rewards, health or pareto; …",
         ),
         ("plot a b", "b: found no ledger.jsonl, expected the folder of a search; name one that `nas search` wrote"),
         (
