@@ -88,12 +88,13 @@ def _taken_of_gpu(module: nn.Module, images: Tensor, _: list[Tensor]) -> int:
 
 
 def _taken_of_cpu(module: nn.Module, images: Tensor, held: list[Tensor]) -> int:
-    with _Alive(held) as alive:
+    alive = _Alive(held)
+    with alive:
         module(images)
     return alive.most
 
 
-class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call] - torch has no types for it
+class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all tensors that operations make, as long as anything refers to them."""
 
     def __init__(self, held: Iterable[Tensor]) -> None:

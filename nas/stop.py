@@ -2,8 +2,8 @@
 
 A rule sets the bar of a child at the moment when it is asked, from what was told by then and nothing else, so that a
 search stays a function of what it is told. A child is stopped after the epoch by which its highest likelihood is below
-its bar, whatever the search's reward: where that is far from accuracy, as with a high price on parameters, take no
-rule, or one of your own. The likelihood is exp(-loss) on the validation images, the geometric mean of the probabilities that
+its bar, whatever the search's reward: where that is far from accuracy, as with a price on parameters, take no rule, or
+one of your own. The likelihood is exp(-loss) on the validation images, the geometric mean of the probabilities that
 their true classes were given: it is less a matter of chance than accuracy, which counts each image as 0 or 1. The
 highest, for at high rates an epoch may be a bad one (`python -m benchmarks.stopping replay`).
 
