@@ -264,7 +264,7 @@ def _conditions(header: Mapping[str, Any], groups: Groups) -> dict[str, str]:
         "data": f"{header['data']}, {split}, fingerprint {header['fingerprint']}",
         "training": pairs(header["recipe"]),
         "a child has": f"{header['threads']} thread, {'no time limit' if limit is None else f'{limit:g} s at most'}",
-        "a network may cost": pairs({name: header.get(name) for name in UNBOUND.every}),
+        "bounds on costs": pairs({name: header.get(name) for name in UNBOUND.every}),
         "the search sees": f"{header['reward']} on the validation images",
         "it is judged by": "accuracy on the same validation images after the last epoch",
         "window, trials under way at once": pairs(_by_name(groups, "window")),
