@@ -33,7 +33,8 @@ def _run() -> None:
         sys.path[:] = [path for path in sys.path if path not in here]
     import controllers
     import nas.cli
-    import nas.cli_pages  # whose commands are there from then on
+    import nas.cli_beside  # whose commands are there from then on
+    import nas.cli_pages
     import search_spaces
 
     assert controllers.__path__  # imported before a user's folder of that name could be

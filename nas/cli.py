@@ -232,6 +232,9 @@ def search(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The search's folder; else runs/SPACE-CONTROLLER-DATA-seedN.")
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write curves for TensorBoard to the search's folder.")
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -293,6 +296,10 @@ def search(
         pool=_pool(count, shared or (1 if batch else None), address), patience=patience, unique=unique or math.inf,
         seconds=3600 * (hours or math.inf), device_seconds=3600 * (device_hours or math.inf),
     )  # fmt: skip
+    if tensorboard:
+        from nas.beside.tensorboard import boarded
+
+        trials_coming = boarded(trials_coming, folder, old)
     why = _watch(trials_coming, Progress(console, old, trials, here, unique or math.inf))
     _conclude(here, folder, why, trials)
 

@@ -190,7 +190,7 @@ def _attempt(
     may_restart: bool,
 ) -> Result | None:
     """One training from fresh weights; None if it may begin again and its first epoch was no better than chance."""
-    training = _Training(network, data, recipe, rate, seed)
+    training = Attempt(network, data, recipe, rate, seed)
     accuracy, loss = [], []
     for epoch in range(recipe.epochs):
         training.epoch(epoch, deadline)
@@ -212,7 +212,7 @@ def _attempt(
     )  # fmt: skip
 
 
-class _Training:
+class Attempt:
     """A model on its way: fresh weights, its optimizer, and one epoch after the other."""
 
     def __init__(self, network: Child, data: Resident, recipe: Recipe, rate: float, seed: int) -> None:

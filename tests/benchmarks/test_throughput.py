@@ -82,9 +82,9 @@ def test_peers_have_torchs_own_depthwise_convolutions() -> None:
 
 def test_peers_begin_with_our_weights() -> None:
     from benchmarks.ways import _model
-    from nas.train import Resident, _Training
+    from nas.train import Attempt, Resident
 
-    ours = _Training(CHILDREN[4], Resident(DIGITS, "cpu"), TERMS.recipe, 0.1, 3).model
+    ours = Attempt(CHILDREN[4], Resident(DIGITS, "cpu"), TERMS.recipe, 0.1, 3).model
     peers = _model(CHILDREN[4], arrays(DIGITS), 3, "cpu")
     for name, weight in ours.state_dict().items():
         assert torch.equal(weight, peers.state_dict()[name])

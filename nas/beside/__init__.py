@@ -1,0 +1,1 @@
+"""Where users already are: TensorBoard, Optuna, Ray Tune, scikit-learn, pandas. Each file stands on its own."""

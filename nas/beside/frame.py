@@ -1,0 +1,122 @@
+"""A ledger as a pandas DataFrame, or as a csv file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nas import ledger, names
+from nas.errors import UserError
+from nas.health import in_order
+from nas.ledger import FILE, Trial
+from nas.search import replayed
+from nas.space import Candidate, Choice, Limit, Question, Space
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CURVES = ("accuracy", "loss")
+COSTS = ("params", "madds", "seconds", "memory", "precision")
+
+
+class Search(NamedTuple):
+    """What lies in a search's folder, with the candidates built again: the trials in the order of their numbers."""
+
+    header: Mapping[str, Any]
+    candidates: list[tuple[Trial, Candidate]]
+
+
+def search(folder: Path | str, space: Space | None = None) -> Search:
+    """The search in this folder, running or finished.
+
+    space: as it was searched, where it is no built-in one; on its images already, or its data are opened.
+    Raises UserError if there is no search, or if its space is not to be had or is another now.
+    """
+    folder = Path(folder)
+    header, trials = ledger.read(folder)
+    there = _on_its_images(header, space) if space else names.searched(header, in_order(trials))
+    if there is None:
+        raise UserError(
+            f"{folder}: found a search of {header['space']} on {header['data']}, expected a built-in space as it is now "
+            "and images that are there, for a ledger has answers without their questions; name a space of your own "
+            "with --space, as in --space mine.py:Small, or put the images back"
+        )
+    if repr(there) != header["space"] or written(there) != header["choices"]:
+        raise UserError(
+            f"{folder}: found a search of {header['space']}, expected one of {there!r}, with its choices; give the "
+            "space as the search had it"
+        )
+    return Search(header, [(trial, replayed(there, trial, folder / FILE)) for trial in in_order(trials)])
+
+
+def _on_its_images(header: Mapping[str, Any], space: Space) -> Space:
+    limits = {name: Limit(*limit) for name, limit in (header.get("limits") or {}).items()}
+    if "images" in vars(space):
+        return space.on(space.images, limits)
+    from nas.data import native
+
+    return space.on(native(header["data"]), limits)
+
+
+def written(space: Space) -> dict[str, list[str]]:
+    """The choices as a header has them."""
+    return {name: choice.written for name, choice in space.choices.items()}
+
+
+def named(candidate: Candidate) -> Iterator[tuple[str, Choice[Any], int]]:
+    """Each question's name, its choice and the answer, those with one legal option too."""
+    for question, answer in zip(candidate.questions, candidate.answers, strict=True):
+        yield name_of(question), question.choice, answer
+
+
+def name_of(question: Question) -> str:
+    """ "width 3", the choice and how often it was asked before; "link 4 1", layer 4 to layer 1."""
+    if question.link is not None:
+        return f"{question.choice.name} {question.anchors - 1} {question.link}"
+    return f"{question.choice.name} {question.occurrence}"
+
+
+def option(choice: Choice[Any], answer: int) -> bool | int | float | str:
+    """An option as other tools keep it: itself where it is a number or a text, else as written."""
+    value = choice.options[answer]
+    return value if isinstance(value, bool | int | float | str) else choice.written[answer]
+
+
+def rows(found: Search) -> Iterator[dict[str, Any]]:
+    """A trial each: number, network, reward, error, same_as; costs; figures; curves as lists; answers as options."""
+    for trial, candidate in found.candidates:
+        row = {name: getattr(trial, name) for name in ("trial", "key", "reward", "error", "same_as", "at", "network")}
+        row |= {"stopped": trial.stopped} | {name: getattr(trial.result, name, None) for name in COSTS}
+        row |= {name: list(getattr(trial.result, name, ())) for name in CURVES}
+        row |= dict(trial.figures or {})
+        yield row | {name: option(choice, answer) for name, choice, answer in named(candidate)}
+
+
+def frame(folder: Path | str, space: Space | None = None) -> pd.DataFrame:
+    """A ledger as a table: a trial a row, by number; answers are columns such as "width 3", missing where not asked.
+
+    Curves are lists, one value an epoch. Raises UserError as `search` does, and where pandas is not installed.
+    """
+    return framed(search(folder, space))
+
+
+def framed(found: Search) -> pd.DataFrame:
+    """The same of a search that was read."""
+    try:
+        import pandas as pd
+    except ImportError:
+        raise UserError("found no pandas, expected it for tables; install it with `pip install pandas`") from None
+    table = pd.DataFrame(list(rows(found)))
+    whole = [name for name in ("trial", "same_as", "params", "madds", "memory") if name in table]
+    return table.astype(dict.fromkeys(whole, "Int64"))
+
+
+def export(folder: Path, file: Path, space: Space | None = None) -> int:
+    """Write a ledger as csv, curves as JSON lists; gives the number of trials."""
+    table = frame(folder, space)
+    try:
+        table.to_csv(file, index=False)
+    except OSError as error:
+        raise UserError(f"{file}: found {error.strerror or error}, expected a file to write; name another") from None
+    return len(table)

@@ -1,0 +1,121 @@
+"""A ledger mirrored into an Optuna study, for optuna-dashboard and Optuna's own plots.
+
+A trial becomes a trial. Its parameters are the answers, named "width 3" by choice and how often it was asked before, as
+options; those with one legal option too. Its value is the reward, its intermediate values the accuracy by epoch, its
+user attributes the rest. A failed child is FAIL; a stopped one PRUNED, with its estimate; a repeat a trial of its own,
+with its network's value, marked by "same_as". Times of day are not in a ledger: they are taken to end when its file was
+last written.
+
+Numbers at equal steps, all of a choice's options, are an integer or float range; other options are categorical, those
+that are no numbers or texts as written. What was legal of them is not in the study: under one name Optuna wants one
+distribution. Trials are added by their numbers, which are also a user attribute, for a running search may finish an
+earlier one later; the same command again adds what is new.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from nas.beside.frame import COSTS, Search, named, option, search
+from nas.errors import UserError
+from nas.ledger import FILE, RECORDS, Trial
+from nas.space import Candidate, Choice, Space, shorten
+
+OF_SEARCH = "search"  # the study's attribute that says which search it mirrors
+
+
+def mirror(folder: Path, url: str, name: str | None = None, space: Space | None = None) -> tuple[Study, int]:
+    """Bring a study up to date with the search in this folder: the study, and how many trials were added.
+
+    url: of a database, as in sqlite:///study.db.  name: of the study, the folder's unless given.
+    space: as it was searched, where it is no built-in one.
+    Raises UserError for a URL that leads nowhere, and for a study of that name that is another's.
+    """
+    found = search(folder, space)
+    known = _known(found.header)
+    study = _opened(url, name or folder.resolve().name)
+    there = study.user_attrs.get(OF_SEARCH)
+    if there is None and study.trials or there not in (None, known) or study.direction != StudyDirection.MAXIMIZE:
+        raise UserError(
+            f"{url}: found a study {study.study_name!r} of {'something else' if there is None else 'another search'}, "
+            f"expected that of {folder}, or none; give another --study"
+        )
+    if there is None:
+        study.set_user_attr(OF_SEARCH, known)
+        study.set_metric_names([f"reward ({found.header['reward']})"])
+    old = {trial.user_attrs.get("trial") for trial in study.get_trials(deepcopy=False)}
+    end = datetime.fromtimestamp((folder / FILE).stat().st_mtime)
+    begun = end - timedelta(seconds=max((trial.at for trial, _ in found.candidates), default=0.0))
+    new = [mirrored(trial, candidate, begun) for trial, candidate in found.candidates if trial.trial not in old]
+    study.add_trials(new)
+    return study, len(new)
+
+
+def _known(header: Mapping[str, Any]) -> str:
+    """What a search is a function of, as text."""
+    return json.dumps({name: value for name, value in header.items() if name not in RECORDS}, sort_keys=True)
+
+
+def _opened(url: str, name: str) -> Study:
+    if "://" not in url:
+        raise UserError(f"--optuna: found {url!r}, expected the URL of a database, as in sqlite:///study.db")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # metric names
+            return optuna.create_study(storage=url, study_name=name, direction="maximize", load_if_exists=True)
+    except Exception as error:  # of SQLAlchemy and of the database's driver, which is another for each
+        raise UserError(
+            f"--optuna: found that {url} cannot be opened ({type(error).__name__}: {shorten(str(error))}), expected the "
+            "URL of a database, as in sqlite:///study.db; make its folder, or install its driver"
+        ) from None
+
+
+def mirrored(trial: Trial, candidate: Candidate, begun: datetime) -> FrozenTrial:
+    """A trial as Optuna has it; begun: when the search did."""
+    params = {name: option(choice, answer) for name, choice, answer in named(candidate)}
+    distributions = {name: distribution(choice) for name, choice, _ in named(candidate)}
+    state = TrialState.PRUNED if trial.stopped else TrialState.COMPLETE
+    result = trial.result
+    made = create_trial(
+        state=TrialState.FAIL if trial.reward is None else state,
+        value=trial.reward,
+        params=params,
+        distributions=distributions,
+        user_attrs=_attributes(trial),
+        intermediate_values=dict(enumerate(result.accuracy, 1)) if result else {},
+    )
+    made.datetime_complete = begun + timedelta(seconds=trial.at)
+    made.datetime_start = made.datetime_complete - timedelta(seconds=result.seconds if result else 0)
+    return made
+
+
+def _attributes(trial: Trial) -> dict[str, Any]:
+    costs = {name: getattr(trial.result, name, None) for name in COSTS}
+    found = {"trial": trial.trial, "key": trial.key, "network": trial.network, "same_as": trial.same_as}
+    found |= {"error": trial.error, **costs, **(trial.figures or {})}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def distribution(choice: Choice[Any]) -> BaseDistribution:
+    """Of all options of a choice."""
+    options = [option(choice, answer) for answer in choice.every]
+    steps = {round(high - low, 12) for low, high in pairwise(options)} if _are_numbers(options) else set()
+    if len(steps) != 1 or min(steps) <= 0:
+        return CategoricalDistribution(options)
+    kind = IntDistribution if all(isinstance(value, int) for value in options) else FloatDistribution
+    return kind(options[0], options[-1], step=steps.pop())
+
+
+def _are_numbers(options: list[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in options)
