@@ -50,11 +50,12 @@ class ControllerSampler(BaseSampler):
         self._controller, self._parameters = names.controller(controller, settings)
         self._seed = random.randrange(2**32) if seed is None else seed
         self._trials = trials
+        self._lock = threading.Lock()  # trials of n_jobs come in threads
         self._forget("")
 
     def _forget(self, study: str) -> None:
         """Begin with a study of which nothing is known."""
-        self._study, self._lock = study, threading.Lock()  # trials of n_jobs come in threads
+        self._study = study
         self._known: dict[str, Parameter] = {}
         self._told: dict[int, FrozenTrial] = {}  # by number, in the order told
         self._asked: dict[int, Candidate] = {}  # by number, of trials under way
@@ -69,7 +70,7 @@ class ControllerSampler(BaseSampler):
     # --- what Optuna calls ---
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Ask the controller for the whole trial; nothing is sampled relatively, for the objective may ask anything."""
+        """Ask the controller for the whole trial; nothing is sampled jointly, for the objective may ask anything."""
         if len(study.directions) > 1:
             raise UserError(
                 f"{study.study_name}: found {len(study.directions)} objectives, expected one, as controllers know one "
@@ -113,7 +114,7 @@ class ControllerSampler(BaseSampler):
         return {name: vars(self)[name] for name in ("_controller", "_parameters", "_seed", "_trials")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        vars(self).update(state, _lock=threading.Lock())
         self._forget("")
 
     # --- what the controller is told ---

@@ -1,0 +1,193 @@
+"""Our controllers in Optuna's studies: real studies, in memory and in SQLite."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import Trial, TrialState
+
+from nas.beside.optuna_sampler import ControllerSampler
+from nas.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    yield
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+
+
+def flat(trial: Trial) -> float:
+    """At most 0: at a rate of 0.01, 60 units and adam."""
+    rate = trial.suggest_float("rate", 1e-5, 1.0, log=True)
+    units = trial.suggest_int("units", 1, 200)
+    kind = trial.suggest_categorical("kind", ["sgd", "adam", None])
+    return -((math.log10(rate) + 2) ** 2) - ((units - 60) / 80) ** 2 - (kind != "adam")
+
+
+def chained(trial: Trial) -> float:
+    """One to five blocks; their kind decides whether there is a share to drop, best at 0.25."""
+    depth, total = trial.suggest_int("depth", 1, 5), 0.0
+    for layer in range(depth):
+        kind = trial.suggest_categorical(f"kind {layer}", ["conv", "sep", "res"])
+        width = trial.suggest_categorical(f"width {layer}", [16, 32, 64])
+        total += {"conv": 0.5, "sep": 0.2, "res": 1.0}[kind] * {16: 0.4, 32: 1.0, 64: 0.7}[width]
+        if kind == "res":
+            total -= 0.3 * abs(trial.suggest_float(f"drop {layer}", 0, 1) - 0.25)
+    return total - 0.12 * depth**2
+
+
+def study_of(sampler: optuna.samplers.BaseSampler, direction: str = "maximize", **options: object) -> optuna.Study:
+    return optuna.create_study(sampler=sampler, direction=direction, **options)  # type: ignore[arg-type]
+
+
+def points(study: optuna.Study) -> list[dict[str, object]]:
+    return [trial.params for trial in study.trials]
+
+
+@pytest.mark.parametrize("name", ["reinforce", "q-learning", "posterior-sampling", "evolution", "random", "optuna:tpe"])
+def test_every_controller_searches_an_objective_whose_questions_depend_on_answers(name: str) -> None:
+    study = study_of(ControllerSampler(name, seed=0, trials=12))
+    study.optimize(chained, n_trials=12)
+    assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
+    assert all(sum(name.startswith("kind") for name in p) == p["depth"] for p in points(study))
+
+
+def test_reinforce_finds_better_than_random_sampling_on_branches() -> None:
+    ours = study_of(ControllerSampler("reinforce", seed=0, trials=60))
+    random = study_of(optuna.samplers.RandomSampler(seed=0))
+    for study in (ours, random):
+        study.optimize(chained, n_trials=60)
+    assert ours.best_value > random.best_value + 0.2  # 1.8 and 1.2
+
+
+def test_minimising_is_maximising_the_negative() -> None:
+    up = study_of(ControllerSampler("reinforce", seed=3))
+    down = study_of(ControllerSampler("reinforce", seed=3), "minimize")
+    up.optimize(flat, n_trials=20)
+    down.optimize(lambda trial: -flat(trial), n_trials=20)
+    assert points(up) == points(down)
+
+
+def test_a_study_loaded_from_its_storage_goes_on_as_if_it_had_not_been_left(tmp_path: Path) -> None:
+    whole, url = study_of(ControllerSampler("reinforce", seed=1)), f"sqlite:///{tmp_path}/study.db"
+    whole.optimize(chained, n_trials=20)
+    for part in (8, 12):
+        sampler = ControllerSampler("reinforce", seed=1)
+        study_of(sampler, storage=url, study_name="s", load_if_exists=True).optimize(chained, n_trials=part)
+    again = optuna.load_study(study_name="s", storage=url)
+    assert points(again) == points(whole)
+
+
+def test_a_pickled_sampler_goes_on_too() -> None:
+    whole, parts = (study_of(ControllerSampler("q-learning", seed=2)) for _ in range(2))
+    whole.optimize(flat, n_trials=16)
+    parts.optimize(flat, n_trials=8)
+    parts.sampler = pickle.loads(pickle.dumps(parts.sampler))
+    parts.optimize(flat, n_trials=8)
+    assert points(parts) == points(whole)
+
+
+def test_it_learns_from_trials_of_another_sampler() -> None:
+    """After TPE's trials nothing is by lot: what the first asks for lies in what the controller answered."""
+    study = study_of(optuna.samplers.TPESampler(seed=0))
+    study.optimize(flat, n_trials=10)
+    study.sampler = sampler = ControllerSampler("reinforce", seed=0)
+    flat(study.ask())
+    (candidate,) = sampler._asked.values()
+    assert [question.choice.name.split(":")[0] for question in candidate.questions] == ["rate", "units", "kind"]
+    assert len(sampler._told) == 10
+
+
+def test_a_pruned_trial_is_told_its_last_value_but_none_above_the_best() -> None:
+    def objective(trial: Trial) -> float:
+        trial.suggest_int("x", 0, 3)
+        if trial.number == 1:
+            trial.report(0.2, 1)
+            trial.report(0.3, 2)
+            raise optuna.TrialPruned
+        if trial.number == 2:
+            trial.report(0.9, 1)
+            raise optuna.TrialPruned
+        if trial.number == 3:
+            raise optuna.TrialPruned
+        if trial.number == 4:
+            return math.nan
+        return 0.5
+
+    sampler = ControllerSampler("random", seed=0)
+    study = study_of(sampler)
+    study.optimize(objective, n_trials=6)
+    rewards = [sampler._reward(trial, maximise=True) for trial in study.trials]
+    assert rewards == [0.5, 0.3, 0.5, None, None, 0.5]
+
+
+def test_trials_in_threads_are_all_told() -> None:
+    sampler = ControllerSampler("q-learning", seed=0)
+    study = study_of(sampler)
+    study.optimize(chained, n_trials=24, n_jobs=3)
+    assert len(study.trials) == 24
+    chained(study.ask())
+    assert sorted(sampler._told) == [*range(24)]
+
+
+def test_what_is_enqueued_is_told_as_it_was_run() -> None:
+    sampler = ControllerSampler("reinforce", seed=0)
+    study = study_of(sampler)
+    study.enqueue_trial({"rate": 0.01, "units": 60, "kind": "adam"})
+    study.optimize(flat, n_trials=2)
+    assert study.best_value == 0.0
+    assert study.best_params == {"rate": 0.01, "units": 60, "kind": "adam"}
+
+
+def test_a_range_that_changes_is_another_parameter() -> None:
+    """Widths that never shrink: the second range begins at the first one's value."""
+
+    def objective(trial: Trial) -> float:
+        first = trial.suggest_int("first", 1, 4)
+        return first - trial.suggest_int("second", first, 8)
+
+    study = study_of(ControllerSampler("reinforce", seed=0, batch=4))
+    study.optimize(objective, n_trials=40)
+    assert all(p["first"] <= p["second"] for p in points(study))  # type: ignore[operator]
+    assert study.best_value == 0
+
+
+def test_with_a_failure_before_the_first_question_the_next_trial_is_asked_for_all_the_same() -> None:
+    def objective(trial: Trial) -> float:
+        if trial.number == 2:
+            raise RuntimeError("before it asks")
+        return float(trial.suggest_int("x", 0, 3))
+
+    sampler = ControllerSampler("reinforce", seed=0)
+    study = study_of(sampler)
+    study.optimize(objective, n_trials=4, catch=RuntimeError)
+    study.ask().suggest_int("x", 0, 3)
+    assert [len(candidate.questions) for candidate in sampler._asked.values()] == [1]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ControllerSampler("reinfroce"), "did you mean reinforce"),
+        (lambda: ControllerSampler("q-learning", raet=0.1), "did you mean rate"),
+        (lambda: ControllerSampler("reinforce", rate=-1), "expected 1e-12 to 100"),
+        (
+            lambda: optuna.create_study(directions=["maximize"] * 2, sampler=ControllerSampler()).optimize(flat, 1),
+            "found 2 objectives, expected one",
+        ),
+    ],
+)
+def test_what_cannot_be_is_said(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make()
+
+
+def test_local_search_says_where_it_is_lost() -> None:
+    with pytest.raises(UserError, match="use reinforce where questions depend on answers"):
+        study_of(ControllerSampler("local", seed=0)).optimize(chained, n_trials=100)
