@@ -104,7 +104,8 @@ class NetworkSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # my
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:  # noqa: N803
         """The likeliest label of each image, (N,)."""
-        found: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(1)]
+        shares = self.predict_proba(X)
+        found: npt.NDArray[Any] = self.classes_[shares.argmax(1)]
         return found
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:  # noqa: N803

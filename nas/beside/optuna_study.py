@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -43,6 +44,11 @@ def mirror(folder: Path, url: str, name: str | None = None, space: Space | None 
     Raises UserError for a URL that leads nowhere, and for a study of that name that is another's.
     """
     found = search(folder, space)
+    with _quiet():
+        return _mirrored_in(folder, found, url, name)
+
+
+def _mirrored_in(folder: Path, found: Search, url: str, name: str | None) -> tuple[Study, int]:
     known = _known(found.header)
     study = _opened(url, name or folder.resolve().name)
     there = study.user_attrs.get(OF_SEARCH)
@@ -71,14 +77,25 @@ def _opened(url: str, name: str) -> Study:
     if "://" not in url:
         raise UserError(f"--optuna: found {url!r}, expected the URL of a database, as in sqlite:///study.db")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # metric names
-            return optuna.create_study(storage=url, study_name=name, direction="maximize", load_if_exists=True)
+        return optuna.create_study(storage=url, study_name=name, direction="maximize", load_if_exists=True)
     except Exception as error:  # of SQLAlchemy and of the database's driver, which is another for each
         raise UserError(
             f"--optuna: found that {url} cannot be opened ({type(error).__name__}: {shorten(str(error))}), expected the "
             "URL of a database, as in sqlite:///study.db; make its folder, or install its driver"
         ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Optuna's messages, and its warning that names of metrics are experimental."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
 
 
 def mirrored(trial: Trial, candidate: Candidate, begun: datetime) -> FrozenTrial:

@@ -74,7 +74,7 @@ class Board:
     def _points(self, trial: Trial) -> Generator[tuple[str, float]]:
         """Names and values at a trial; NaN for what is not there."""
         yield "search/reward", math.nan if trial.reward is None else trial.reward
-        yield "search/best so far", self.best
+        yield "search/best_so_far", self.best
         state = health(self.ordered)
         yield "health/repeats", state.repeats
         yield "health/spread", state.spread

@@ -1,0 +1,62 @@
+"""One search for all tests of what is made of ledgers: a repeat, a failed child and a stopped one are among its trials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controllers.random_search import RandomSearch
+from nas.blocks import Block
+from nas.data import load
+from nas.ledger import Ledger, Trial
+from nas.network import Network
+from nas.pool import Job, Serial
+from nas.recipe import Recipe
+from nas.reward import Result
+from nas.search import search
+from nas.space import Choice, Pick, Space
+
+
+class Narrow(Space):
+    """One to three blocks; nine networks in all where the widths are alike."""
+
+    depth = Choice(1, 2, 3)
+    width = Choice(4, 8, 32)
+    kind = Choice("conv", "separable")
+
+    def build(self, pick: Pick) -> Network:
+        """Ask for the depth and for each block."""
+        return Network(8, tuple(Block(pick(self.kind), pick(self.width)) for _ in range(pick(self.depth))))
+
+
+def result_of(job: Job) -> Result:
+    """Two epochs; trial 2 fails."""
+    if job.trial == 2:
+        return Result(error="exception: ValueError: <b>no</b>")
+    return Result((0.3, 0.5 + job.trial / 100), (1.5, 1.0), seconds=0.5, precision="float32")
+
+
+def begin(folder: Path, trials: int) -> list[Trial]:
+    """Search on, or anew, with results that are known beforehand."""
+    data = load("digits", images=100)
+    return [
+        *search(
+            Narrow(), RandomSearch, data, folder, trials=trials, recipe=Recipe(epochs=2), pool=lambda _: Serial(result_of)
+        )
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight trials, then a stopped child and a repeat of trial 1."""
+    place = tmp_path_factory.mktemp("searches") / "narrow"
+    trials = begin(place, 8)
+    first = next(trial for trial in trials if trial.trial == 1)
+    candidate = Narrow().replay((0, 1, 0))
+    stopped = Result((0.2,), (2.0,), params=100, madds=2000, seconds=0.2, bar=(0.9,))
+    with Ledger(place) as ledger:
+        written = candidate.network.written
+        ledger.append(Trial(9, first.answers, first.key, first.network, first.reward, None, same_as=1, at=9.0))
+        ledger.append(Trial(8, candidate.answers, candidate.key, written, 0.25, stopped, at=9.5, figures={"entropy": 0.5}))
+    return place

@@ -1,0 +1,75 @@
+"""Ledgers as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from nas.beside.frame import export, frame, name_of, search
+from nas.errors import UserError
+from nas.space import Choice, Space
+from search_spaces.chain import Chain
+from search_spaces.zoph import Zoph
+from tests.nas.beside.conftest import Narrow, begin
+
+
+def test_a_trial_is_a_row_with_its_answers_by_question(folder: Path) -> None:
+    table = frame(folder, Narrow())
+    assert table["trial"].tolist() == [*range(10)]
+    row = table.iloc[8]
+    assert (row["depth 0"], row["kind 0"], row["width 0"]) == (1, "separable", 4)
+    assert pd.isna(row["width 1"])
+    assert (row["reward"], row["accuracy"], row["entropy"], row["stopped"]) == (0.25, [0.2], 0.5, True)
+
+
+def test_a_failed_child_has_no_reward_and_a_repeat_says_of_what(folder: Path) -> None:
+    table = frame(folder, Narrow())
+    assert pd.isna(table["reward"][2])
+    assert table["error"][2] == "exception: ValueError: <b>no</b>"
+    assert table["same_as"][9] == 1
+    assert table["reward"][9] == table["reward"][1]
+
+
+def test_csv_has_the_same_rows(folder: Path, tmp_path: Path) -> None:
+    assert export(folder, tmp_path / "a.csv", Narrow()) == 10
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert table["reward"].tolist()[3:] == frame(folder, Narrow())["reward"].tolist()[3:]
+
+
+def test_links_are_named_by_both_their_layers() -> None:
+    candidate = Zoph(depth=2).walk(lambda question: question.legal[0])
+    assert [name_of(question) for question in candidate.questions if question.link is not None] == ["link 1 0"]
+
+
+class Wider(Narrow):
+    """Another space of the same shape."""
+
+    width = Choice(4, 8, 16)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [(None, "name a space of your own with --space"), (Chain(), "expected one of Chain"), (Wider(), "expected one of")],
+)
+def test_a_space_that_is_not_the_searchs_is_said(folder: Path, space: Space | None, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        search(folder, space)
+
+
+def test_a_folder_without_a_search_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"found no ledger\.jsonl"):
+        frame(tmp_path)
+
+
+def test_a_file_that_cannot_be_written_is_said(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="expected a file to write"):
+        export(folder, tmp_path / "none" / "a.csv", Narrow())
+
+
+def test_a_search_of_no_trials_is_an_empty_table(tmp_path: Path) -> None:
+    begin(tmp_path, 1)
+    ledger = tmp_path / "ledger.jsonl"
+    ledger.write_bytes(ledger.read_bytes().splitlines(keepends=True)[0])
+    assert frame(tmp_path, Narrow()).empty
