@@ -5,9 +5,8 @@ uint8 are taken as they are, all others are scaled to 0..255 by the least and th
 train on uint8 images. y are labels of any kind. `fit` searches on a stratified four fifths of the images and the rest
 for validation, as `nas search` does, then trains the best network anew on all of them.
 
-It keeps scikit-learn's contract for parameters (`get_params`, `set_params`, `clone`, `GridSearchCV`); its general checks
-of estimators, which pass rows of a few features, do not apply to images: tests/nas/beside/test_estimator.py has those
-that do.
+It keeps scikit-learn's contract for parameters (`get_params`, `set_params`, `clone`, `GridSearchCV`). Those of its
+general checks that fit rows of a few features do not apply to images; tests/nas/beside/test_estimator.py has the others.
 """
 
 from __future__ import annotations
@@ -170,7 +169,8 @@ class NetworkSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # my
         if x.dtype == np.uint8 and (self.low_, self.high_) == (0.0, 255.0):
             return np.ascontiguousarray(x)
         share = (x.astype(np.float64) - self.low_) / ((self.high_ - self.low_) or 1.0)
-        return np.rint(255 * share.clip(0, 1)).astype(np.uint8)
+        scaled: Pixels = np.rint(255 * share.clip(0, 1)).astype(np.uint8)
+        return scaled
 
     # --- the search, and what becomes of it ---
 
@@ -201,13 +201,13 @@ class NetworkSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # my
         from nas.train import resized
 
         device = next(self.module_.parameters()).device
-        mean, std = (torch_view(values, device) for values in (self.mean_, self.std_))
+        mean, std = (_by_channel(values, device) for values in (self.mean_, self.std_))
         x = resized(pixels.to(device), self.best_network_.input_size).float() / 255
         logits: torch.Tensor = self.module_((x - mean) / std).float()
         return logits
 
 
-def torch_view(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+def _by_channel(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
     """A value a channel, (1, C, 1, 1)."""
     import torch
 
@@ -238,4 +238,5 @@ def _trained(network: Any, data: Data, recipe: Recipe, search: NetworkSearch) ->
         attempt = Attempt(network, whole, recipe, recipe.rate, child_seed(search.seed, network.key))
         for epoch in range(recipe.epochs):
             attempt.epoch(epoch, math.inf)
-    return attempt.model.eval()
+    model: nn.Module = attempt.model.eval()
+    return model

@@ -38,8 +38,8 @@ def search(folder: Path | str, space: Space | None = None) -> Search:
     there = _on_its_images(header, space) if space else names.searched(header, in_order(trials))
     if there is None:
         raise UserError(
-            f"{folder}: found a search of {header['space']} on {header['data']}, expected a built-in space as it is now "
-            "and images that are there, for a ledger has answers without their questions; name a space of your own "
+            f"{folder}: found a search of {header['space']} on {header['data']}, expected a built-in space as it is "
+            "now and images that are there, for a ledger has answers without their questions; name a space of your own "
             "with --space, as in --space mine.py:Small, or put the images back"
         )
     if repr(there) != header["space"] or written(there) != header["choices"]:

@@ -8,8 +8,8 @@ is answered by lot. What the controller is told is what the objective did ask.
 Trials are told in the order in which they finished, whoever made them: TPE before, `enqueue_trial`, `add_trial`, other
 processes. The controller is a function of its seed and of these, so a study that is loaded from its storage goes on as
 if it had not been left, and nothing of ours is stored in it. A parameter met for the first time, or with another range,
-begins the controller anew, and all trials are told to it again. With `n_jobs` the order of finishing, and so the search,
-is the threads' affair; trials of other processes are not seen while they run.
+begins the controller anew, and all trials are told to it again. With `n_jobs` the order of finishing, and so the
+search, is the threads' affair; trials of other processes are not seen while they run.
 
 A pruned trial is told its last intermediate value, but never one better than the best complete trial has; without any,
 as a failed one. A failed trial, or an infinite value, is a failed child to the controller.
@@ -102,9 +102,7 @@ class ControllerSampler(BaseSampler):
                 answer = given
         return parameter.value(answer, rng)
 
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """It is no longer under way; it is told when the next one is asked for."""
         with self._lock:
             self._asked.pop(trial.number, None)
@@ -121,12 +119,13 @@ class ControllerSampler(BaseSampler):
 
     def _ask(self, trial: int) -> Candidate:
         try:
-            return self._answering.ask(trial, list(self._asked.values()))
+            candidate: Candidate = self._answering.ask(trial, list(self._asked.values()))
         except UserError:  # of local search, which keeps answers for later
             raise UserError(
                 f"{self._controller.__name__}: found answers kept for questions that the objective asks otherwise by "
-                "now, expected a controller that answers as it is asked; use reinforce where questions depend on answers"
+                "now, expected a controller that answers as it is asked; use reinforce where these depend on answers"
             ) from None
+        return candidate
 
     def _catch_up(self, study: Study) -> None:
         """Tell all trials that have finished since the last time."""

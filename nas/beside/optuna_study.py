@@ -52,7 +52,7 @@ def _mirrored_in(folder: Path, found: Search, url: str, name: str | None) -> tup
     known = _known(found.header)
     study = _opened(url, name or folder.resolve().name)
     there = study.user_attrs.get(OF_SEARCH)
-    if there is None and study.trials or there not in (None, known) or study.direction != StudyDirection.MAXIMIZE:
+    if (there is None and study.trials) or there not in (None, known) or study.direction != StudyDirection.MAXIMIZE:
         raise UserError(
             f"{url}: found a study {study.study_name!r} of {'something else' if there is None else 'another search'}, "
             f"expected that of {folder}, or none; give another --study"
@@ -80,8 +80,8 @@ def _opened(url: str, name: str) -> Study:
         return optuna.create_study(storage=url, study_name=name, direction="maximize", load_if_exists=True)
     except Exception as error:  # of SQLAlchemy and of the database's driver, which is another for each
         raise UserError(
-            f"--optuna: found that {url} cannot be opened ({type(error).__name__}: {shorten(str(error))}), expected the "
-            "URL of a database, as in sqlite:///study.db; make its folder, or install its driver"
+            f"--optuna: found that {url} cannot be opened ({type(error).__name__}: {shorten(str(error))}), expected "
+            "the URL of a database, as in sqlite:///study.db; make its folder, or install its driver"
         ) from None
 
 
@@ -126,13 +126,11 @@ def _attributes(trial: Trial) -> dict[str, Any]:
 
 def distribution(choice: Choice[Any]) -> BaseDistribution:
     """Of all options of a choice."""
-    options = [option(choice, answer) for answer in choice.every]
-    steps = {round(high - low, 12) for low, high in pairwise(options)} if _are_numbers(options) else set()
+    options: list[Any] = [option(choice, answer) for answer in choice.every]
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in options)
+    steps = {round(high - low, 12) for low, high in pairwise(options)} if numbers else set()
     if len(steps) != 1 or min(steps) <= 0:
         return CategoricalDistribution(options)
-    kind = IntDistribution if all(isinstance(value, int) for value in options) else FloatDistribution
-    return kind(options[0], options[-1], step=steps.pop())
-
-
-def _are_numbers(options: list[Any]) -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in options)
+    if all(isinstance(value, int) for value in options):
+        return IntDistribution(options[0], options[-1], step=int(min(steps)))
+    return FloatDistribution(options[0], options[-1], step=min(steps))

@@ -154,7 +154,7 @@ class Node:
     def _found(self, places: int) -> tuple[int, dict[int, str]] | None:
         """The answer that decides what comes next: its place, and what each value of it led to.
 
-        One that always went with what came; of several the one with the fewest values, for each was seen the most often.
+        One that always went with what came; of several the one of the fewest values, for each was seen the most often.
         """
         reasons = []
         for place in range(places):

@@ -73,6 +73,7 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
         if space is not None:
             metric, mode = metric or "accuracy", mode or "max"  # Tune asks a searcher with a space for its own
         super().__init__(metric=metric, mode=mode)
+        self._metric, self._mode = metric, mode
         settings = [f"{name}={value}" for name, value in parameters.items()]
         self._controller, self._parameters = names.controller(controller, settings)
         self._seed, self._trials = seed, trials

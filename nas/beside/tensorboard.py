@@ -3,8 +3,8 @@
 The run "search" has the reward, the best so far, repeats, spread, the controller's figures and, of each child that was
 trained, its costs, all by trial. Each child that was trained is a run of its own, "trial 0012", with accuracy and loss
 by epoch. All of it is a view of the ledger: it is written anew at each start, so that nothing is there twice however
-often a search was stopped, and a TensorBoard that is open is told to forget what it had. Trials are written in the order
-of their numbers, as TensorBoard joins points in the order in which they come.
+often a search was stopped, and a TensorBoard that is open is told to forget what it had. Trials are written in the
+order of their numbers, as TensorBoard joins points in the order in which they come.
 
 The files are written with tensorboardX, which Ray Tune brings and writes its own with; to look at them takes the
 `tensorboard` package.
@@ -97,7 +97,9 @@ class Board:
                 for file in self.folder.glob(f"{run}/{FILES}"):
                     file.unlink()
         except OSError as error:
-            raise UserError(f"{self.folder}: found {error.strerror}, expected a folder to write to; name another") from None
+            raise UserError(
+                f"{self.folder}: found {error.strerror}, expected a folder to write to; name another"
+            ) from None
 
 
 def export(folder: Path, out: Path | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""One search for all tests of what is made of ledgers: a repeat, a failed child and a stopped one are among its trials."""
+"""One search for all tests of what is made of ledgers, with a repeat, a failed child and a stopped one in it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,13 @@ def begin(folder: Path, trials: int) -> list[Trial]:
     data = load("digits", images=100)
     return [
         *search(
-            Narrow(), RandomSearch, data, folder, trials=trials, recipe=Recipe(epochs=2), pool=lambda _: Serial(result_of)
+            Narrow(),
+            RandomSearch,
+            data,
+            folder,
+            trials=trials,
+            recipe=Recipe(epochs=2),
+            pool=lambda _: Serial(result_of),
         )
     ]
 
@@ -56,7 +62,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     candidate = Narrow().replay((0, 1, 0))
     stopped = Result((0.2,), (2.0,), params=100, madds=2000, seconds=0.2, bar=(0.9,))
     with Ledger(place) as ledger:
-        written = candidate.network.written
+        written = str(vars(candidate.network).get("written", candidate.key))
         ledger.append(Trial(9, first.answers, first.key, first.network, first.reward, None, same_as=1, at=9.0))
-        ledger.append(Trial(8, candidate.answers, candidate.key, written, 0.25, stopped, at=9.5, figures={"entropy": 0.5}))
+        ledger.append(
+            Trial(8, candidate.answers, candidate.key, written, 0.25, stopped, at=9.5, figures={"entropy": 0.5})
+        )
     return place

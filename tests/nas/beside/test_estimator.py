@@ -19,7 +19,7 @@ from nas.errors import UserError
 DIGITS = load_digits()
 WORDS = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
 X, Y = DIGITS.images[:600], WORDS[DIGITS.target[:600]]
-SMALL = {"controller": "random", "trials": 2, "workers": 0, "device": "cpu", "final_epochs": 3}
+SMALL: dict[str, Any] = {"controller": "random", "trials": 2, "workers": 0, "device": "cpu", "final_epochs": 3}
 
 
 @pytest.fixture(scope="module")

@@ -189,5 +189,5 @@ def test_what_cannot_be_is_said(make: Callable[[], object], message: str) -> Non
 
 
 def test_local_search_says_where_it_is_lost() -> None:
-    with pytest.raises(UserError, match="use reinforce where questions depend on answers"):
+    with pytest.raises(UserError, match="use reinforce where these depend on answers"):
         study_of(ControllerSampler("local", seed=0)).optimize(chained, n_trials=100)

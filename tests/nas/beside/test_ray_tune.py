@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
+import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,13 @@ with warnings.catch_warnings():
 
     from nas.beside.ray_tune import ControllerSearch, parameters_of, trainable
 
+from nas.blocks import Block
 from nas.data import load
 from nas.errors import UserError
-from nas.network import Images
+from nas.network import Network
 from nas.recipe import Recipe
 from nas.search import child_seed
+from nas.space import Choice, Pick, Space
 from nas.train import Resident, train
 from search_spaces.chain import Chain
 
@@ -48,36 +52,48 @@ def cluster() -> Iterator[None]:
     ray.shutdown()
 
 
-def objective(config: dict[str, Any]) -> None:
-    """Two reports; the better the nearer the rate is to 0.01 and the deeper."""
-    value = -abs(math.log10(config["rate"]) + 2) + config["layers"]["depth"]
-    if config.get("fails"):
-        raise RuntimeError("as it was told to")
-    for step in range(2):
-        tune.report({"value": value - 1 + step})
+class Few(Space):
+    """Three networks."""
+
+    width = Choice(4, 8, 16)
+
+    def build(self, pick: Pick) -> Network:
+        """Ask for the width."""
+        return Network(8, (Block("conv", pick(self.width)),))
 
 
-def tuner(function: Any, search: Any, folder: Path, space: Any, samples: int, **options: Any) -> Any:
+def objective_of() -> Callable[[dict[str, Any]], None]:
+    """Two reports; the better the nearer the rate is to 0.01 and the deeper. It travels without this module."""
+
+    def objective(config: dict[str, Any]) -> None:
+        value = -abs(math.log10(config["rate"]) + 2) + config["layers"]["depth"]
+        for step in range(2):
+            tune.report({"value": value - 1 + step})
+
+    return objective
+
+
+def tuner(
+    function: Any, search: Any, folder: Path, space: Any, samples: int, callbacks: Any = None, **options: Any
+) -> Any:
     return tune.Tuner(
         function,
         param_space=space,
         tune_config=tune.TuneConfig(num_samples=samples, search_alg=search, reuse_actors=True, **options),
-        run_config=tune.RunConfig(name="run", storage_path=str(folder), verbose=0),
+        run_config=tune.RunConfig(name="run", storage_path=str(folder), verbose=0, callbacks=callbacks),
     )
 
 
 def test_a_plain_space_is_searched_with_a_limit_on_concurrency(cluster: None, tmp_path: Path) -> None:
     search = ControllerSearch("q-learning", trials=6)
-    running = tuner(
-        objective, ConcurrencyLimiter(search, 2), tmp_path, PLAIN, 6, metric="value", mode="max", max_concurrent_trials=None
-    )
+    running = tuner(objective_of(), ConcurrencyLimiter(search, 2), tmp_path, PLAIN, 6, metric="value", mode="max")
     results = running.fit()
     configs = [one.config for one in results]
     assert len(configs) == 6
     assert all(one["constant"] == 7 and one["layers"]["depth"] in (1, 2, 3) for one in configs)
     assert all(one["layers"]["width"] % 8 == 0 for one in configs)
     told = [reward for _, _, reward in search._told]
-    assert sorted(told) == sorted(one.metrics["value"] for one in results)
+    assert sorted(reward or 0.0 for reward in told) == sorted(one.metrics["value"] for one in results)
 
 
 def test_children_are_trained_as_in_a_search_and_asha_ends_some(cluster: None, tmp_path: Path) -> None:
@@ -86,7 +102,7 @@ def test_children_are_trained_as_in_a_search_and_asha_ends_some(cluster: None, t
     search = ControllerSearch("random", space=space, trials=6)
     asha = ASHAScheduler(max_t=4, grace_period=1, reduction_factor=2)
     running = tuner(
-        trainable(Chain(), data, recipe, device="cpu"), search, tmp_path, None, 6,
+        trainable(Chain(), data, recipe, device="cpu"), ConcurrencyLimiter(search, 1), tmp_path, None, 6,
         metric="accuracy", mode="max", scheduler=asha,
     )  # fmt: skip
     results = list(running.fit())
@@ -97,3 +113,158 @@ def test_children_are_trained_as_in_a_search_and_asha_ends_some(cluster: None, t
     assert [round(value, 6) for value in whole.metrics_dataframe["accuracy"]] == list(alone.accuracy)
     assert any(one.metrics["training_iteration"] < 4 for one in results)
     assert len({one.metrics["network"] for one in results}) == 6
+
+
+class Interrupts(tune.Callback):  # type: ignore[misc]
+    """Ctrl-C after the third trial, once."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark, self.done = mark, 0
+
+    def on_trial_complete(self, *_: Any, **__: Any) -> None:
+        self.done += 1
+        if self.done == 3 and not self.mark.exists():
+            self.mark.write_text("")
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def states(folder: Path) -> dict[str, Any]:
+    """What the searcher saved last."""
+    (file,) = (folder / "run").glob("searcher-state-*.pkl")
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
+
+
+def test_a_run_that_was_interrupted_goes_on_with_what_was_told(cluster: None, tmp_path: Path) -> None:
+    objective, space = objective_of(), {"rate": tune.uniform(0, 1), "layers": {"depth": tune.randint(1, 3)}}
+    search = ConcurrencyLimiter(ControllerSearch("reinforce", trials=6), 1)
+    running = tuner(
+        objective, search, tmp_path, space, 6, metric="value", mode="max", callbacks=[Interrupts(tmp_path / "mark")]
+    )
+    first = [one.config for one in running.fit() if one.metrics]
+    told = states(tmp_path)["told"]
+    assert 3 <= len(told) < 6
+    again = tune.Tuner.restore(str(tmp_path / "run"), objective, param_space=space).fit()
+    configs = [one.config for one in again]
+    assert len(configs) == 6
+    assert all(config in configs for config in first)
+    after = states(tmp_path)["told"]
+    assert after[: len(told)] == told
+    assert len(after) == 6
+
+
+# --- without a run ---
+
+
+def completed(search: ControllerSearch, name: str, value: float, done: bool = True) -> None:
+    search.on_trial_complete(name, {"value": value, "done": done})
+
+
+def plain(controller: str = "reinforce", mode: str = "max", **parameters: Any) -> ControllerSearch:
+    search = ControllerSearch(controller, trials=30, **parameters)
+    assert search.set_search_properties("value", mode, PLAIN)
+    return search
+
+
+def test_a_saved_searcher_goes_on_as_if_it_had_not_been_left(tmp_path: Path) -> None:
+    whole, left = plain(), plain()
+    for number in range(12):
+        for search in (whole, left):
+            assert search.suggest(str(number)) is not None
+            if number:  # one is always under way
+                completed(search, str(number - 1), number % 5)
+    left.save(str(tmp_path / "state"))
+    again = plain()
+    again.restore(str(tmp_path / "state"))
+    assert again.suggest("new") == whole.suggest("new")
+
+
+def test_a_trial_that_was_ended_early_is_told_no_more_than_the_best() -> None:
+    search = plain("random")
+    for name, value, done in (("a", 0.5, True), ("b", 0.9, False), ("c", 0.1, False), ("d", math.nan, True)):
+        search.suggest(name)
+        completed(search, name, value, done)
+    search.suggest("e")
+    search.on_trial_complete("e", error=True)
+    completed(search, "never asked", 1.0)
+    assert [reward for *_, reward in search._told] == [0.5, 0.5, 0.1, None, None]
+
+
+def test_minimising_is_maximising_the_negative() -> None:
+    up, down = plain(), plain(mode="min")
+    for number in range(20):
+        assert up.suggest(str(number)) == down.suggest(str(number))
+        completed(up, str(number), number % 7)
+        completed(down, str(number), -(number % 7))
+
+
+def test_reinforce_learns_on_a_plain_space() -> None:
+    search = plain("reinforce")
+    values = []
+    for number in range(60):
+        config = search.suggest(str(number))
+        assert isinstance(config, dict)
+        values.append(
+            -abs(math.log10(config["rate"]) + 2) + config["layers"]["depth"] + (config["optimizer"] == "adam")
+        )
+        completed(search, str(number), values[-1])
+    assert sum(values[-20:]) / 20 > sum(values[:20]) / 20 + 0.5
+
+
+def test_a_network_that_is_known_is_not_trained_again_and_a_small_space_ends() -> None:
+    search = ControllerSearch("random", space=Few(), metric="value", mode="max")
+    configs = []
+    for number in range(3):
+        config = search.suggest(str(number))
+        assert isinstance(config, dict)
+        configs.append(config["answers"])
+        completed(search, str(number), 0.5)
+    assert sorted(configs) == [[0], [1], [2]]
+    assert search.suggest("3") == "FINISHED"
+
+
+def test_a_network_under_way_is_waited_for() -> None:
+    search = ControllerSearch("random", space=Few(), metric="value", mode="max", seed=1)
+    asked = [search.suggest(str(number)) for number in range(20)]
+    assert 0 < sum(config is not None for config in asked) <= 3
+
+
+def test_ranges_of_tune_are_ranges_here() -> None:
+    """Upper ends as Tune has them: of integers outside, of quantised ones inside."""
+    found = parameters_of({
+        "int": tune.randint(1, 4), "log": tune.lograndint(1, 9), "even": tune.qrandint(2, 8, 2),
+        "tenths": tune.quniform(0.0, 0.5, 0.1), "deep": {"er": tune.choice([(1, 2), None])},
+    })  # fmt: skip
+    rng = random.Random(0)
+    values = {name: [p.value(answer, rng) for answer in p.choice.every] for name, (_, p) in found.items()}
+    assert values["int"] == [1, 2, 3]
+    assert values["log"] == [*range(1, 9)]
+    assert values["even"] == [2, 4, 6, 8]
+    assert [round(value, 6) for value in values["tenths"]] == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    assert values["deep.er"] == [(1, 2), None]
+    assert found["deep.er"][0] == ("deep", "er")
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"x": tune.randn()}, "found x = "),
+        ({"x": tune.sample_from(lambda: 1)}, "expected choice, grid_search, randint, uniform"),
+        ({"x": 1}, "found nothing to search"),
+    ],
+)
+def test_a_param_space_that_cannot_be_asked_for_is_said(space: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        ControllerSearch().set_search_properties("value", "max", space)
+
+
+def test_without_a_space_or_a_metric_it_says_what_it_needs() -> None:
+    with pytest.raises(UserError, match="expected Tuner"):
+        ControllerSearch().suggest("a")
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"told": [[0, [99], 0.5]], "asked": 1, "best": null, "pending": {}}'])
+def test_a_state_of_something_else_is_said(text: str, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text(text)
+    with pytest.raises(UserError, match="found no state of a search of this space"):
+        plain().restore(str(tmp_path / "state"))

@@ -34,7 +34,10 @@ def test_a_finished_ledger_has_curves_of_the_search_and_of_each_child(folder: Pa
     assert points(out / "search", "health/failed")[2] == (2, 1.0)
     assert points(out / "search", "health/entropy") == [(8, 0.5)]
     assert points(out / "trial 0000", "child/accuracy") == [(1, 0.3), (2, 0.5)]
-    assert sorted(path.name for path in out.iterdir()) == ["search", *(f"trial {n:04}" for n in (0, 1, 3, 4, 5, 6, 7, 8))]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "search",
+        *(f"trial {n:04}" for n in (0, 1, 3, 4, 5, 6, 7, 8)),
+    ]
 
 
 def test_trials_are_written_in_the_order_of_their_numbers(tmp_path: Path) -> None:
