@@ -5,8 +5,8 @@ uint8 are taken as they are, all others are scaled to 0..255 by the least and th
 train on uint8 images. y are labels of any kind. `fit` searches on a stratified four fifths of the images and the rest
 for validation, as `nas search` does, then trains the best network anew on all of them.
 
-It keeps scikit-learn's contract for parameters (`get_params`, `set_params`, `clone`, `GridSearchCV`). Those of its
-general checks that fit rows of a few features do not apply to images; tests/nas/beside/test_estimator.py has the others.
+It keeps scikit-learn's contract for parameters: `get_params`, `set_params`, `clone`. Those of its general checks that
+fit rows of a few features do not apply to images; tests/nas/beside/test_estimator.py has the others.
 """
 
 from __future__ import annotations

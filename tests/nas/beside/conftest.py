@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,14 @@ from nas.recipe import Recipe
 from nas.reward import Result
 from nas.search import search
 from nas.space import Choice, Pick, Space
+
+README = (Path(__file__).parents[3] / "README.md").read_text()
+
+
+def snippet(word: str) -> str:
+    """The Python of README for another tool that has this word in it."""
+    found: list[str] = re.findall(r"^```py\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return next(block for block in found if word in block)
 
 
 class Narrow(Space):

@@ -15,6 +15,7 @@ from sklearn.utils import estimator_checks
 
 from nas.beside.estimator import NetworkSearch
 from nas.errors import UserError
+from tests.nas.beside.conftest import snippet
 
 DIGITS = load_digits()
 WORDS = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
@@ -31,6 +32,12 @@ def test_it_tells_digits_apart_by_their_labels(fitted: NetworkSearch) -> None:
     assert fitted.score(DIGITS.images[600:], WORDS[DIGITS.target[600:]]) > 0.7  # a guess has 0.1
     assert set(fitted.predict(X[:50])) <= set(WORDS)
     assert fitted.classes_.tolist() == sorted(WORDS)
+
+
+def test_readme_s_classifier_tells_digits_apart() -> None:
+    place: dict[str, Any] = {}
+    exec(snippet("NetworkSearch").replace("trials=50", "trials=1, workers=0, final_epochs=3"), place)  # noqa: S102
+    assert place["accuracy"] > 0.7
 
 
 def test_probabilities_are_in_the_order_of_the_classes(fitted: NetworkSearch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,7 +13,7 @@ from nas.errors import UserError
 from nas.space import Choice, Space
 from search_spaces.chain import Chain
 from search_spaces.zoph import Zoph
-from tests.nas.beside.conftest import Narrow, begin
+from tests.nas.beside.conftest import Narrow, begin, snippet
 
 
 def test_a_trial_is_a_row_with_its_answers_by_question(folder: Path) -> None:
@@ -30,6 +31,13 @@ def test_a_failed_child_has_no_reward_and_a_repeat_says_of_what(folder: Path) ->
     assert table["error"][2] == "exception: ValueError: <b>no</b>"
     assert table["same_as"][9] == 1
     assert table["reward"][9] == table["reward"][1]
+
+
+def test_readme_s_table_has_a_row_for_each_trial(folder: Path) -> None:
+    text = snippet("frame(").replace('"runs/chain-reinforce-digits-seed0"', "folder, Narrow()")
+    place: dict[str, Any] = {"folder": folder, "Narrow": Narrow}
+    exec(text, place)  # noqa: S102  our own
+    assert len(place["table"]) == 10
 
 
 def test_csv_has_the_same_rows(folder: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import math
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -13,6 +14,7 @@ from optuna.trial import Trial, TrialState
 
 from nas.beside.optuna_sampler import ControllerSampler
 from nas.errors import UserError
+from tests.nas.beside.conftest import snippet
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +66,12 @@ def test_reinforce_finds_better_than_random_sampling_on_branches() -> None:
     for study in (ours, random):
         study.optimize(chained, n_trials=60)
     assert ours.best_value > random.best_value + 0.2  # 1.8 and 1.2
+
+
+def test_readme_s_study_runs() -> None:
+    place: dict[str, Any] = {}
+    exec(snippet("ControllerSampler"), place)  # noqa: S102  our own
+    assert len(place["study"].trials) == 100
 
 
 def test_minimising_is_maximising_the_negative() -> None:

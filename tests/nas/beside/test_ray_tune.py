@@ -9,6 +9,7 @@ import random
 import signal
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import pytest
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    import ray
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search import ConcurrencyLimiter
@@ -24,6 +24,7 @@ with warnings.catch_warnings():
     from nas.beside.ray_tune import ControllerSearch, parameters_of, trainable
 
 from nas.blocks import Block
+from nas.cluster import connect
 from nas.data import load
 from nas.errors import UserError
 from nas.network import Network
@@ -32,6 +33,7 @@ from nas.search import child_seed
 from nas.space import Choice, Pick, Space
 from nas.train import Resident, train
 from search_spaces.chain import Chain
+from tests.nas.beside.conftest import snippet
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Ray's own
 
@@ -47,9 +49,9 @@ PLAIN = {
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """Ray, once for all runs."""
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="error", configure_logging=False)
-    yield
-    ray.shutdown()
+    with ExitStack() as stack:
+        connect(None, 2, stack)
+        yield
 
 
 class Few(Space):
@@ -130,7 +132,7 @@ class Interrupts(tune.Callback):  # type: ignore[misc]
 
 def states(folder: Path) -> dict[str, Any]:
     """What the searcher saved last."""
-    (file,) = (folder / "run").glob("searcher-state-*.pkl")
+    file = max((folder / "run").glob("searcher-state-*.pkl"))
     found: dict[str, Any] = json.loads(file.read_text())
     return found
 
@@ -151,6 +153,12 @@ def test_a_run_that_was_interrupted_goes_on_with_what_was_told(cluster: None, tm
     after = states(tmp_path)["told"]
     assert after[: len(told)] == told
     assert len(after) == 6
+
+
+def test_readme_s_tuner_runs(cluster: None) -> None:
+    place: dict[str, Any] = {}
+    exec(snippet("ControllerSearch").replace("num_samples=50", "num_samples=1"), place)  # noqa: S102  our own
+    assert place["results"].get_best_result().metrics["accuracy"] > 0
 
 
 # --- without a run ---
