@@ -230,10 +230,11 @@ def _trained(network: Any, data: Data, recipe: Recipe, search: NetworkSearch) ->
     """The network trained on all images, training and validation ones."""
     import torch
 
-    from nas.search import child_seed
+    from nas.search import THREADS, child_seed
     from nas.train import Attempt, Resident
 
     whole = Resident(replace(data, train=np.arange(len(data.labels))), search.device)
+    torch.set_num_threads(THREADS)  # as its children had, and so that beside others it does not wait for cores
     with torch.random.fork_rng([whole.device] if whole.device.type == "cuda" else []):
         attempt = Attempt(network, whole, recipe, recipe.rate, child_seed(search.seed, network.key))
         for epoch in range(recipe.epochs):

@@ -175,7 +175,7 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
 
     def _reward(self, result: Mapping[str, Any]) -> float | None:
         """What higher is better of; None where the metric is missing or no number."""
-        value = result.get(self._metric)
+        value = result.get(self._metric or "")
         if not isinstance(value, int | float) or not math.isfinite(value):
             return None
         reward = float(value if self._mode == "max" else -value)
