@@ -1,0 +1,202 @@
+"""The command line's part for trained networks. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from nas.cli import app, console
+from nas.errors import UserError, plain
+
+if TYPE_CHECKING:
+    from nas.cache import Pixels
+    from nas.model.saved import Model
+
+ModelFolder = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A folder with a model, or a search with one in it.")
+]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Read the program of a network with parts of one's own: it can run code."),
+]
+DataOfModel = Annotated[
+    str | None, typer.Option("--data", "-d", help="Where the model's images are now, unless it says so itself.")
+]
+REAL = 256  # images that an exported file is held against
+
+
+@app.command()
+def predict(
+    folder: ModelFolder,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Files, or folders of them.")],
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many labels of each.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line and image.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    trust: Trust = False,
+) -> None:
+    """Labels of images with their probabilities; a file without an image is said, and the others are gone on with."""
+    from nas import names
+    from nas.model.images import files
+    from nas.model.predict import predict as predicted
+    from nas.model.saved import load
+
+    model = load(folder, trust, names.device(device))
+    every = files(images)
+    wrong = []
+    for one in predicted(model, every, top):
+        if one.error:
+            wrong.append(f"{one.file}: {one.error}")
+        if as_json:
+            print(json.dumps(_as_json(one.file, one.labels, one.error)))
+        elif not one.error:
+            said = "  ".join(f"{label} {share:.4f}" for label, share in one.labels)
+            console.print(f"{one.file}  {said}", markup=False)
+    if wrong:
+        raise UserError(
+            f"found no image in {len(wrong)} of {len(every)} files, expected JPEG, PNG, PPM, BMP, TIFF or WebP; mend "
+            "them, or leave them out:\n  " + "\n  ".join(wrong[:20]) + "\n  and more" * (len(wrong) > 20)
+        )
+
+
+@app.command()
+def export(
+    folder: ModelFolder,
+    onnx: Annotated[Path | None, typer.Option(metavar="FILE", help="Write ONNX, as model.onnx.")] = None,
+    torch: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a torch.export program, .pt2.")] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(help="An image, or a folder of them, to check the file on, instead of validation images."),
+    ] = None,
+    data: DataOfModel = None,
+    trust: Trust = False,
+) -> None:
+    """Write a model for other programs, after its probabilities on real images were found to be the model's.
+
+    What is written takes uint8 images (N, C, H, W) of any number and size and gives logits (N, classes).
+    """
+    from nas.model import export as write
+    from nas.model.saved import load
+
+    if onnx is None and torch is None:
+        raise UserError("found nothing to write, expected --onnx FILE or --torch FILE; give one, or both")
+    _check_suffix("--onnx", onnx, ".onnx")
+    _check_suffix("--torch", torch, ".pt2")
+    model = load(folder, trust)
+    pixels, what = _real(model, folder, image or [], data)
+    for file, to in ((torch, write.to_torch), (onnx, write.to_onnx)):
+        if file is not None:
+            difference = to(model, file, pixels)
+            console.print(
+                f"{file}: probabilities differ by at most {difference:.1e} from the model's, on {what}", markup=False
+            )
+
+
+@app.command()
+def explain(
+    folder: ModelFolder,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PART",
+            show_default="validation, or test if the model was trained on validation images too",
+            help="validation or test: which images to look at.",
+        ),
+    ] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(help="An image, or a folder of them, to show by Grad-CAM what the model looks at."),
+    ] = None,
+    data: DataOfModel = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    trust: Trust = False,
+) -> None:
+    """What a model gets wrong, how sure it is, and where it looks: figures, and pictures in MODEL/explain."""
+    from nas import names
+    from nas.model.explain import explain as explained
+    from nas.model.images import PARTS, files, part
+    from nas.model.saved import found, load
+
+    if on not in (None, *PARTS):
+        raise UserError(f"--on: found {on!r}, expected validation or test; leave it out for what suits the model")
+    model = load(folder, trust, names.device(device))
+    out = found(folder) / "explain"
+    chosen = files(image) if image else []
+    figures = explained(model, part(model, folder, on, data), out, chosen)
+    _show(figures)
+    console.print(f"pictures and figures: {out}", markup=False)
+
+
+def _as_json(file: Path, labels: Sequence[tuple[str, float]], error: str) -> dict[str, Any]:
+    if error:
+        return {"image": str(file), "error": error}
+    return {"image": str(file), "labels": [{"label": label, "probability": share} for label, share in labels]}
+
+
+def _check_suffix(option: str, file: Path | None, suffix: str) -> None:
+    """Raise UserError for a name that the programs which read such a file would not take."""
+    if file is not None and file.suffix != suffix:
+        raise UserError(f"{option}: found {str(file)!r}, expected a name that ends in {suffix}; give another")
+
+
+def _real(model: Model, folder: Path, image: Sequence[Path], data: str | None) -> tuple[Pixels, str]:
+    """Images to check a file on, and what they are: those given, validation images, or, and said so, none but noise."""
+    import numpy as np
+
+    from nas.model.images import decoded, files, part
+
+    if image:
+        named = files(image)
+        pixels, errors = decoded(named, model)
+        wrong = [f"{file}: found {error}" for file, error in zip(named, errors, strict=True) if error]
+        if wrong:
+            raise UserError(f"{wrong[0]}, expected an image; name another with --image")
+        return pixels, f"the {len(pixels)} images given"
+    try:
+        known = part(model, folder, "validation", data)
+    except UserError as error:
+        if data is not None:
+            raise
+        console.print(f"{error}", markup=False, style="yellow")
+        size, channels, _ = model.images
+        noise = np.random.default_rng(0).integers(0, 256, (REAL, channels, size, size), np.uint8)
+        return noise, f"{REAL} images of noise, for its data were not to be had; give --data, or real ones with --image"
+    return np.array(known.pixels[:REAL]), f"{len(known.pixels[:REAL])} of {known.what}"
+
+
+def _show(found: dict[str, Any]) -> None:
+    """The figures in short: accuracy, the worst classes, what is confused, calibration."""
+    low, high = found["interval"]
+    console.print(f"on {found['of']}:", markup=False)
+    console.print(f"accuracy {found['accuracy']:.4f}, 95 % interval {low:.4f} to {high:.4f}; {found['wrong']} wrong")
+    console.print(_worst(found["classes"]))
+    pairs = ", ".join(f"{one['said']} for {one['true']} ({one['images']})" for one in found["confused"][:5])
+    if pairs:
+        console.print(f"most often said in place of another: {pairs}", markup=False)
+    known = found["calibration"]
+    console.print(
+        f"expected calibration error {known['error']:.3f} (of a perfectly calibrated model, by chance, up to "
+        f"{known['by_chance']:.3f}); mean confidence {known['confidence']:.3f}"
+    )
+    left_out = found["gradcam"].get("left_out")
+    if left_out:
+        console.print(f"no Grad-CAM: {left_out}", markup=False)
+
+
+def _worst(rows: Sequence[dict[str, Any]], most: int = 10) -> Table:
+    """The classes that are found least often."""
+    table = Table("class", "found", "95 %", "images", "right when said", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    met = sorted((row for row in rows if row["images"]), key=lambda row: float(row["accuracy"]))
+    for row in met[:most]:
+        low, high = row["interval"]
+        precision = "" if row["precision"] is None else f"{row['precision']:.3f}"
+        shown = (row["name"], f"{row['accuracy']:.3f}", f"{low:.3f}–{high:.3f}", f"{row['images']:,}", precision)
+        table.add_row(*(Text(plain(cell)) for cell in shown))
+    return table

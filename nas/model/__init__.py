@@ -1,0 +1,1 @@
+"""A trained network: trained in full, kept, and judged."""

@@ -1,0 +1,151 @@
+"""A model as a file for other programs: a torch.export program or ONNX, held against the model on real images.
+
+Both take "images", uint8 (N, C, H, W) of any number and size, and give "logits" (N, K); resizing and normalisation are
+inside. A file appears under its name once its probabilities were found equal to the model's, to within `TOLERANCE`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nas.cache import Pixels
+from nas.errors import UserError
+from nas.model import program
+from nas.model.images import batches
+from nas.model.predict import probabilities
+
+if TYPE_CHECKING:
+    from nas.model.saved import Model
+
+TOLERANCE = 1e-4  # of a probability: float32 sums in another order differ by a hundredth of it
+Run = Callable[[Pixels], Tensor]  # uint8 (N, C, H, W) to logits (N, K)
+
+
+def to_torch(model: Model, file: Path, pixels: Pixels) -> float:
+    """Write the model as a torch.export program; the largest difference of a probability on these images.
+
+    pixels: uint8 (N, C, H, W), N at least 1. The model is one on the CPU.
+    Raises UserError if it cannot be written as one, or if a difference is above `TOLERANCE`: then there is no file.
+    """
+    content = program.stored(program.of_whole(model), model)
+    return _kept(model, file, content, _run_torch(content), pixels)
+
+
+def to_onnx(model: Model, file: Path, pixels: Pixels) -> float:
+    """The same as ONNX, with weights and the names of the classes inside, run by ONNX Runtime."""
+    content = _as_onnx(model)
+    return _kept(model, file, content, _run_onnx(content), pixels)
+
+
+def _kept(model: Model, file: Path, content: bytes, run: Run, pixels: Pixels) -> float:
+    """Write the content if what runs it says the same as the model."""
+    worst = max(
+        float(np.abs(run(part).double().softmax(1).numpy() - probabilities(model, part)).max())
+        for part in batches(pixels)
+    )
+    if not worst <= TOLERANCE:
+        raise UserError(
+            f"{file}: found probabilities that differ from the model's by up to {worst:.2g}, expected at most "
+            f"{TOLERANCE:g}; nothing was written: use the other format, or model.pt2 of the model's folder"
+        )
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_bytes(content)
+        unfinished.replace(file)
+    except OSError as error:
+        raise UserError(f"{file}: found {error.strerror}, expected to write there; name another file") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return worst
+
+
+def _run_torch(content: bytes) -> Run:
+    with program.quietly():
+        module = torch.export.load(io.BytesIO(content)).module()
+
+    def run(pixels: Pixels) -> Tensor:
+        with torch.no_grad():
+            logits: Tensor = module(torch.from_numpy(pixels))
+        return logits
+
+    return run
+
+
+def _run_onnx(content: bytes) -> Run:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    def run(pixels: Pixels) -> Tensor:
+        (logits,) = session.run(["logits"], {"images": pixels})
+        return torch.from_numpy(logits)
+
+    return run
+
+
+def _as_onnx(model: Model) -> bytes:
+    exported = program.of_whole(model)
+    try:
+        with program.quietly():
+            made = torch.onnx.export(exported, dynamo=True, verbose=False, output_names=["logits"])
+    except torch.onnx.OnnxExporterError as error:
+        raise UserError(
+            f"found {_lacking(model)} that ONNX cannot express ({_innermost(error)}), expected operations that it has; "
+            "export with --torch instead, or search without it"
+        ) from error
+    assert made is not None
+    made.model.metadata_props["classes"] = json.dumps(model.classes)
+    return made.model_proto.SerializeToString()
+
+
+def _innermost(error: BaseException) -> str:
+    """The first line of what began it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().splitlines()[0].partition(". Failure")[0]
+
+
+def _lacking(model: Model) -> str:
+    """The first part of the network that is no ONNX by itself, by its place and name."""
+    for name, part, shape in _parts(model):
+        try:
+            with program.quietly(), torch.no_grad():
+                torch.onnx.export(part, (torch.zeros(shape),), dynamo=True, verbose=False)
+        except torch.onnx.OnnxExporterError:
+            return name
+    return "a network"
+
+
+def _parts(model: Model) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
+    """The blocks of a network, or the parts of a module of one's own, each with the shape of what it is given."""
+    module, size = model.module, model.network.input_size
+    stages = getattr(module, "stages", None)
+    children = list(stages.named_children() if isinstance(stages, nn.Module) else module.named_children())
+    shapes: dict[nn.Module, tuple[int, ...]] = {}
+    hooks = [
+        child.register_forward_pre_hook(lambda part, given: shapes.setdefault(part, tuple(given[0].shape)) and None)
+        for _, child in children
+    ]
+    with torch.no_grad():
+        module(torch.zeros(1, model.images.channels, size, size))
+    for hook in hooks:
+        hook.remove()
+    return [(_called(model, name, child), child, shapes[child]) for name, child in children if child in shapes]
+
+
+def _called(model: Model, name: str, part: nn.Module) -> str:
+    """ "block 2 (mine.bessel)" of a network of blocks, else the part's name and class."""
+    blocks = getattr(model.network, "blocks", ())
+    if name.isdecimal() and int(name) < len(blocks):
+        return f"block {int(name) + 1} ({blocks[int(name)]})"
+    return f"the part {name} ({type(part).__name__})"

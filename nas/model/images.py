@@ -1,0 +1,139 @@
+"""Images that a model is shown: files of anyone's, and the parts of the data it was made of."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from nas.errors import UserError
+from nas.folder import EXTENSIONS, reader
+from nas.model.saved import METRICS, found
+
+if TYPE_CHECKING:
+    from nas.cache import Ints, Pixels
+    from nas.model.saved import Model
+
+PARTS = ("validation", "test")
+
+
+class Part(NamedTuple):
+    """Labelled images of one data set."""
+
+    what: str  # "the 287 validation images of digits, which it was trained on"
+    pixels: Pixels  # (N, C, H, W)
+    labels: Ints  # (N,)
+
+
+def files(paths: Sequence[Path]) -> list[Path]:
+    """The files that are named, and those in folders that are named that have an image's ending, sorted.
+
+    Raises UserError for what is not there, and for a folder without such a file.
+    """
+    return [file for path in paths for file in (_inside(path) if path.is_dir() else [_there(path)])]
+
+
+def decoded(paths: Sequence[Path], model: Model) -> tuple[Pixels, list[str]]:
+    """Files as uint8 (readable, C, H, W), and for each file why it could not be read, or "".
+
+    They are decoded as those of a `folder:` are: upright, the centre square, in the data's own size, grey or colour as
+    the model has it. Raises UserError for a model whose images no file can hold.
+    """
+    size, channels, _ = model.images
+    if channels not in (1, 3):
+        raise UserError(
+            f"found a model of images with {channels} channels, expected 1 or 3, as files of images have; "
+            "give arrays to Model.logits in Python"
+        )
+    unreadable: list[str] = []
+    pixels, readable = reader(size, channels == 1, 1, unreadable)([str(path) for path in paths])
+    reasons = iter(unreadable)
+    return pixels, [
+        "" if fine else next(reasons).removeprefix(f"{path}: ") for path, fine in zip(paths, readable, strict=True)
+    ]
+
+
+def part(model: Model, folder: Path, which: str | None = None, data: str | None = None) -> Part:
+    """Validation or test images of the data that a model in this folder was made of, with their labels.
+
+    which: "validation" or "test"; by default those that the model was not trained on, validation images if it can be.
+    data: as typed, instead of what metrics.json or the ledger beside the model name.
+    Raises UserError where the data are not known, are gone, or are others.
+    """
+    from nas.data import load, test_images
+
+    metrics = _metrics(found(folder))
+    given = {"spec": data} if data else _given(found(folder), metrics)
+    seen = "valid" in metrics.get("trained_on", ())
+    wanted = which or ("test" if seen else "validation")
+    known = load(**given)
+    _check(model, known.classes, known.pixels.shape[1], given["spec"])
+    if wanted == "test":
+        pixels, labels = test_images(**given)
+        return Part(f"the {len(labels):,} test images of {given['spec']}", pixels, labels)
+    said = ", which it was trained on too: unseen ones would come out worse" if seen else ""
+    return Part(
+        f"the {len(known.valid):,} validation images of {given['spec']}{said}",
+        known.pixels[known.valid],
+        known.labels[known.valid],
+    )
+
+
+def _there(path: Path) -> Path:
+    if not path.exists():
+        raise UserError(f"{path}: found nothing there, expected an image or a folder of images; check the path")
+    return path
+
+
+def _inside(folder: Path) -> list[Path]:
+    every = (Path(at, name) for at, _, names in os.walk(folder) for name in names)
+    kept = sorted(file for file in every if file.suffix.lower() in EXTENSIONS and not file.name.startswith("."))
+    if not kept:
+        raise UserError(
+            f"{folder}: found no image in it, expected files ending in {', '.join(EXTENSIONS)}; name another folder"
+        )
+    return kept
+
+
+def _metrics(place: Path) -> Mapping[str, Any]:
+    """What metrics.json says; raises UserError if it is damaged, and is empty if there is none."""
+    path = place / METRICS
+    try:
+        return dict(json.loads(path.read_bytes())) if path.is_file() else {}
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"{path}: found it damaged ({error}), expected what `nas finish` writes there; restore it from a copy"
+        ) from None
+
+
+def _given(place: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What `nas.data.load` is to be given."""
+    from nas.ledger import FILE, read
+
+    said = metrics.get("data")
+    if isinstance(said, str):
+        return {"spec": said}
+    if isinstance(said, Mapping) and isinstance(said.get("spec"), str):
+        known = ("spec", "images", "largest", "image_size", "skip_corrupt")
+        return {name: said[name] for name in known if said.get(name) is not None}
+    if (place.parent / FILE).is_file():
+        return {"spec": read(place.parent)[0]["data"]}
+    raise UserError(f"{place}: found no data named in {METRICS}, expected them; name them with --data, as in digits")
+
+
+def _check(model: Model, classes: Sequence[str], channels: int, spec: str) -> None:
+    if (len(classes), channels) != (model.images.classes, model.images.channels):
+        raise UserError(
+            f"{spec}: found {len(classes)} classes and {channels} channels, expected {model.images.classes} and "
+            f"{model.images.channels} as the model has; name its own data with --data"
+        )
+
+
+def batches(pixels: Pixels, size: int = 256) -> Iterator[Pixels]:
+    """So many images at a time, in memory."""
+    for start in range(0, len(pixels), size):
+        yield np.array(pixels[start : start + size])

@@ -1,0 +1,230 @@
+"""Pictures of what a model does, 9 inches wide, as `nas plot` draws: classes, confusion, calibration, mistakes, heat.
+
+Matplotlib is imported where it is needed, and only its objects are used: no pyplot, no window.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.errors import plain
+from nas.plot import COLOURS, GREY
+from nas.space import shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from nas.cache import Pixels
+
+WIDTH = 9.0  # inches
+BARS = 40  # classes in a picture of them; of more, the worst
+COUNTED = 20  # classes up to which each cell of a confusion matrix has its count
+NAMED = 60  # classes up to which its rows have names
+COLUMNS = 6  # of small images
+RIGHT, WRONG, PALE = COLOURS[0], COLOURS[1], "#8FB8D4"
+
+Found = Mapping[str, Any]
+
+
+def png(figure: Figure) -> bytes:
+    """The picture as a PNG file; equal pictures are equal bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def caption(name: str, found: Found) -> str:
+    """What is seen on one of the pictures, in a sentence or two; found: as `nas.model.explain` gives it."""
+    of = found["of"]
+    match name:
+        case "classes":
+            return f"The share of each class's images that the model finds, with 95 % intervals, on {of}."
+        case "confusion":
+            return f"What the model says (columns) of images of each class (rows), on {of}: blue right, red wrong."
+        case "calibration":
+            known = found["calibration"]
+            return (
+                f"How often the model is right, by how sure it is, on {of}. Expected calibration error "
+                f"{known['error']:.3f}; a perfectly calibrated model would be below {known['by_chance']:.3f} in 95 "
+                "of 100 such samples."
+            )
+        case "mistakes":
+            shown, every = len(found["mistakes"]), found["wrong"]
+            return f"The {shown} most confident of {every} mistakes on {of}."
+    facts = found["gradcam"]
+    rows, columns = facts["positions"]
+    return (
+        f"Which parts of {facts['of']} speak for the two likeliest classes (Grad-CAM, from {rows} x {columns} "
+        f"positions at {facts['layer']}); dark: nothing there does."
+    )
+
+
+def classes(found: Found) -> Figure:
+    """A bar a class, the worst on top, with the interval; of many classes the worst."""
+    rows = sorted((row for row in found["classes"] if row["images"]), key=lambda row: float(row["accuracy"]))
+    rows = rows[:BARS]
+    figure, (axes,) = _page([0.24 * len(rows) + 0.9])
+    places = np.arange(len(rows))
+    values = np.array([row["accuracy"] for row in rows])
+    axes.barh(places, values, height=0.72, color=PALE)
+    _intervals(axes, values, places, [row["interval"] for row in rows], "xerr")
+    for place, row in zip(places, rows, strict=True):
+        axes.text(1.015, place, f"{100 * row['accuracy']:.1f} % of {row['images']:,}", va="center", fontsize=9)
+    axes.set_yticks(places, [_named(row["name"]) for row in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(0, 1)
+    axes.grid(visible=False, axis="y")
+    axes.axvline(found["accuracy"], color=GREY, linewidth=1, linestyle="--", zorder=0.5)
+    left = sum(bool(row["images"]) for row in found["classes"]) - len(rows)
+    more = f" ({left} better classes not shown)" if left else ""
+    axes.set_xlabel(f"share of the class's images that is found; dashed: of all images{more}")
+    return figure
+
+
+def confusion(found: Found) -> Figure:
+    """True classes down, said ones across; each cell's colour is its share of its row."""
+    counts = np.array(found["confusion"])
+    count = len(counts)
+    side = min(WIDTH, max(4.0, 1.8 + 0.42 * count))
+    figure, (axes,) = _page([side - 0.4], width=side)
+    axes.imshow(_tinted(counts), interpolation="nearest")
+    if count <= COUNTED:
+        for true, said in zip(*np.nonzero(counts), strict=True):
+            axes.text(said, true, f"{counts[true, said]:,}", ha="center", va="center", fontsize=9 if count < 15 else 7)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(True)
+    names = [_named(row["name"]) for row in found["classes"]]
+    if count <= NAMED:
+        size = 9 if count <= COUNTED else 6
+        turned = 90 if max(map(len, names)) > 3 else 0
+        axes.set_yticks(range(count), names, fontsize=size)
+        axes.set_xticks(range(count), names, fontsize=size, rotation=turned)
+    axes.set_ylabel("true class")
+    axes.set_xlabel("said")
+    return figure
+
+
+def calibration(found: Found) -> Figure:
+    """Accuracy against confidence, a bin a point with its interval, and how many images each bin has."""
+    known = found["calibration"]
+    filled = [one for one in known["bins"] if one["images"]]
+    figure, (axes, below) = _page([3.8, 1.3], width=6.0)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
+    x = np.array([one["confidence"] for one in filled])
+    y = np.array([one["accuracy"] for one in filled])
+    _intervals(axes, y, x, [one["interval"] for one in filled], "yerr")
+    axes.plot(x, y, color=RIGHT, marker="o", markersize=5, linewidth=1.8)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_ylabel("share that is right")
+    axes.set_title(f"expected calibration error {known['error']:.3f}, by chance up to {known['by_chance']:.3f}")
+    width = known["bins"][0]["high"] - known["bins"][0]["low"]
+    below.bar(
+        [one["low"] + width / 2 for one in filled], [one["images"] for one in filled], 0.92 * width, color="#8FB8D4"
+    )
+    below.set_ylabel("images")
+    below.set_xlim(0, 1)
+    below.set_xlabel("how sure the model is: the probability of what it says; dashed: well calibrated")
+    figure.align_ylabels()
+    return figure
+
+
+def mistakes(wrong: Sequence[Found], pixels: Pixels) -> Figure:
+    """Small images with what was said, how sure, and what is true. pixels: uint8 (N, C, H, W) of all images."""
+    figure, tiles = _tiles(len(wrong), COLUMNS, 0.42)
+    for axes, one in zip(tiles, wrong, strict=True):
+        _show(axes, pixels[one["image"]])
+        sure = f"{_named(one['said'])} ({100 * one['confidence']:.0f} %)"
+        axes.set_title(f"said {sure}\nis {_named(one['true'])}", fontsize=8.5)
+    return figure
+
+
+def heat(
+    pixels: Pixels, maps: Sequence[npt.NDArray[np.float32]], names: Sequence[str], said: Sequence[Sequence[str]]
+) -> Figure:
+    """Each image, and beside it the same under each of its maps.
+
+    pixels: uint8 (N, C, H, W); maps: each (N, H, W), 0 to 1; names: (N,); said: (N, maps), what each map is for.
+    """
+    figure, tiles = _tiles(len(pixels) * (1 + len(maps)), 1 + len(maps), 0.24, groups=COLUMNS // (1 + len(maps)))
+    for number, image in enumerate(pixels):
+        plain_one, *others = tiles[number * (1 + len(maps)) : (number + 1) * (1 + len(maps))]
+        _show(plain_one, image)
+        plain_one.set_title(_named(names[number], 22), fontsize=8.5)
+        for axes, one, text in zip(others, maps, said[number], strict=True):
+            _show(axes, image, grey=True)
+            axes.imshow(one[number], cmap="inferno", vmin=0, vmax=1, alpha=0.6, interpolation="bilinear")
+            axes.set_title(_named(text, 22), fontsize=8.5)
+    return figure
+
+
+def _page(heights: Sequence[float], width: float = WIDTH) -> tuple[Figure, list[Axes]]:
+    """An empty picture with panels of these heights, one above the other."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, sum(heights)), dpi=200, layout="constrained", facecolor="white")
+    panels = list(figure.subplots(len(heights), height_ratios=heights, squeeze=False, sharex=True)[:, 0])
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#E6E6E6", linewidth=0.8)
+        axes.set_axisbelow(True)
+    return figure, panels
+
+
+def _tiles(count: int, together: int, above: float, groups: int = 1) -> tuple[Figure, list[Axes]]:
+    """So many places for small images, `together` beside each other and `groups` of those a row.
+
+    above: inches for the lines over each.
+    """
+    from matplotlib.figure import Figure
+
+    columns = together * groups
+    rows = math.ceil(count / columns)
+    side = WIDTH / columns
+    figure = Figure(figsize=(WIDTH, rows * (side + above)), dpi=200, layout="constrained", facecolor="white")
+    every = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in every:
+        axes.set_axis_off()
+    return figure, every[:count]
+
+
+def _show(axes: Axes, image: Pixels, grey: bool = False) -> None:
+    """image: uint8 (C, H, W), as colours where it has three channels."""
+    if len(image) == 3 and not grey:
+        axes.imshow(image.transpose(1, 2, 0), interpolation="nearest")
+    else:
+        axes.imshow(image.mean(0), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+
+
+def _intervals(axes: Axes, values: Any, places: Any, bounds: Iterable[Sequence[float]], which: str) -> None:
+    low, high = np.array(list(bounds)).T
+    spread: dict[str, Any] = {which: np.clip(np.stack([values - low, high - values]), 0, None)}
+    x, y = (values, places) if which == "xerr" else (places, values)
+    axes.errorbar(x, y, **spread, fmt="none", ecolor=GREY, elinewidth=1.2, capsize=2.5)
+
+
+def _tinted(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """(K, K, 3): white to blue for what is right, to red for what is wrong, the most frequent mistake the reddest.
+
+    A mistake's share of its row is small, so it has a scale of its own.
+    """
+    from matplotlib.colors import to_rgb
+
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    diagonal = np.eye(len(counts), dtype=bool)
+    wrong = np.where(diagonal, 0, shares)
+    wrong = wrong / max(wrong.max(), 1e-9)
+    depth = np.where(diagonal, 0.75 * shares, 0.85 * wrong)[..., None]
+    tint = np.where(diagonal[..., None], to_rgb(RIGHT), to_rgb(WRONG))
+    return 1 - depth * (1 - tint)
+
+
+def _named(text: str, longest: int = 18) -> str:
+    """A name in letters, and no formula."""
+    return shorten(plain(text).replace("\n", " "), longest).replace("$", r"\$")

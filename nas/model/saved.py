@@ -1,0 +1,416 @@
+"""A trained network in a folder, with all it takes to use it; no part of the search is imported.
+
+    network.json         format, network, key, images, classes, mean and std a channel, the SHA-256 of the files below
+    weights.safetensors  parameters and buffers by name, as in `Model.module.state_dict()`
+    model.pt2            the whole as a torch.export program: uint8 (N, C, H, W) of any size to logits (N, K)
+    network.pt2          only of a network with blocks or modules of one's own: `Model.module` as such a program
+    metrics.json         figures, as they were given
+    README.md            the model card, as it was given
+
+A network of built-in blocks is built from network.json and gets its weights; nothing that is read is run. One's own
+blocks are code, which a folder does not have: such a network comes from network.pt2. torch unpickles what a program may
+hold, so one is read only where the caller trusts it. Where nothing else is at hand, torch alone is enough:
+
+    import torch
+    model = torch.export.load("model.pt2").module()
+    probabilities = model(images).softmax(1)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from numbers import Integral
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nas.blocks import DEFAULTS, KINDS, Block
+from nas.errors import UserError
+from nas.model.program import as_module, of_module, of_whole, stored
+from nas.network import LARGEST_SIDE, Images, Network
+
+if TYPE_CHECKING:
+    from nas.space import Child
+
+FORMAT = 1
+NETWORK, WEIGHTS, WHOLE, OWN = "network.json", "weights.safetensors", "model.pt2", "network.pt2"
+METRICS, CARD = "metrics.json", "README.md"
+MOST_CLASSES = 100_000
+MOST_CHANNELS = 4_096
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network with all it takes to use it. Raises UserError where its parts do not fit each other."""
+
+    network: Child
+    module: nn.Module  # float (N, C, S, S), normalised, to logits (N, K)
+    images: Images  # native size, channels, classes
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]  # a channel, in 0..1
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _, channels, classes = self.images
+        if len(self.classes) != classes or not len(self.mean) == len(self.std) == channels:
+            raise UserError(
+                f"found {len(self.classes)} class names, {len(self.mean)} means and {len(self.std)} standard "
+                f"deviations, expected {classes} classes and {channels} channels as the network has; give one for each"
+            )
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """pixels: uint8 (N, C, H, W) of any size, anywhere; gives float (N, K) where the module is."""
+        device = next((weight.device for weight in self.module.parameters()), torch.device("cpu"))
+        with torch.no_grad():
+            logits: Tensor = self.whole.to(device).eval()(pixels.to(device))
+        return logits
+
+    @cached_property
+    def whole(self) -> Whole:
+        """The module with what comes before it."""
+        return Whole(self)
+
+
+class Whole(nn.Module):
+    """A network from pixels on: uint8 (N, C, H, W) of any size to logits (N, K)."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.network, self.size = model.module, model.network.input_size
+        mean, std = (torch.tensor(one).view(1, -1, 1, 1) for one in (model.mean, model.std))
+        self.register_buffer("scale", 1 / (255 * std))
+        self.register_buffer("shift", -mean / std)
+
+    def ready(self, images: Tensor) -> Tensor:
+        """images: uint8 (N, C, H, W), as float (N, C, S, S), resized and normalised as in training.
+
+        Training on a CPU rounds a resized image to whole levels; here nothing is rounded, so that a program gives the
+        same wherever it runs. Images of the network's own size come out equal.
+        """
+        x = F.interpolate(images.float(), (self.size, self.size), mode="bilinear", antialias=True)
+        return torch.addcmul(self.shift, x, self.scale)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: uint8 (N, C, H, W); gives logits (N, K)."""
+        logits: Tensor = self.network(self.ready(images))
+        return logits
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A network with parts of one's own, of which a folder has the program and not the code."""
+
+    input_size: int
+    key: str
+    written: str
+
+    def module(self, images: Images) -> nn.Module:
+        """Raises UserError: only its code could make another one."""
+        raise UserError(
+            f"found the network {self.key} as a program, expected its code to build it anew; build it from its space"
+        )
+
+
+def found(folder: Path) -> Path:
+    """The folder of a model: this one, or model/ in the folder of a search; raises UserError if neither is one."""
+    for place in (folder, folder / "model"):
+        if (place / NETWORK).is_file():
+            return place
+    raise UserError(
+        f"{folder}: found no {NETWORK}, expected the folder of a model, or of a search with a model in it; "
+        "`nas finish` makes one of a search"
+    )
+
+
+# --- written ---
+
+
+def save(model: Model, folder: Path, metrics: Mapping[str, Any], card: str) -> None:
+    """Write a model as `folder`, in place of an older one there; a reader never sees half of it.
+
+    metrics: figures, as JSON can hold them. Of their fields two are read again, to find images that the model can be
+    looked at with: "data", what `nas.data.load` was given, as text or as its arguments by name, and "trained_on", the
+    parts of them that it has seen, of "train" and "valid".
+    card: the text of README.md.
+    A network that torch.export cannot write as a program is kept without model.pt2, and network.json says why.
+    Raises UserError if the folder is something else, or cannot be written.
+    """
+    own = not _is_built_in(model.network)
+    files = {WEIGHTS: _weights(model.module)}
+    reason = None
+    try:
+        files |= {WHOLE: stored(of_whole(model), model)} | ({OWN: stored(of_module(model), model)} if own else {})
+    except UserError as error:
+        reason = str(error)
+    record = _record(model, {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}, reason)
+    texts = {NETWORK: json.dumps(record, indent=1), METRICS: json.dumps(dict(metrics), indent=1), CARD: card}
+    with in_place_of(folder.absolute(), NETWORK) as new:
+        for name, content in (files | {name: text.encode() for name, text in texts.items()}).items():
+            with (new / name).open("xb") as file:
+                file.write(content)
+                os.fsync(file.fileno())
+
+
+def _weights(module: nn.Module) -> bytes:
+    """Its parameters and buffers as a file of safetensors, each by itself, even where two are one in the module."""
+    import safetensors.torch
+
+    state = module.state_dict()
+    return safetensors.torch.save(
+        {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
+    )
+
+
+def _record(model: Model, sums: Mapping[str, str], reason: str | None) -> dict[str, Any]:
+    network = model.network
+    return {
+        "format": FORMAT,
+        "key": network.key,
+        "written": getattr(network, "written", network.key),
+        "network": _as_json(network) if _is_built_in(network) else None,
+        "input_size": int(network.input_size),
+        "images": model.images._asdict(),
+        "classes": list(model.classes),
+        "mean": list(model.mean),
+        "std": list(model.std),
+        "sha256": dict(sums),
+        "no_program": reason,
+    }
+
+
+def _is_built_in(network: Child) -> bool:
+    """Whether the library's own blocks are all that it is made of."""
+    if not isinstance(network, Network) or type(network) is not Network:
+        return False
+    return all(isinstance(block.kind, str) and not block.extra for block in network.blocks)
+
+
+def _as_json(network: Child) -> dict[str, Any]:
+    assert isinstance(network, Network)
+    blocks = [
+        {"kind": block.kind} | {name: _plain(value) for name, value in vars(block).items() if _is_set(name, value)}
+        for block in network.blocks
+    ]
+    return {"input_size": int(network.input_size), "join": network.join, "head": network.head, "blocks": blocks}
+
+
+def _is_set(name: str, value: object) -> bool:
+    return name in DEFAULTS and value != DEFAULTS[name]
+
+
+def _plain(value: Any) -> Any:
+    """A field's value as JSON has it: numpy's numbers as Python's."""
+    if isinstance(value, tuple | list):
+        return [_plain(one) for one in value]
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+@contextlib.contextmanager
+def in_place_of(folder: Path, mark: str) -> Iterator[Path]:
+    """A new folder, which takes this one's place when all is in it. mark: a file that tells an older one of its kind.
+
+    Raises UserError if something else is there, or it cannot be written.
+    """
+    if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: found something else, expected nothing, or {mark} in it; name another folder")
+    new, old = (folder.with_name(f".{folder.name}.{what}.{os.getpid()}") for what in ("new", "old"))
+    try:
+        new.mkdir(parents=True)
+        yield new
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: found {error.strerror}, expected a folder that can be written; make room, or name another"
+        ) from None
+    finally:
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+# --- read ---
+
+
+def load(folder: Path, trust: bool = False, device: str = "cpu") -> Model:
+    """The model in a folder, or in model/ of a search's folder, on "cpu", "cuda", or "auto".
+
+    trust: whether a program may be read, which can run code; without it a network with parts of one's own is refused.
+    Raises UserError for a folder without a model, damaged or other files, and a device that is not there.
+    """
+    place = found(folder)
+    record = _read_record(place / NETWORK)
+    on = _device(device)
+    try:
+        images = _images(record["images"])
+        named = _names(record["classes"]), _numbers(record["mean"], -math.inf), _numbers(record["std"], 0)
+        sums = dict(record["sha256"])
+        network = _network(record)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise _damaged(place / NETWORK, error) from None
+    if isinstance(network, Network):
+        module = _built(network, images, place, sums)
+    else:
+        module = _programmed(network, place, sums, record.get("no_program"), trust)
+    try:
+        return Model(network, module.to(on).eval(), images, *named)
+    except UserError as error:
+        raise UserError(f"{place / NETWORK}: {error}") from None
+
+
+def _device(name: str) -> torch.device:
+    cuda = torch.cuda.is_available()
+    if name == "cuda" and not cuda:
+        raise UserError("device cuda: found no GPU that torch can use here, expected one; use --device cpu")
+    return torch.device("cuda" if cuda and name != "cpu" else "cpu")
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record = dict(json.loads(path.read_bytes()))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _damaged(path, error) from None
+    if record.get("format") != FORMAT:
+        raise UserError(
+            f"{path}: found format {record.get('format')!r:.40}, expected {FORMAT}; it was written by another version "
+            "of this toolkit: use that one, or model.pt2 with torch alone"
+        )
+    return record
+
+
+def _damaged(path: Path, error: BaseException) -> UserError:
+    return UserError(
+        f"{path}: found it damaged ({type(error).__name__}: {str(error)[:200]}), expected what `nas finish` writes "
+        "there; restore it from a copy, or run `nas finish` again"
+    )
+
+
+def _images(value: Mapping[str, Any]) -> Images:
+    images = Images(**value)
+    most = Images(LARGEST_SIDE, MOST_CHANNELS, MOST_CLASSES)
+    if not all(type(one) is int and 1 <= one <= limit for one, limit in zip(images, most, strict=True)):
+        raise ValueError(f"images are {images}")
+    return images
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise TypeError("classes are no list of names")
+    return tuple(value)
+
+
+def _numbers(value: Any, above: float) -> tuple[float, ...]:
+    if not isinstance(value, list) or not all(type(one) in (int, float) and above < one < math.inf for one in value):
+        raise TypeError(f"a mean or std is {value!r:.60}")
+    return tuple(float(one) for one in value)
+
+
+def _network(record: Mapping[str, Any]) -> Child:
+    """Raises KeyError, TypeError or ValueError for what no network is."""
+    written, key, size = record["written"], record["key"], record["input_size"]
+    if not isinstance(written, str) or not isinstance(key, str) or type(size) is not int:
+        raise TypeError("its network has no key, text or size")
+    if not 1 <= size <= LARGEST_SIDE:
+        raise ValueError(f"its input size is {size}")
+    if record["network"] is None:
+        return Exported(size, key, written)
+    given = dict(record["network"])
+    network = Network(**given | {"blocks": tuple(_block(one) for one in given["blocks"])})
+    if network.key != key:
+        raise ValueError(f"its network has the key {network.key}, not {key}")
+    return network
+
+
+def _block(given: Mapping[str, Any]) -> Block:
+    known = {field.name for field in fields(Block)}
+    for name, value in given.items():
+        parts = value if isinstance(value, list) and name in ("kernel", "inputs") else [value]
+        kinds = (str,) if name == "kind" else (float, int) if name == "dropout" else (int,)
+        if name not in known or name == "extra" or not all(type(part) in kinds for part in parts):
+            raise TypeError(f"a block has {name} {value!r:.60}")
+    if given["kind"] not in KINDS:
+        raise ValueError(f"a block is {given['kind']!r:.60}, which this version does not have")
+    return Block(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+
+
+def _content(place: Path, name: str, sums: Mapping[str, Any]) -> bytes:
+    """A file's bytes; raises UserError if it is missing, or not the one that network.json was written with."""
+    try:
+        content = (place / name).read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{place / name}: found {error.strerror}, expected the file that {NETWORK} names; restore it from a copy"
+        ) from None
+    if hashlib.sha256(content).hexdigest() != sums.get(name):
+        raise UserError(
+            f"{place / name}: found other content than {NETWORK} was written with, expected the SHA-256 "
+            f"{sums.get(name)!s:.64}; restore both from one copy"
+        )
+    return content
+
+
+def _built(network: Network, images: Images, place: Path, sums: Mapping[str, Any]) -> nn.Module:
+    """The network with its weights; it is laid out without memory first, so that only weights that are there take any.
+
+    Raises UserError for a network that cannot be, and weights of other names, shapes or kinds.
+    """
+    import safetensors
+    import safetensors.torch
+
+    content = _content(place, WEIGHTS, sums)
+    try:
+        network.costs(images)
+        with torch.device("meta"):
+            module = network.module(images)
+        weights = safetensors.torch.load(content)
+    except UserError as error:
+        raise UserError(f"{place / NETWORK}: {error}") from None
+    except (safetensors.SafetensorError, ValueError, TypeError, OverflowError, KeyError) as error:
+        raise _damaged(place, error) from None
+    expected = {name: _kind(tensor) for name, tensor in module.state_dict().items()}
+    there = {name: _kind(tensor) for name, tensor in weights.items()}
+    wrong = [name for name in {**expected, **there} if expected.get(name) != there.get(name)]
+    if wrong:
+        raise UserError(
+            f"{place / WEIGHTS}: found {wrong[0][:100]} {there.get(wrong[0], 'missing')}, expected "
+            f"{expected.get(wrong[0], 'nothing of that name')} as in {NETWORK}; restore both from one copy"
+        )
+    module.load_state_dict(weights, assign=True)
+    return module
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
+def _programmed(network: Child, place: Path, sums: Mapping[str, Any], reason: object, trust: bool) -> nn.Module:
+    """The module of a network with parts of one's own, from its program."""
+    if OWN not in sums:
+        raise UserError(
+            f"{place}: found a network with parts of your own and no program of it ({str(reason)[:300]}), expected "
+            f"{OWN}; build the network from its space and load {WEIGHTS} into it"
+        )
+    if not trust:
+        raise UserError(
+            f"{place}: found a network with parts of your own, whose program {OWN} can run code when it is read, "
+            "expected to be told that you trust it; if you know who wrote it, give --trust (in Python trust=True)"
+        )
+    content = _content(place, OWN, sums)
+    try:
+        return as_module(content)
+    except Exception as error:  # it may hold anything
+        raise _damaged(place / OWN, error) from None
