@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ from nas.statistics import Floats
 from nas.summary import interval
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from nas.cache import Ints, Pixels
     from nas.model.saved import Model
 
@@ -35,6 +37,7 @@ DRAWS = 2_000  # of calibrated models, for what chance makes of the calibration 
 MISTAKES = 24  # shown
 CONFUSED = 10  # pairs of classes listed
 LOOKED_AT = 6  # images that Grad-CAM is drawn of
+TWO = "the two likeliest classes"
 
 
 def explain(model: Model, part: Part, folder: Path, files: Sequence[Path] = ()) -> Figures:
@@ -56,7 +59,7 @@ def explain(model: Model, part: Part, folder: Path, files: Sequence[Path] = ()) 
         drawn["mistakes"] = pictures.mistakes(found["mistakes"], part.pixels)
     looked = _looked_at(model, part, shares, found, files)
     try:
-        found["gradcam"], drawn["gradcam"] = _grad_cam(model, *looked)
+        found["gradcam"], drawn["gradcam"] = _grad_cam(model, looked)
     except UserError as error:
         found["gradcam"] = {"left_out": str(error)}
     captions = {name: pictures.caption(name, found) for name in drawn}
@@ -171,32 +174,50 @@ def _filled(images: int, total: float, hits: float) -> Figures:
     }  # fmt: skip
 
 
-def _looked_at(
-    model: Model, part: Part, shares: Floats, found: Figures, files: Sequence[Path]
-) -> tuple[str, Pixels, Floats, list[str]]:
-    """What Grad-CAM is drawn of: in words, pixels (M, C, H, W), probabilities (M, K), and a name for each."""
+class Looked(NamedTuple):
+    """Images that Grad-CAM is drawn of, each for two classes."""
+
+    of: str
+    classes: str  # which two, in words
+    pixels: Pixels  # (M, C, H, W)
+    shares: Floats  # (M, K)
+    names: list[str]  # (M,)
+    pairs: Ints  # (M, 2)
+
+
+def _looked_at(model: Model, part: Part, shares: Floats, found: Figures, files: Sequence[Path]) -> Looked:
+    """The files given, else the most confident mistakes, else what the model is least sure of."""
     if files:
         pixels, errors = decoded(files, model)
         wrong = [f"{file}: found {error}" for file, error in zip(files, errors, strict=True) if error]
         if wrong:
             raise UserError(f"{wrong[0]}, expected an image; name another with --image")
-        return "the images given", pixels, probabilities(model, pixels), [file.name for file in files]
+        given = probabilities(model, pixels)
+        return Looked("the images given", TWO, pixels, given, [file.name for file in files], _likeliest(given))
     chosen = [one["image"] for one in found["mistakes"][:LOOKED_AT]]
-    what = "the most confident mistakes"
+    least = np.argsort(shares.max(1), kind="stable")[:LOOKED_AT]
+    places = np.array(chosen) if chosen else least
+    labels, of = part.labels[places], shares[places]
+    names = [f"is {model.classes[label]}" for label in labels]
+    pixels = np.array(part.pixels[places])
     if not chosen:
-        chosen, what = np.argsort(shares.max(1), kind="stable")[:LOOKED_AT].tolist(), "the least confident images"
-    names = [f"is {model.classes[label]}" for label in part.labels[chosen]]
-    return what, np.array(part.pixels[chosen]), shares[chosen], names
+        return Looked("the images it is least sure of", TWO, pixels, of, names, _likeliest(of))
+    pairs = np.stack([of.argmax(1), labels], 1)
+    return Looked("the most confident mistakes", "what is said and what is true", pixels, of, names, pairs)
 
 
-def _grad_cam(model: Model, what: str, pixels: Pixels, shares: Floats, names: Sequence[str]) -> tuple[Figures, Any]:
-    """Of each image the heat for the two likeliest classes, in figures and as a picture."""
-    first, second = np.argsort(-shares, axis=1, kind="stable")[:, :2].T
-    heats = [gradcam(model, pixels, labels) for labels in (first, second)]
+def _likeliest(shares: Floats) -> Ints:
+    """The two likeliest classes of each row, (M, 2)."""
+    return np.argsort(-shares, axis=1, kind="stable")[:, :2]
+
+
+def _grad_cam(model: Model, looked: Looked) -> tuple[Figures, Figure]:
+    """Of each image the heat for its two classes, in figures and as a picture."""
+    heats = [gradcam(model, looked.pixels, labels) for labels in looked.pairs.T]
     said = [
         [f"for {model.classes[label]} ({100 * row[label]:.0f} %)" for label in pair]
-        for row, pair in zip(shares, zip(first, second, strict=True), strict=True)
+        for row, pair in zip(looked.shares, looked.pairs, strict=True)
     ]
-    rows, columns = heats[0].positions
-    facts = {"of": what, "layer": heats[0].layer, "positions": [rows, columns], "images": list(names)}
-    return facts, pictures.heat(pixels, [heat.maps for heat in heats], names, said)
+    facts = {"of": looked.of, "classes": looked.classes, "images": looked.names}
+    facts |= {"layer": heats[0].layer, "positions": list(heats[0].positions)}
+    return facts, pictures.heat(looked.pixels, [heat.maps for heat in heats], looked.names, said)

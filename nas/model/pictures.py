@@ -61,8 +61,8 @@ def caption(name: str, found: Found) -> str:
     facts = found["gradcam"]
     rows, columns = facts["positions"]
     return (
-        f"Which parts of {facts['of']} speak for the two likeliest classes (Grad-CAM, from {rows} x {columns} "
-        f"positions at {facts['layer']}); dark: nothing there does."
+        f"Which parts of {facts['of']} speak for {facts['classes']}: the more orange, the more (Grad-CAM, from {rows} "
+        f"x {columns} positions at {facts['layer']})."
     )
 
 
@@ -120,7 +120,7 @@ def calibration(found: Found) -> Figure:
     x = np.array([one["confidence"] for one in filled])
     y = np.array([one["accuracy"] for one in filled])
     _intervals(axes, y, x, [one["interval"] for one in filled], "yerr")
-    axes.plot(x, y, color=RIGHT, marker="o", markersize=5, linewidth=1.8)
+    axes.plot(x, y, color=RIGHT, marker="o", markersize=6, linestyle="")
     axes.set_ylim(-0.02, 1.02)
     axes.set_ylabel("share that is right")
     axes.set_title(f"expected calibration error {known['error']:.3f}, by chance up to {known['by_chance']:.3f}")
@@ -130,7 +130,7 @@ def calibration(found: Found) -> Figure:
     )
     below.set_ylabel("images")
     below.set_xlim(0, 1)
-    below.set_xlabel("how sure the model is: the probability of what it says; dashed: well calibrated")
+    below.set_xlabel("probability of what the model says; dashed: well calibrated")
     figure.align_ylabels()
     return figure
 
@@ -152,14 +152,15 @@ def heat(
 
     pixels: uint8 (N, C, H, W); maps: each (N, H, W), 0 to 1; names: (N,); said: (N, maps), what each map is for.
     """
-    figure, tiles = _tiles(len(pixels) * (1 + len(maps)), 1 + len(maps), 0.24, groups=COLUMNS // (1 + len(maps)))
+    together = 1 + len(maps)
+    figure, tiles = _tiles(len(pixels) * together, together, 0.3, groups=COLUMNS // together)
     for number, image in enumerate(pixels):
-        plain_one, *others = tiles[number * (1 + len(maps)) : (number + 1) * (1 + len(maps))]
-        _show(plain_one, image)
-        plain_one.set_title(_named(names[number], 22), fontsize=8.5)
+        alone, *others = tiles[number * together : (number + 1) * together]
+        _show(alone, image)
+        alone.set_title(_named(names[number], 22), fontsize=8.5)
         for axes, one, text in zip(others, maps, said[number], strict=True):
             _show(axes, image, grey=True)
-            axes.imshow(one[number], cmap="inferno", vmin=0, vmax=1, alpha=0.6, interpolation="bilinear")
+            axes.imshow(_glow(one[number]), interpolation="bilinear")
             axes.set_title(_named(text, 22), fontsize=8.5)
     return figure
 
@@ -184,14 +185,15 @@ def _tiles(count: int, together: int, above: float, groups: int = 1) -> tuple[Fi
     """
     from matplotlib.figure import Figure
 
-    columns = together * groups
-    rows = math.ceil(count / columns)
-    side = WIDTH / columns
+    rows = math.ceil(count / (together * groups))
+    ratios = ([1.0] * together + [0.2]) * groups  # a gap between groups
+    side = WIDTH / sum(ratios[:-1])
     figure = Figure(figsize=(WIDTH, rows * (side + above)), dpi=200, layout="constrained", facecolor="white")
-    every = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes in every:
+    grid = figure.subplots(rows, len(ratios) - 1, squeeze=False, width_ratios=ratios[:-1])
+    for axes in grid.flat:
         axes.set_axis_off()
-    return figure, every[:count]
+    kept = [column for column in range(len(ratios) - 1) if ratios[column] == 1]
+    return figure, list(grid[:, kept].flat)[:count]
 
 
 def _show(axes: Axes, image: Pixels, grey: bool = False) -> None:
@@ -200,6 +202,13 @@ def _show(axes: Axes, image: Pixels, grey: bool = False) -> None:
         axes.imshow(image.transpose(1, 2, 0), interpolation="nearest")
     else:
         axes.imshow(image.mean(0), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+
+
+def _glow(heat: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """heat (H, W), 0 to 1, as red, green, blue and opacity (H, W, 4): what is cold is not covered."""
+    from matplotlib.colors import to_rgb
+
+    return np.concatenate([np.broadcast_to(to_rgb(WRONG), (*heat.shape, 3)), 0.85 * heat[..., None]], axis=2)
 
 
 def _intervals(axes: Axes, values: Any, places: Any, bounds: Iterable[Sequence[float]], which: str) -> None:
