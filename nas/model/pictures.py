@@ -28,7 +28,7 @@ BARS = 40  # classes in a picture of them; of more, the worst
 COUNTED = 20  # classes up to which each cell of a confusion matrix has its count
 NAMED = 60  # classes up to which its rows have names
 COLUMNS = 6  # of small images
-RIGHT, WRONG, PALE = COLOURS[0], COLOURS[1], "#8FB8D4"
+RIGHT, WRONG, GLOW, PALE = COLOURS[0], COLOURS[1], COLOURS[5], "#8FB8D4"
 
 Found = Mapping[str, Any]
 
@@ -77,7 +77,7 @@ def classes(found: Found) -> Figure:
     _intervals(axes, values, places, [row["interval"] for row in rows], "xerr")
     for place, row in zip(places, rows, strict=True):
         axes.text(1.015, place, f"{100 * row['accuracy']:.1f} % of {row['images']:,}", va="center", fontsize=9)
-    axes.set_yticks(places, [_named(row["name"]) for row in rows])
+    axes.set_yticks(places, [_named(row["name"], 24) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, 1)
     axes.grid(visible=False, axis="y")
@@ -102,7 +102,7 @@ def confusion(found: Found) -> Figure:
     axes.spines[:].set_visible(True)
     names = [_named(row["name"]) for row in found["classes"]]
     if count <= NAMED:
-        size = 9 if count <= COUNTED else 6
+        size = min(9.0, 55 * (side - 1.8) / count)  # points; four fifths of a row
         turned = 90 if max(map(len, names)) > 3 else 0
         axes.set_yticks(range(count), names, fontsize=size)
         axes.set_xticks(range(count), names, fontsize=size, rotation=turned)
@@ -208,7 +208,7 @@ def _glow(heat: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """heat (H, W), 0 to 1, as red, green, blue and opacity (H, W, 4): what is cold is not covered."""
     from matplotlib.colors import to_rgb
 
-    return np.concatenate([np.broadcast_to(to_rgb(WRONG), (*heat.shape, 3)), 0.85 * heat[..., None]], axis=2)
+    return np.concatenate([np.broadcast_to(to_rgb(GLOW), (*heat.shape, 3)), 0.85 * heat[..., None]], axis=2)
 
 
 def _intervals(axes: Axes, values: Any, places: Any, bounds: Iterable[Sequence[float]], which: str) -> None:
