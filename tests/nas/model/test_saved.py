@@ -170,36 +170,47 @@ print(probabilities.tolist())
     assert torch.allclose(torch.tensor(json.loads(done.stdout)), model.logits(images).softmax(1), atol=1e-6)
 
 
-def test_own_blocks_come_back_from_their_program_where_their_code_is_not(tmp_path: Path) -> None:
-    model = tiny(Block("conv", 4), Block(sine), Block(relu))
-    save(model, tmp_path / "model", {}, "")
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
+    """A network with a block of one's own, and its folder; no test changes it."""
+    model, folder = tiny(Block("conv", 4), Block(sine), Block(relu)), tmp_path_factory.mktemp("own") / "model"
+    save(model, folder, {}, "")
+    return model, folder
+
+
+def test_own_blocks_come_back_where_their_code_is_not(own: tuple[Model, Path]) -> None:
+    model, folder = own
     images = pixels(4, 1, 6, 7)
     code = f"""
 import sys, torch
 from pathlib import Path
-from nas.model.saved import load, save
-model = load(Path("model"), trust=True)
+from nas.model.saved import load
+model = load(Path({str(folder)!r}), trust=True)
 assert not {{"ray", "optuna", "typer", "matplotlib", "sklearn", "nas.search"}} & set(sys.modules)
-save(model, Path("again"), {{}}, "")
-for one in (model, load(Path("again"), trust=True)):
-    print(one.logits(torch.tensor({images.tolist()}, dtype=torch.uint8)).tolist())
+print(model.logits(torch.tensor({images.tolist()}, dtype=torch.uint8)).tolist())
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True,
-        text=True, check=False, timeout=120,
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    for line in done.stdout.splitlines():
-        assert torch.allclose(torch.tensor(json.loads(line)), model.logits(images), atol=1e-5)
+    assert torch.allclose(torch.tensor(json.loads(done.stdout)), model.logits(images), atol=1e-5)
 
 
-def test_a_program_is_read_only_where_it_is_trusted(tmp_path: Path) -> None:
-    save(tiny(Block(sine)), tmp_path / "model", {}, "")
+def test_what_came_from_a_program_can_be_saved_again(own: tuple[Model, Path], tmp_path: Path) -> None:
+    model, folder = own
+    save(load(folder, trust=True), tmp_path / "again", {}, "")
+    images = pixels(3, 1, 6, 6)
+    assert torch.allclose(load(tmp_path / "again", trust=True).logits(images), model.logits(images), atol=1e-5)
+
+
+def test_a_program_is_read_only_where_it_is_trusted(own: tuple[Model, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(own[1], tmp_path / "model"))
     with pytest.raises(UserError, match=r"whose program network.pt2 can run code when it is read"):
-        load(tmp_path / "model")
-    (tmp_path / "model" / OWN).write_bytes(b"something else")
+        load(folder)
+    (folder / OWN).write_bytes(b"something else")
     with pytest.raises(UserError, match=r"found other content than network.json was written with"):
-        load(tmp_path / "model", trust=True)
+        load(folder, trust=True)
 
 
 def test_a_network_that_is_no_program_is_kept_all_the_same(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas.data import Data, test_images
+from nas.errors import UserError
+from nas.model.images import part
+from nas.model.saved import METRICS, Model
+
+
+def kept(folder: Path, tmp_path: Path, metrics: object) -> Path:
+    """The model's folder with other metrics."""
+    place = Path(shutil.copytree(folder, tmp_path / "model"))
+    (place / METRICS).write_text(json.dumps(metrics))
+    return place
+
+
+def test_validation_images_are_what_a_model_of_training_images_has_not_seen(
+    model: Model, folder: Path, digits: Data
+) -> None:
+    found = part(model, folder)
+    assert found.what == "the 299 validation images of digits"
+    assert np.array_equal(found.pixels, digits.pixels[digits.valid])
+    assert np.array_equal(found.labels, digits.labels[digits.valid])
+
+
+def test_a_model_of_these_too_is_shown_test_images(model: Model, folder: Path, tmp_path: Path) -> None:
+    place = kept(folder, tmp_path, {"data": {"spec": "digits", "images": 200}, "trained_on": ["train", "valid"]})
+    pixels, labels = test_images("digits")
+    found = part(model, place)
+    assert found.what == "the 299 test images of digits"
+    assert np.array_equal(found.pixels, pixels)
+    assert np.array_equal(found.labels, labels)
+    seen = part(model, place, "validation")
+    assert (
+        seen.what == "the 40 validation images of digits, which it was trained on too: unseen ones would come out worse"
+    )
+
+
+def test_data_that_no_one_names_are_asked_for(model: Model, folder: Path, tmp_path: Path) -> None:
+    place = kept(folder, tmp_path, {})
+    with pytest.raises(UserError, match=r"found no data named in metrics.json, expected them; name them with --data"):
+        part(model, place)
+    assert len(part(model, place, data="digits").labels) == 299
+
+
+def test_data_of_other_classes_are_refused(model: Model, folder: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "two.npz", x=np.zeros((20, 8, 8), np.uint8), y=np.arange(20) % 2)
+    with pytest.raises(UserError, match=r"found 2 classes and 1 channels, expected 10 and 1 as the model has"):
+        part(model, folder, data=f"npz:{tmp_path / 'two.npz'}")
+
+
+def test_damaged_metrics_are_said(model: Model, folder: Path, tmp_path: Path) -> None:
+    place = kept(folder, tmp_path, {})
+    (place / METRICS).write_text("{")
+    with pytest.raises(UserError, match=r"metrics.json: found it damaged"):
+        part(model, place)
