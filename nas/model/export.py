@@ -99,9 +99,10 @@ def _as_onnx(model: Model) -> bytes:
         with program.quietly():
             made = torch.onnx.export(exported, dynamo=True, verbose=False, output_names=["logits"])
     except torch.onnx.OnnxExporterError as error:
+        why = _innermost(error)
         raise UserError(
-            f"found {_lacking(model)} that ONNX cannot express ({_innermost(error)}), expected operations that it has; "
-            "export with --torch instead, or search without it"
+            f"found {_lacking(model, why)} that ONNX cannot express ({why}), expected operations that it has; export "
+            "with --torch instead, or search without it"
         ) from error
     assert made is not None
     made.model.metadata_props["classes"] = json.dumps(model.classes)
@@ -115,27 +116,29 @@ def _innermost(error: BaseException) -> str:
     return str(error).strip().splitlines()[0].partition(". Failure")[0]
 
 
-def _lacking(model: Model) -> str:
-    """The first part of the network that is no ONNX by itself, by its place and name."""
+def _lacking(model: Model, why: str) -> str:
+    """The first part of the network that by itself cannot be written for the same reason, by its place and name."""
     for name, part, shape in _parts(model):
         try:
             with program.quietly(), torch.no_grad():
                 torch.onnx.export(part, (torch.zeros(shape),), dynamo=True, verbose=False)
-        except torch.onnx.OnnxExporterError:
-            return name
+        except torch.onnx.OnnxExporterError as error:
+            if _innermost(error) == why:
+                return name
     return "a network"
 
 
 def _parts(model: Model) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
     """The blocks of a network, or the parts of a module of one's own, each with the shape of what it is given."""
     module, size = model.module, model.network.input_size
-    stages = getattr(module, "stages", None)
-    children = list(stages.named_children() if isinstance(stages, nn.Module) else module.named_children())
+    every = [part for name, part in module.named_modules() if name.rpartition(".")[2] == "stages"]
+    children = list((every[0] if every else module).named_children())
     shapes: dict[nn.Module, tuple[int, ...]] = {}
-    hooks = [
-        child.register_forward_pre_hook(lambda part, given: shapes.setdefault(part, tuple(given[0].shape)) and None)
-        for _, child in children
-    ]
+
+    def see(part: nn.Module, given: tuple[Tensor, ...]) -> None:
+        shapes[part] = tuple(given[0].shape)
+
+    hooks = [child.register_forward_pre_hook(see) for _, child in children]
     with torch.no_grad():
         module(torch.zeros(1, model.images.channels, size, size))
     for hook in hooks:
@@ -145,7 +148,8 @@ def _parts(model: Model) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
 
 def _called(model: Model, name: str, part: nn.Module) -> str:
     """ "block 2 (mine.bessel)" of a network of blocks, else the part's name and class."""
-    blocks = getattr(model.network, "blocks", ())
+    written = getattr(model.network, "written", "")
+    blocks = written.split(": ", 2)[2].split("; ") if written.count(": ") > 1 else []
     if name.isdecimal() and int(name) < len(blocks):
         return f"block {int(name) + 1} ({blocks[int(name)]})"
     return f"the part {name} ({type(part).__name__})"

@@ -13,6 +13,7 @@ from nas.errors import UserError
 from nas.model import pictures
 from nas.model.explain import by_class, calibration, confused, confusion, explain, figures, mistakes
 from nas.model.images import Part
+from nas.model.predict import probabilities
 from nas.model.saved import Model
 from nas.network import Network
 
@@ -79,13 +80,12 @@ def test_a_folder_has_the_figures_and_their_pictures(model: Model, part: Part, t
     assert found["accuracy"] == 1 - found["wrong"] / found["images"]
     for name in names:
         with Image.open(tmp_path / "explain" / f"{name}.png") as picture:
-            colours = np.asarray(picture.convert("RGB")).reshape(-1, 3)
-        assert len(np.unique(colours, axis=0)) > 20, name
-        assert min(picture.size) > 400, name
+            assert len(set(picture.convert("RGB").resize((60, 60)).getdata())) > 20, name
+            assert min(picture.size) > 400, name
 
 
 def test_where_nothing_is_wrong_the_least_sure_images_are_looked_at(model: Model, part: Part, tmp_path: Path) -> None:
-    said = model.logits(__import__("torch").from_numpy(np.array(part.pixels))).argmax(1).numpy()
+    said = probabilities(model, part.pixels).argmax(1)
     found = explain(model, Part("all right", part.pixels, said), tmp_path / "explain")
     assert found["wrong"] == 0
     assert found["gradcam"]["of"] == "the images it is least sure of"

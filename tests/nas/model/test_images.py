@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.data import Data, test_images
+from nas import data
+from nas.data import Data
 from nas.errors import UserError
 from nas.model.images import part
 from nas.model.saved import METRICS, Model
@@ -31,7 +32,7 @@ def test_validation_images_are_what_a_model_of_training_images_has_not_seen(
 
 def test_a_model_of_these_too_is_shown_test_images(model: Model, folder: Path, tmp_path: Path) -> None:
     place = kept(folder, tmp_path, {"data": {"spec": "digits", "images": 200}, "trained_on": ["train", "valid"]})
-    pixels, labels = test_images("digits")
+    pixels, labels = data.test_images("digits")
     found = part(model, place)
     assert found.what == "the 299 test images of digits"
     assert np.array_equal(found.pixels, pixels)
