@@ -50,6 +50,7 @@ def explain(model: Model, part: Part, folder: Path, files: Sequence[Path] = ()) 
     """
     shares = probabilities(model, part.pixels)
     found = {"of": part.what, **figures(shares, part.labels, model.classes)}
+    looked = _looked_at(model, part, shares, found, files)
     drawn = {
         "classes": pictures.classes(found),
         "confusion": pictures.confusion(found),
@@ -57,7 +58,6 @@ def explain(model: Model, part: Part, folder: Path, files: Sequence[Path] = ()) 
     }
     if found["mistakes"]:
         drawn["mistakes"] = pictures.mistakes(found["mistakes"], part.pixels)
-    looked = _looked_at(model, part, shares, found, files)
     try:
         found["gradcam"], drawn["gradcam"] = _grad_cam(model, looked)
     except UserError as error:
@@ -161,7 +161,8 @@ def mistakes(shares: Floats, labels: Ints, classes: Sequence[str]) -> list[Figur
 def _in_bins(confidence: Floats, right: npt.NDArray[np.bool_]) -> tuple[float, Floats]:
     """The calibration error, and of each bin (low, high] its images, the sum of their confidence, and hits."""
     place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    bins = np.stack([np.bincount(place, of, BINS) for of in (None, confidence, right.astype(float))], 1)
+    each = (np.ones(len(place)), confidence, right.astype(float))
+    bins = np.stack([np.bincount(place, of, BINS) for of in each], 1)
     return float(np.abs(bins[:, 2] - bins[:, 1]).sum() / len(confidence)), bins
 
 
@@ -218,6 +219,6 @@ def _grad_cam(model: Model, looked: Looked) -> tuple[Figures, Figure]:
         [f"for {model.classes[label]} ({100 * row[label]:.0f} %)" for label in pair]
         for row, pair in zip(looked.shares, looked.pairs, strict=True)
     ]
-    facts = {"of": looked.of, "classes": looked.classes, "images": looked.names}
+    facts: Figures = {"of": looked.of, "classes": looked.classes, "images": looked.names}
     facts |= {"layer": heats[0].layer, "positions": list(heats[0].positions)}
     return facts, pictures.heat(looked.pixels, [heat.maps for heat in heats], looked.names, said)

@@ -106,7 +106,8 @@ def _as_onnx(model: Model) -> bytes:
         ) from error
     assert made is not None
     made.model.metadata_props["classes"] = json.dumps(model.classes)
-    return made.model_proto.SerializeToString()
+    content: bytes = made.model_proto.SerializeToString()
+    return content
 
 
 def _innermost(error: BaseException) -> str:

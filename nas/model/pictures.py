@@ -96,7 +96,7 @@ def confusion(found: Found) -> Figure:
     figure, (axes,) = _page([side - 0.4], width=side)
     axes.imshow(_tinted(counts), interpolation="nearest")
     if count <= COUNTED:
-        for true, said in zip(*np.nonzero(counts), strict=True):
+        for true, said in np.argwhere(counts).tolist():
             axes.text(said, true, f"{counts[true, said]:,}", ha="center", va="center", fontsize=9 if count < 15 else 7)
     axes.grid(visible=False)
     axes.spines[:].set_visible(True)
@@ -231,7 +231,8 @@ def _tinted(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     wrong = wrong / max(wrong.max(), 1e-9)
     depth = np.where(diagonal, 0.75 * shares, 0.85 * wrong)[..., None]
     tint = np.where(diagonal[..., None], to_rgb(RIGHT), to_rgb(WRONG))
-    return 1 - depth * (1 - tint)
+    cells: npt.NDArray[np.float64] = 1 - depth * (1 - tint)
+    return cells
 
 
 def _named(text: str, longest: int = 18) -> str:

@@ -344,7 +344,8 @@ def _block(given: Mapping[str, Any]) -> Block:
             raise TypeError(f"a block has {name} {value!r:.60}")
     if given["kind"] not in KINDS:
         raise ValueError(f"a block is {given['kind']!r:.60}, which this version does not have")
-    return Block(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return Block(**values)
 
 
 def _content(place: Path, name: str, sums: Mapping[str, Any]) -> bytes:

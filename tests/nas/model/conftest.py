@@ -41,7 +41,7 @@ def trained(digits: Data) -> Callable[..., Model]:
         model = Model(network, module, digits.images, digits.classes, digits.mean, digits.std)
         pixels, labels = torch.from_numpy(np.array(digits.pixels)), torch.from_numpy(np.array(digits.labels))
         optimizer = torch.optim.SGD(module.parameters(), 0.1, 0.9)
-        for batch in torch.from_numpy(np.array(digits.train)).repeat(epochs).split(64):
+        for batch in torch.from_numpy(np.array(digits.train)).repeat(epochs).split(64):  # type: ignore[no-untyped-call]
             optimizer.zero_grad()
             F.cross_entropy(module.train()(model.whole.ready(pixels[batch])), labels[batch]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()

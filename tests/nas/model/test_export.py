@@ -30,15 +30,6 @@ EVERYTHING = Network(
 )  # fmt: skip
 
 
-class Bessel(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.special.bessel_j0(x)
-
-
-def bessel(block: Block, channels: int) -> nn.Module:
-    return Bessel()
-
-
 class Uneven(nn.Module):
     """Another function in every process that runs it: a program keeps what it was at first."""
 
@@ -78,12 +69,6 @@ def test_a_program_says_what_the_model_says(model: Model, digits: Data, tmp_path
     found = program.module()(torch.from_numpy(pixels)).double().softmax(1).detach().numpy()
     assert np.abs(found - probabilities(model, pixels)).max() < 1e-6
     assert json.loads(names["classes.json"]) == list(digits.classes)
-
-
-def test_a_block_that_onnx_lacks_is_named(trained: Callable[..., Model], digits: Data, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"found block 2 \(test_export.bessel\) that ONNX cannot express \(No"):
-        to_onnx(trained(Network(8, (Block("conv", 4), Block(bessel)))), tmp_path / "a.onnx", digits.pixels[:2])
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_says_something_else_is_not_kept(model: Model, digits: Data, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -126,7 +126,7 @@ def test_the_folder_of_a_search_leads_to_its_model(folder: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_block_comes_back_with_its_fields(kind: str, tmp_path: Path) -> None:
     given = Block(kind, 8, kernel=5, squeeze=2, expansion=2, heads=2, dropout=0.1, inputs=(0, 1))
-    model = tiny(Block("conv", np.int64(8), kernel=(3, 1)), given, join="add", head="flatten")
+    model = tiny(Block("conv", cast(int, np.int64(8)), kernel=(3, 1)), given, join="add", head="flatten")
     save_without_programs(model, tmp_path / "model")
     again = load(tmp_path / "model")
     assert again.network == model.network
