@@ -162,7 +162,7 @@ def _in_bins(confidence: Floats, right: npt.NDArray[np.bool_]) -> tuple[float, F
     """The calibration error, and of each bin (low, high] its images, the sum of their confidence, and hits."""
     place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     each = (np.ones(len(place)), confidence, right.astype(float))
-    bins = np.stack([np.bincount(place, of, BINS) for of in each], 1)
+    bins: Floats = np.stack([np.bincount(place, of, BINS) for of in each], 1).astype(float)
     return float(np.abs(bins[:, 2] - bins[:, 1]).sum() / len(confidence)), bins
 
 

@@ -75,7 +75,7 @@ def classes(found: Found) -> Figure:
     values = np.array([row["accuracy"] for row in rows])
     axes.barh(places, values, height=0.72, color=PALE)
     _intervals(axes, values, places, [row["interval"] for row in rows], "xerr")
-    for place, row in zip(places, rows, strict=True):
+    for place, row in enumerate(rows):
         axes.text(1.015, place, f"{100 * row['accuracy']:.1f} % of {row['images']:,}", va="center", fontsize=9)
     axes.set_yticks(places, [_named(row["name"], 24) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)

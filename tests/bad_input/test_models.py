@@ -14,12 +14,13 @@ from nas.blocks import Block
 from nas.model.saved import Model, save
 from nas.network import Images, Network
 
-assert nas.cli_model.predict  # it is there
+assert nas.cli_model  # with it the commands are there
 
 
 class Bessel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return torch.special.bessel_j0(x)
+        out: Tensor = torch.special.bessel_j0(x)
+        return out
 
 
 def bessel(block: Block, channels: int) -> nn.Module:
@@ -97,6 +98,4 @@ def test_a_network_of_ones_own_is_not_run_untold_and_its_block_is_named(
 ) -> None:
     kept(tmp_path / "model", Block("conv", 2), Block(bessel))
     refused("predict model .", "can run code when it is read, expected to be told that you trust it")
-    refused(
-        "export model --trust --onnx a.onnx", "found block 2 (test_models.bessel) that ONNX cannot express (No ONNX"
-    )
+    refused("export model --trust --onnx a.onnx", "found block 2 (test_models.bessel) that ONNX cannot express (No")
