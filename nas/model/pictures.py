@@ -47,7 +47,7 @@ def caption(name: str, found: Found) -> str:
         case "classes":
             return f"The share of each class's images that the model finds, with 95 % intervals, on {of}."
         case "confusion":
-            return f"What the model says (columns) of images of each class (rows), on {of}: blue right, red wrong."
+            return f"What the model says (columns) of images of each class (rows), on {of}: blue right, orange wrong."
         case "calibration":
             known = found["calibration"]
             return (
@@ -60,9 +60,10 @@ def caption(name: str, found: Found) -> str:
             return f"The {shown} most confident of {every} mistakes on {of}."
     facts = found["gradcam"]
     rows, columns = facts["positions"]
+    how = "gradient x input, for it has no maps" if facts["layer"] == "the image" else "Grad-CAM"
     return (
-        f"Which parts of {facts['of']} speak for {facts['classes']}: the more orange, the more (Grad-CAM, from {rows} "
-        f"x {columns} positions at {facts['layer']})."
+        f"Which parts of {facts['of']} speak for {facts['classes']}: the more orange, the more ({how}, from {rows} x "
+        f"{columns} positions at {facts['layer']})."
     )
 
 
@@ -219,7 +220,7 @@ def _intervals(axes: Axes, values: Any, places: Any, bounds: Iterable[Sequence[f
 
 
 def _tinted(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """(K, K, 3): white to blue for what is right, to red for what is wrong, the most frequent mistake the reddest.
+    """(K, K, 3): white to blue for what is right, to orange for what is wrong, the commonest the deepest.
 
     A mistake's share of its row is small, so it has a scale of its own.
     """
