@@ -33,7 +33,7 @@ def _run() -> None:
         sys.path[:] = [path for path in sys.path if path not in here]
     import controllers
     import nas.cli
-    import nas.cli_beside  # whose commands are there from then on
+    import nas.cli_export  # whose commands are there from then on
     import nas.cli_model
     import nas.cli_pages
     import search_spaces

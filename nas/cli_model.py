@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -13,10 +13,6 @@ from rich.text import Text
 
 from nas.cli import app, console
 from nas.errors import UserError, plain
-
-if TYPE_CHECKING:
-    from nas.cache import Pixels
-    from nas.model.saved import Model
 
 ModelFolder = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A folder with a model, or a search with one in it.")
@@ -28,7 +24,6 @@ Trust = Annotated[
 DataOfModel = Annotated[
     str | None, typer.Option("--data", "-d", help="Where the model's images are now, unless it says so itself.")
 ]
-REAL = 256  # images that an exported file is held against
 
 
 @app.command()
@@ -62,39 +57,6 @@ def predict(
             f"found no image in {len(wrong)} of {len(every)} files, expected JPEG, PNG, PPM, BMP, TIFF or WebP; mend "
             "them, or leave them out:\n  " + "\n  ".join(wrong[:20]) + "\n  and more" * (len(wrong) > 20)
         )
-
-
-@app.command()
-def export(
-    folder: ModelFolder,
-    onnx: Annotated[Path | None, typer.Option(metavar="FILE", help="Write ONNX, as model.onnx.")] = None,
-    torch: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a torch.export program, .pt2.")] = None,
-    image: Annotated[
-        list[Path] | None,
-        typer.Option(help="An image, or a folder of them, to check the file on, instead of validation images."),
-    ] = None,
-    data: DataOfModel = None,
-    trust: Trust = False,
-) -> None:
-    """Write a model for other programs, after its probabilities on real images were found to be the model's.
-
-    What is written takes uint8 images (N, C, H, W) of any number and size and gives logits (N, classes).
-    """
-    from nas.model import export as write
-    from nas.model.saved import load
-
-    if onnx is None and torch is None:
-        raise UserError("found nothing to write, expected --onnx FILE or --torch FILE; give one, or both")
-    _check_suffix("--onnx", onnx, ".onnx")
-    _check_suffix("--torch", torch, ".pt2")
-    model = load(folder, trust)
-    pixels, what = _real(model, folder, image or [], data)
-    for file, to in ((torch, write.to_torch), (onnx, write.to_onnx)):
-        if file is not None:
-            difference = to(model, file, pixels)
-            console.print(
-                f"{file}: probabilities differ by at most {difference:.1e} from the model's, on {what}", markup=False
-            )
 
 
 @app.command()
@@ -136,37 +98,6 @@ def _as_json(file: Path, labels: Sequence[tuple[str, float]], error: str) -> dic
     if error:
         return {"image": str(file), "error": error}
     return {"image": str(file), "labels": [{"label": label, "probability": share} for label, share in labels]}
-
-
-def _check_suffix(option: str, file: Path | None, suffix: str) -> None:
-    """Raise UserError for a name that the programs which read such a file would not take."""
-    if file is not None and file.suffix != suffix:
-        raise UserError(f"{option}: found {str(file)!r}, expected a name that ends in {suffix}; give another")
-
-
-def _real(model: Model, folder: Path, image: Sequence[Path], data: str | None) -> tuple[Pixels, str]:
-    """Images to check a file on, and what they are: those given, validation images, or, and said so, none but noise."""
-    import numpy as np
-
-    from nas.model.images import decoded, files, part
-
-    if image:
-        named = files(image)
-        pixels, errors = decoded(named, model)
-        wrong = [f"{file}: found {error}" for file, error in zip(named, errors, strict=True) if error]
-        if wrong:
-            raise UserError(f"{wrong[0]}, expected an image; name another with --image")
-        return pixels, f"the {len(pixels)} images given"
-    try:
-        known = part(model, folder, "validation", data)
-    except UserError as error:
-        if data is not None:
-            raise
-        console.print(f"{error}", markup=False, style="yellow")
-        size, channels, _ = model.images
-        noise = np.random.default_rng(0).integers(0, 256, (REAL, channels, size, size), np.uint8)
-        return noise, f"{REAL} images of noise, for its data were not to be had; give --data, or real ones with --image"
-    return np.array(known.pixels[:REAL]), f"{len(known.pixels[:REAL])} of {known.what}"
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import os
 import re
@@ -19,7 +18,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from benchmarks.faults import cluster
-from nas import cli_pages, data, names
+from nas import cli_export, cli_model, cli_pages, data, names
 from nas.blocks import KINDS
 from nas.cli import app
 from nas.preset import PRESETS
@@ -27,7 +26,7 @@ from nas.recipe import RECIPES
 from nas.reward import PRICES, REWARDS
 
 ROOT = Path(__file__).parents[1]
-assert cli_pages  # its commands are registered
+assert all((cli_export, cli_model, cli_pages))  # whose commands are registered
 README = (ROOT / "README.md").read_text()
 
 
@@ -107,7 +106,6 @@ def test_the_python_of_readme_searches(folder: Path) -> None:
 
 
 def test_readme_shows_every_command() -> None:
-    importlib.import_module("nas.cli_beside")  # puts its command beside the others
     used = {shlex.split(command)[1] for command in COMMANDS}
     assert used == {command.callback.__name__ for command in app.registered_commands if command.callback}
 

@@ -78,7 +78,7 @@ def test_a_spoilt_model_is_refused(
         ("predict model letter.png", "found no image in 1 of 1 files…letter.png: not an image"),
         ("predict model letter.png --top 0", "top"),
         ("predict model letter.png --device tpu", "found 'tpu'…expected auto, cpu or cuda"),
-        ("export model", "found nothing to write, expected --onnx FILE or --torch FILE"),
+        ("export model", "found nothing to write, expected --onnx FILE, --torch FILE, …"),
         ("export model --onnx a.bin", "--onnx: found 'a.bin', expected a name that ends in .onnx"),
         ("export model --torch a.onnx", "--torch: found 'a.onnx', expected a name that ends in .pt2"),
         ("export model --torch a.pt2 --image letter.png", "letter.png: found not an image, expected an image"),

@@ -22,7 +22,7 @@ SEARCH = "search chain -c random --images 100 --workers 0 --out s --trials"
 def typed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
     """Run a command in a folder where a search of two trials lies, with its curves."""
     folder = tmp_path_factory.mktemp("here")
-    importlib.import_module("nas.cli_beside")  # puts its command beside the others
+    importlib.import_module("nas.cli_export")  # puts its command beside the others
     command = typer.main.get_command(app)
 
     def run(words: str) -> None:
@@ -57,7 +57,7 @@ def test_a_search_writes_curves_as_it_runs(typed: Callable[[str], None], tmp_pat
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("export s", "expected --optuna URL, --csv FILE or --tensorboard DIR"),
+        ("export s", "expected --onnx FILE, --torch FILE, --optuna URL, --csv FILE or --tensorboard DIR"),
         ("export none --csv a.csv", r"found no ledger\.jsonl"),
         ("export s --optuna study.db", r"expected the URL of a database, as in sqlite:///study\.db"),
         ("export s --csv none/a.csv", "expected a file to write"),
