@@ -34,6 +34,7 @@ def _run() -> None:
     import controllers
     import nas.cli
     import nas.cli_export  # whose commands are there from then on
+    import nas.cli_finish
     import nas.cli_model
     import nas.cli_pages
     import search_spaces

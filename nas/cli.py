@@ -257,11 +257,10 @@ def search(
     _advise(rule, chosen, wanted)
     bounds = Bounds(max_params, max_madds, max_latency_ms)
     own_limits = names.limits(limit or [])
-    count, shared = _count("--workers", workers, 0), _count("--per-gpu", per_gpu, 1)
+    count, shared = number_or_auto("--workers", workers, 0), number_or_auto("--per-gpu", per_gpu, 1)
     names.device(device)
-    if address is not None:
-        _check_address(address, count)
-    elif count:
+    check_address(address, count)
+    if count and address is None:
         _check_room(count)
     images_here = _load(found_space, data, images, image_size, skip_corrupt)
     folder = out or Path("runs") / _folder_name(space, plan.controller, data, seed)
@@ -293,7 +292,7 @@ def search(
         trials=trials, parameters=plan.parameters, recipe=chosen, reward=wanted, seed=seed, window=window,
         limits=limits, child_timeout=child_timeout, stop=rule, device=device, latency=latency,
         max_params=max_params, max_madds=max_madds, max_latency_ms=max_latency_ms,
-        pool=_pool(count, shared or (1 if batch else None), address), patience=patience, unique=unique or math.inf,
+        pool=pool_of(count, shared or (1 if batch else None), address), patience=patience, unique=unique or math.inf,
         seconds=3600 * (hours or math.inf), device_seconds=3600 * (device_hours or math.inf),
     )  # fmt: skip
     if tensorboard:
@@ -477,7 +476,7 @@ def _planned(
     return kind, plan
 
 
-def _count(option: str, typed: str, least: int) -> int | None:
+def number_or_auto(option: str, typed: str, least: int) -> int | None:
     """None for auto."""
     if typed == "auto":
         return None
@@ -498,11 +497,11 @@ def _check_room(workers: int) -> None:
         )
 
 
-def _check_address(address: str, workers: int | None) -> None:
+def check_address(address: str | None, workers: int | None) -> None:
     """Raise UserError unless something answers there: Ray itself waits for minutes, and then says little."""
-    if workers == 0:
+    if workers == 0 and address is not None:
         raise UserError("--address: found it with --workers 0, which trains here, expected one of them; leave one out")
-    if address == "auto":
+    if address in (None, "auto"):
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port[:6]) < 2**16:
@@ -530,7 +529,7 @@ def _load(space: Space, typed: str, images: int | None, image_size: int | None, 
         )
 
 
-def _pool(count: int | None, per_gpu: int | None, address: str | None) -> Any:
+def pool_of(count: int | None, per_gpu: int | None, address: str | None) -> Any:
     from nas.pool import RayPool, Serial
 
     def serial(training: Training) -> Serial:

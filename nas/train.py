@@ -140,15 +140,10 @@ def train(
             else:
                 deadline = math.inf if limit is None else time.perf_counter() + limit
                 result = _attempts(network, data, recipe, seed, deadline, bar)
-    except _TooLongError as error:
-        result = Result(error=f"time limit: {limit:g} s were allowed, {error}")
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        result = Result(error=f"out of memory: {_first_line(error)}")
     except Exception as error:
-        kind = "out of memory" if isinstance(error, RuntimeError) and "memory" in str(error) else "exception"
-        result = Result(error=f"{kind}: {type(error).__name__}: {_first_line(error)}")
+        result = Result(error=failure(error, limit))
     return replace(
-        result, seconds=round(time.perf_counter() - begun, 3), memory=_memory(data.device),
+        result, seconds=round(time.perf_counter() - begun, 3), memory=peak_memory(data.device),
         latency_ms=costs.latency_ms, batch_latency_ms=costs.batch_latency_ms, peak_memory=costs.peak_memory,
     )  # fmt: skip
 
@@ -158,7 +153,7 @@ def _costs_first(network: Child, data: Resident, latency: int | None, bounds: Bo
     if latency is None and bounds == UNBOUND:
         return Result()
     model = network.module(data.images).to(data.device, memory_format=torch.channels_last)
-    params, madds = _costs(network, model, data)
+    params, madds = costs(network, model, data)
     known = Result(params=params, madds=madds)
     if latency is None or bounds.refusal(known):
         return known
@@ -203,7 +198,7 @@ def _attempt(
             return None
         if is_below(loss, bar):
             break
-    params, madds = _costs(network, training.model, data)
+    params, madds = costs(network, training.model, data)
     missed = bar if len(accuracy) < recipe.epochs else ()
     confusion = tuple(map(tuple, counts.tolist()))
     return Result(
@@ -237,9 +232,10 @@ class Attempt:
                 raise _TooLongError(f"epoch {number + 1} of {self.recipe.epochs} was under way")
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * schedule(self.recipe, number * steps + step, steps)
-            self._step(*self.data.batch(order[step * self.batch : (step + 1) * self.batch], size))
+            self.step(*self.data.batch(order[step * self.batch : (step + 1) * self.batch], size))
 
-    def _step(self, pixels: Tensor, labels: Tensor) -> None:
+    def step(self, pixels: Tensor, labels: Tensor) -> None:
+        """One step; pixels uint8 (B, C, H, W), labels int64 (B,)."""
         x = self.data.ready(augment(pixels, self.recipe.crop, self.recipe.flip), self.size)
         with autocast(self.data.device, self.precision):
             logits = self.model(x)
@@ -346,7 +342,7 @@ def _class_weights(data: Resident, recipe: Recipe) -> Tensor | None:
     return weights
 
 
-def _costs(network: Child, model: nn.Module, data: Resident) -> tuple[int, int]:
+def costs(network: Child, model: nn.Module, data: Resident) -> tuple[int, int]:
     """Parameters and multiply-adds: from the network where it knows them, else counted on one image of zeros."""
     known = network.costs(data.images) if isinstance(network, Network) else None
     if known:
@@ -358,7 +354,7 @@ def _costs(network: Child, model: nn.Module, data: Resident) -> tuple[int, int]:
     return sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2
 
 
-def _memory(device: torch.device) -> int | None:
+def peak_memory(device: torch.device) -> int | None:
     """Bytes that the child took of the GPU at most, and gives back to those beside it; None on a CPU."""
     if device.type != "cuda":
         return None
@@ -366,6 +362,16 @@ def _memory(device: torch.device) -> int | None:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     return int(taken)
+
+
+def failure(error: Exception, limit: float | None) -> str:
+    """What went wrong in a child, as a result's error says it; limit: seconds, or None."""
+    if isinstance(error, _TooLongError):
+        return f"time limit: {limit:g} s were allowed, {error}"
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return f"out of memory: {_first_line(error)}"
+    kind = "out of memory" if isinstance(error, RuntimeError) and "memory" in str(error) else "exception"
+    return f"{kind}: {type(error).__name__}: {_first_line(error)}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -11,12 +11,17 @@ SPACES = sorted(path.name for path in (ROOT / "search_spaces").glob("[a-z]*.py")
 CONTROLLERS = sorted(path.name for path in (ROOT / "controllers").glob("[a-z]*.py"))
 MODULES = sorted(path.stem for path in (ROOT / "nas").glob("[a-z]*.py"))
 PAGES = sorted(path.stem for path in (ROOT / "nas" / "pages").glob("[a-z]*.py"))
+OF_MODEL = sorted(path.stem for path in (ROOT / "nas" / "model").glob("[a-z]*.py"))
 
 ELSEWHERE = {  # modules whose tests are those of another
     "cache": "data",
     "folder": "data",
     "npz": "data",
     "errors": "cli",
+    "outcome": "finish",
+    "program": "saved",
+    "images": "predict",
+    "pictures": "explain",
 }
 
 
@@ -67,6 +72,12 @@ def test_only_the_start_of_the_program_names_spaces_and_controllers(module: str)
     assert not {name.split(".")[0] for name in own(ROOT / "nas" / f"{module}.py")} - {"nas"}
 
 
+@pytest.mark.parametrize("module", OF_MODEL)
+def test_what_is_done_with_a_trained_network_knows_no_controller_and_no_command_line(module: str) -> None:
+    assert not {"nas.cli", "nas.cli_finish", "nas.cli_model"} & own(ROOT / "nas" / "model" / f"{module}.py")
+    assert not {name.split(".")[0] for name in own(ROOT / "nas" / "model" / f"{module}.py")} - {"nas"}
+
+
 @pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("cli_")])
 def test_only_the_command_line_knows_the_command_line(module: str) -> None:
     assert "nas.cli" not in own(ROOT / "nas" / f"{module}.py")
@@ -83,6 +94,8 @@ def test_each_module_has_a_test_file_of_its_name() -> None:
         assert (ROOT / "tests" / "nas" / f"test_{ELSEWHERE.get(module, module)}.py").is_file(), module
     for module in PAGES:
         assert (ROOT / "tests" / "nas" / "pages" / f"test_{module}.py").is_file(), module
+    for module in OF_MODEL:
+        assert (ROOT / "tests" / "nas" / "model" / f"test_{ELSEWHERE.get(module, module)}.py").is_file(), module
     for folder, files in (("controllers", CONTROLLERS), ("search_spaces", SPACES)):
         for file in files:
             assert (ROOT / "tests" / folder / f"test_{file}").is_file(), file

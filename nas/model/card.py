@@ -1,0 +1,139 @@
+"""The model card: what a trained network is, how good, against what, and where it should not be trusted.
+
+Mitchell et al., "Model Cards for Model Reporting", 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nas.model.judge import COLUMNS, Figures, table
+from nas.progress import duration
+from nas.summary import described
+
+PEERS = (
+    "Peers are as in their papers, but: they take images at their own size, 224 pixels a side at most (the MLP 32); "
+    "ResNet-20 has projections as shortcuts; MobileNets leave out their first strides on small images, so that 2 x 2 "
+    "positions are left at least."
+)
+
+
+def card(found: Figures) -> str:
+    """The text of README.md, in Markdown; found: as `nas.model.finish.finish` gives it."""
+    parts = {
+        "": _head(found),
+        "Use": USE,
+        "Data": _data(found),
+        "Network": ["```", *described(found["model"]["network"]), "```"],
+        "Beside others": [*markdown(COLUMNS, table(found["rows"])), "", *found["verdict"], "", _terms(found), PEERS],
+        "Training": [_recipe(found)],
+        "Search": _search(found),
+        "Limits": _limits(found),
+    }
+    return "\n\n".join("\n".join([f"## {name}\n"] * bool(name) + list(lines)) for name, lines in parts.items()) + "\n"
+
+
+USE = [
+    "With torch alone:",
+    "",
+    "```python",
+    "import torch",
+    'model = torch.export.load("model.pt2").module()',
+    "probabilities = model(images).softmax(1)  # images: uint8 (N, C, H, W) of any size",
+    "```",
+    "",
+    "Or, with names of classes, from where the toolkit is installed; no part of the search is imported:",
+    "",
+    "```python",
+    "from pathlib import Path",
+    "from nas.model.saved import load",
+    'model = load(Path("."))',
+    "probabilities = model.logits(images).softmax(1)",
+    "```",
+]
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table's lines; what a cell holds stays in it."""
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+
+
+def _head(found: Figures) -> list[str]:
+    model, images = found["model"], found["images"]
+    low, high = model["interval"]
+    return [
+        f"# A network for {found['search']['data']}",
+        "",
+        f"Test accuracy {100 * model['accuracy']:.2f} %, 95 % interval {100 * low:.2f} to {100 * high:.2f}, on "
+        f"{images['test']:,} images that neither the search nor any training has seen. It is seed {model['seed']} of "
+        f"{found['seeds']}, chosen before the test images were touched.",
+        "",
+        f"{model['params']:,} parameters, {model['madds']:,} multiply-adds for one image.",
+    ]
+
+
+def _data(found: Figures) -> list[str]:
+    images = found["images"]
+    return [
+        f"`{found['search']['data']}`: the search had {images['train']:,} images to train on and {images['valid']:,} "
+        f"for validation; the weights here are from both, {images['train'] + images['valid']:,}. The "
+        f"{images['test']:,} test images were looked at once, when everything was trained."
+    ]
+
+
+def _terms(found: Figures) -> str:
+    return (
+        f"Accuracy, precision, recall and F1 in percent, means of {found['seeds']} seeds; all trained by one recipe on "
+        "the same images. 95 % is for the luck of the test images, seeds is the range over seeds, seconds are those of "
+        "one training."
+    )
+
+
+def _recipe(found: Figures) -> str:
+    return ", ".join(f"{name} {value}" for name, value in found["recipe"].items())
+
+
+def _search(found: Figures) -> list[str]:
+    search, model = found["search"], found["model"]
+    versions = ", ".join(f"{name} {version}" for name, version in (search["versions"] or {}).items())
+    return [
+        f"{search['space']}, {search['controller']}, seed {search['seed']}, reward {search['reward']}: "
+        f"{search['trials']:,} trials, {search['networks']:,} networks trained, in {duration(search['wall_seconds'])} "
+        f"({duration(search['device_seconds'])} of training). This is trial {model['trial']}, network {model['key']}.",
+        f"Finishing took {duration(found['seconds'])} of training more. On {search['cpu']}"
+        f"{' with ' + search['gpu'] if search['gpu'] else ''}; {versions}.",
+        "",
+        *_ranking(found),
+    ]
+
+
+def _ranking(found: Figures) -> list[str]:
+    return markdown(RANKING, ranking(found["ranking"]))
+
+
+RANKING = ("network", "validation accuracy", "95 %", "seeds")
+
+
+def ranking(ranked: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The searches' networks as texts, one for each of RANKING; accuracies in percent."""
+    return [_ranked(one) for one in ranked]
+
+
+def _ranked(one: Mapping[str, Any]) -> list[str]:
+    each = ", ".join(f"{100 * accuracy:.2f}" for accuracy in one["accuracies"])
+    low, high = (f"{100 * bound:.2f}" for bound in one["interval"])
+    failed = [f"a seed failed: {one['error']}"] if one["error"] else []
+    return [one["name"], f"{100 * one['accuracy']:.2f}", f"{low}–{high}", "; ".join([each, *failed])]
+
+
+def _limits(found: Figures) -> list[str]:
+    return [
+        "- It knows its own classes only: whatever an image shows, one of them is given. Its probabilities are not "
+        "calibrated.",
+        "- Its accuracy holds for images like those of its data; of others, nothing is known.",
+        f"- The network was chosen among {found['search']['networks']:,} by the same validation images by which these "
+        "are ranked, so that validation accuracies are too high; the test accuracy is not.",
+        "- Intervals are those of single comparisons: with many of them, one in twenty misleads.",
+    ]

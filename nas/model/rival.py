@@ -1,0 +1,99 @@
+"""A random search with as many networks as a search had, on the same terms: what any search must be held against.
+
+Li & Talwalkar, "Random Search and Reproducibility for Neural Architecture Search", UAI 2019.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Generator, Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from nas import compare, ledger, names
+from nas.errors import UserError
+from nas.ledger import Trial
+from nas.model.searched import Search
+from nas.pool import Pool, Training
+from nas.recipe import Recipe
+from nas.reward import PRICES, REWARDS, Reward
+from nas.search import search as begin
+from nas.stop import RULES, Rule
+
+SET_OR_NOT = ("latency", "max_params", "max_madds", "max_latency_ms")  # of a header: there only if set
+REPEATS = 1_000  # trials for each network wanted, at most: repeats cost nothing
+
+
+def rival(
+    search: Search,
+    place: Path,
+    baseline: Path | None,
+    *,
+    device: str,
+    pool: Callable[[Training], Pool],
+) -> Generator[Trial, None, list[Trial]]:
+    """The trials of a random search with as many networks as this search, from `baseline`, or made in `place`.
+
+    It yields the new trials of one that is made. Raises UserError if the baseline is another's, or shorter.
+    """
+    wanted = len(compare.trained(search.trials))
+    if baseline is None:
+        yield from _made(search, place, wanted, device, pool)
+        return compare.trained(ledger.read(place)[1])[:wanted]
+    compare.grouped([search.folder, baseline])  # raises if data, space, recipe or reward differ
+    header, trials = ledger.read(baseline)
+    found = compare.trained(trials)
+    if header["controller"] != compare.RANDOM or len(found) < wanted:
+        raise UserError(
+            f"{baseline}: found {len(found)} networks trained by {header['controller']}, expected {wanted} by "
+            f"{compare.RANDOM}; give a random search with --unique {wanted}, or leave out --baseline and it is made"
+        )
+    return found[:wanted]
+
+
+def _made(
+    search: Search, place: Path, wanted: int, device: str, pool: Callable[[Training], Pool]
+) -> Generator[Trial, None, None]:
+    """Search at random on the terms of this search's header, or go on with that."""
+    header = search.header
+    if len(compare.trained(ledger.begun(place)[1])) >= wanted:
+        return
+    kind, _ = names.controller("random")
+    yield from begin(
+        search.space, kind, search.data, place,
+        trials=REPEATS * wanted, unique=wanted, recipe=Recipe(**header["recipe"]), reward=_reward(search),
+        seed=header["seed"], window=header["window"], limits=search.space.limits,
+        child_timeout=header["child_timeout"], stop=_rule(search), device=device, pool=pool,
+        **{name: header[name] for name in SET_OR_NOT if name in header},
+    )  # fmt: skip
+
+
+def _reward(search: Search) -> Reward:
+    """The built-in reward of a search; raises UserError for one's own."""
+    written = search.header["reward"]
+    found = next((reward for reward in REWARDS.values() if getattr(reward, "__name__", "") == written), None)
+    return found or _made_of(written, PRICES.values()) or _refuse(search, f"the reward {written}")
+
+
+def _rule(search: Search) -> Rule | None:
+    """The built-in rule by which a search's children stop, as its header has it; raises UserError for one's own."""
+    written = search.header.get("stop")
+    return (_made_of(written, RULES.values()) or _refuse(search, f"the rule {written}")) if written else None
+
+
+def _made_of(written: str, kinds: Iterable[type[Any]]) -> Any:
+    """The thing that a header has as "Halving(factor=3, first=2)", of one of these classes; None if it is of another's.
+
+    Numbers and texts stay what they are, so that the random search's header has it so too.
+    """
+    name, _, given = written.removesuffix(")").partition("(")
+    kind = next((kind for kind in kinds if kind.__name__ == name), None)
+    values = [part.split("=") for part in given.split(", ") if part]
+    return kind(**{of: ast.literal_eval(value) for of, value in values}) if kind else None
+
+
+def _refuse(search: Search, what: str) -> NoReturn:
+    raise UserError(
+        f"{search.folder}: found a search with {what}, expected a built-in one, which a random search can be made "
+        "with; make it with `nas search --controller random` and give its folder as --baseline, or give --no-random"
+    )

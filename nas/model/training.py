@@ -1,0 +1,160 @@
+"""One network trained in full: a strong recipe, weights that are averages, and the weights kept."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from nas.pool import Job, Training
+from nas.recipe import Recipe
+from nas.reward import Result
+from nas.train import Attempt, Resident, costs, evaluate, failure, peak_memory
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from nas.data import Data
+    from nas.network import Images
+    from nas.space import Child
+
+EPOCHS = 12  # at least: on two CPU cores the digits, with all that they are compared with, then take a few minutes
+TIMES = 4  # as many epochs as the search's children had, at least
+AVERAGED = 0.05  # share of all steps over which weights are averaged
+FEW = 5_000  # images; with fewer, an epoch has more steps
+UNMIRRORED = ("digits", "mnist", "svhn")  # their classes are other ones in a mirror, or none
+
+
+class Task(NamedTuple):
+    """One training: what it is for, of which network, with which seed."""
+
+    part: str  # "rank": on the training images; "full": on these and the validation images
+    key: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Finished(Result):
+    """A result with the weights that training led to; accuracy and loss are those of the end alone."""
+
+    weights: bytes = b""  # as safetensors writes them; of a training in full
+
+
+@dataclass
+class Finishing(Training):
+    """Trains networks in full: called with a job, whose trial is a task's number. It travels to workers whole."""
+
+    networks: Mapping[str, Child] = field(default_factory=dict)  # by key
+    tasks: tuple[Task, ...] = ()
+
+    def __call__(self, job: Job) -> Result:
+        """Do one task."""
+        task = self.tasks[job.trial]
+        network, seed = self.networks[task.key], zlib.crc32(f"finish {task.seed} {task.key}".encode())
+        whole = task.part == "full"
+        return trained(network, self.prepare(), self.recipe, seed, self.threads, self.limit, whole)
+
+
+def strong(data: Data, epochs: int, flip: bool | None = None) -> Recipe:
+    """How a network is trained in full on these images.
+
+    Nesterov's momentum, a rate that rises and then falls by a cosine (Loshchilov & Hutter 2017), crops of an eighth and
+    mirrored images (He et al. 2016), smoothed labels (Szegedy et al. 2016). flip: None for what suits the data.
+    """
+    mirrored = data.name not in UNMIRRORED if flip is None else flip
+    return Recipe(
+        epochs=epochs, batch=32 if len(data.train) < FEW else 128, rate=0.1, decay=5e-4, warmup=0.1,
+        crop=max(1, max(data.pixels.shape[2:]) // 8), flip=mirrored, smoothing=0.1,
+    )  # fmt: skip
+
+
+def trained(
+    network: Child,
+    data: Resident,
+    recipe: Recipe,
+    seed: int,
+    threads: int,
+    limit: float | None = None,
+    whole: bool = False,
+) -> Finished:
+    """Train a network from scratch, with its weights averaged; whatever goes wrong is an error in what it gives.
+
+    whole: on the training and the validation images, and judged on none; else judged on the validation images.
+    seed, threads, limit: as in `nas.train.train`.
+    """
+    begun = time.perf_counter()
+    torch.set_num_threads(threads)
+    deadline = math.inf if limit is None else begun + limit
+    try:
+        with torch.random.fork_rng([data.device] if data.device.type == "cuda" else []):
+            finished = _trained(network, _with_validation(data) if whole else data, recipe, seed, deadline, whole)
+    except Exception as error:
+        finished = Finished(error=failure(error, limit))
+    return replace(finished, seconds=round(time.perf_counter() - begun, 3), memory=peak_memory(data.device))
+
+
+def _trained(network: Child, data: Resident, recipe: Recipe, seed: int, deadline: float, whole: bool) -> Finished:
+    attempt = _Averaged(network, data, recipe, recipe.rate, seed)
+    for epoch in range(recipe.epochs):
+        attempt.epoch(epoch, deadline)
+    model = attempt.average.module
+    if not all(bool(value.isfinite().all()) for value in model.state_dict().values()):
+        return Finished(error=f"diverged: a weight is no finite number after epoch {recipe.epochs}")
+    finished = Finished(weights=written(model)) if whole else _judged(model, network.input_size, data)
+    params, madds = costs(network, model, data)
+    return replace(finished, params=params, madds=madds, precision=attempt.precision)
+
+
+def _judged(model: nn.Module, size: int, data: Resident) -> Finished:
+    counts, nats = evaluate(model, size, data)
+    return Finished((round(float(counts.trace() / counts.sum()), 6),), (round(nats, 6),))
+
+
+class _Averaged(Attempt):
+    """A model on its way, and an exponential moving average of its weights (Polyak & Juditsky 1992, Tan & Le 2019).
+
+    Running statistics of batch norms are averaged with them.
+    """
+
+    def __init__(self, network: Child, data: Resident, recipe: Recipe, rate: float, seed: int) -> None:
+        super().__init__(network, data, recipe, rate, seed)
+        steps = recipe.epochs * (len(data.train) // self.batch)
+        decay = math.exp(-1 / max(1.0, AVERAGED * steps))
+        moving = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(self.model, multi_avg_fn=moving, use_buffers=True)
+
+    def step(self, pixels: Tensor, labels: Tensor) -> None:
+        """One step, and the average after it."""
+        super().step(pixels, labels)
+        self.average.update_parameters(self.model)
+
+
+def _with_validation(data: Resident) -> Resident:
+    """The same images, to train on all of them."""
+    same = copy.copy(data)
+    same.train = torch.cat([data.train, data.valid])
+    return same
+
+
+def written(model: nn.Module) -> bytes:
+    """The weights and running statistics as safetensors."""
+    from safetensors.torch import save
+
+    return save({name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()})
+
+
+def loaded(network: Child, images: Images, weights: bytes) -> nn.Module:
+    """The network's module with these weights, ready to be used."""
+    from safetensors.torch import load
+
+    module: nn.Module = network.module(images)
+    module.load_state_dict(load(weights))
+    return module.eval()

@@ -1,0 +1,218 @@
+"""A search finished: undisturbed, interrupted anywhere, and once more when all is done."""
+
+import json
+import shutil
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from controllers.evolution import Evolution
+from controllers.random_search import RandomSearch
+from nas import data as images
+from nas.blocks import Block
+from nas.data import load
+from nas.errors import UserError
+from nas.ledger import FILE as LEDGER
+from nas.ledger import Ledger, Trial
+from nas.model.finish import FILE, FOLDER, finish
+from nas.model.judge import Figures
+from nas.model.saved import load as load_model
+from nas.model.searched import Search, searched
+from nas.model.trainings import Step
+from nas.network import Network
+from nas.pool import Serial
+from nas.search import search
+from nas.space import Choice, Pick, Space
+
+QUICK: dict[str, Any] = {"top": 2, "seeds": 1, "epochs": 1, "device": "cpu", "pool": Serial}
+Coming = Generator[Trial | Step, None, Figures]
+TEST_IMAGES = 299
+
+
+class Own(Space):
+    """Nine networks."""
+
+    width = Choice(4, 8, 16)
+    kernel = Choice(1, 3, 5)
+
+    def build(self, pick: Pick) -> Network:
+        return Network(8, (Block("conv", pick(self.width), pick(self.kernel)),))
+
+
+def ended(coming: Coming) -> tuple[list[Trial | Step], Figures]:
+    """What it yielded, and its value."""
+    seen = []
+    while True:
+        try:
+            seen.append(next(coming))
+        except StopIteration as end:
+            return seen, end.value
+
+
+def timeless(figures: object) -> object:
+    """The same without what no two runs share: seconds."""
+    if isinstance(figures, dict):
+        return {name: timeless(value) for name, value in figures.items() if "seconds" not in name}
+    return [timeless(value) for value in figures] if isinstance(figures, list) else figures
+
+
+def refuses_other_weights(folder: Path) -> None:
+    """That a finish whose trainings are all done takes no weights but theirs to the test images."""
+    weights = sorted((folder / FOLDER / "weights").iterdir())
+    weights[0].write_bytes(weights[1].read_bytes())
+    with pytest.raises(UserError, match="found other weights, expected the weights that were trained; remove"):
+        ended(finish(searched(folder, Own()), **QUICK, random=False))
+    weights[0].unlink()
+    with pytest.raises(UserError, match="found No such file or directory, expected the weights that were trained"):
+        ended(finish(searched(folder, Own()), **QUICK, random=False))
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search that nobody has finished."""
+    folder = tmp_path_factory.mktemp("search") / "begun"
+    for _ in search(Own(), Evolution, load("digits", images=100), folder, trials=3, device="cpu", pool=Serial):
+        pass
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(begun: Path) -> tuple[Search, list[Trial | Step], Figures]:
+    """The same, finished undisturbed."""
+    folder = begun.parent / "done"
+    shutil.copytree(begun, folder)
+    found = searched(folder, Own())
+    return found, *ended(finish(found, **QUICK))
+
+
+@pytest.fixture
+def copied(done: tuple[Search, list[Trial | Step], Figures], tmp_path: Path) -> Callable[[], Search]:
+    """The finished search in a folder that a test may spoil."""
+
+    def copy() -> Search:
+        shutil.copytree(done[0].folder, tmp_path / "copy")
+        return searched(tmp_path / "copy", Own())
+
+    return copy
+
+
+def test_all_stand_in_one_table(done: tuple[Search, list[Trial | Step], Figures]) -> None:
+    _, seen, figures = done
+    names = [row["name"] for row in figures["rows"]]
+    assert names == [
+        "this search", "random search", "MLP", "plain CNN", "ResNet-20", "MobileNet V1", "MobileNet V2",
+    ]  # fmt: skip
+    assert {len(row["accuracies"]) for row in figures["rows"]} == {1}
+    assert {row["images"] for row in figures["rows"]} == {figures["images"]["test"]} == {TEST_IMAGES}
+    assert len(figures["ranking"]) == len(figures["random"]) == 2
+    assert sum(isinstance(one, Trial) for one in seen) >= 3
+    assert figures["verdict"]
+
+
+def test_the_first_of_the_ranking_is_the_model(done: tuple[Search, list[Trial | Step], Figures]) -> None:
+    _, _, figures = done
+    ranking = [one["accuracy"] for one in figures["ranking"]]
+    assert ranking == sorted(ranking, reverse=True)
+    assert figures["model"]["key"] == figures["rows"][0]["key"] == figures["ranking"][0]["key"]
+
+
+def test_the_model_that_is_left_has_the_accuracy_that_is_said(
+    done: tuple[Search, list[Trial | Step], Figures],
+) -> None:
+    found, _, figures = done
+    pixels, labels = images.test_images("digits")
+    logits = load_model(found.folder / "model").logits(torch.from_numpy(np.array(pixels)))
+    assert float((logits.argmax(1).numpy() == labels).mean()) == figures["model"]["accuracy"]
+    assert json.loads((found.folder / "model" / "metrics.json").read_text()) == figures
+    assert not (found.folder / FOLDER / "weights").exists()
+
+
+def test_the_card_says_what_it_is_of_and_how_good(done: tuple[Search, list[Trial | Step], Figures]) -> None:
+    found, _, figures = done
+    card = (found.folder / "model" / "README.md").read_text()
+    for text in (
+        "# A network for digits", f"Test accuracy {100 * figures['model']['accuracy']:.2f} %, 95 % interval",
+        "## Use", "## Data", "## Beside others", "| MobileNet V2 |", *figures["verdict"], "## Search",
+        "Own(), Evolution", "## Limits",
+    ):  # fmt: skip
+        assert text in card
+
+
+def test_a_finish_that_is_done_trains_and_tests_nothing_again(
+    done: tuple[Search, list[Trial | Step], Figures],
+) -> None:
+    found, _, figures = done
+    before = (found.folder / FOLDER / FILE).read_bytes()
+    assert ended(finish(found, **QUICK)) == ([], figures)
+    assert (found.folder / FOLDER / FILE).read_bytes() == before
+
+
+def test_interrupted_again_and_again_it_comes_to_the_same(
+    begun: Path, done: tuple[Search, list[Trial | Step], Figures], tmp_path: Path
+) -> None:
+    folder = tmp_path / "broken"
+    shutil.copytree(begun, folder)
+    for steps in (1, 3, 2):  # in the random search, while networks are ranked, while they are trained in full
+        coming = finish(searched(folder, Own()), **QUICK)
+        assert [next(coming) for _ in range(steps)]
+        coming.close()
+    last, figures = ended(finish(searched(folder, Own()), **QUICK))
+    assert 6 + len(last) == len(done[1])
+    assert timeless(figures) == timeless(done[2])
+
+
+def test_test_images_are_not_touched_before_all_is_trained_nor_with_other_weights(begun: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "untouched"
+    shutil.copytree(begun, folder)
+    coming = finish(searched(folder, Own()), **QUICK, random=False)
+    for _ in range(2 + 6):  # ranked: 2 networks; in full: the first and five peers
+        next(coming)
+    coming.close()
+    lines = (folder / FOLDER / FILE).read_text().splitlines()
+    assert len(lines) == 1 + 8
+    assert not any("outcome" in line for line in lines)
+    refuses_other_weights(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [({"seeds": 3}, "seeds 1, expected 3"), ({"epochs": 2}, "recipe .* expected"), ({"top": 1}, "best trials"),
+     ({"random": False}, "random True, expected False")],
+)  # fmt: skip
+def test_other_options_are_refused(
+    done: tuple[Search, list[Trial | Step], Figures], options: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(UserError, match=f"found a finish begun with {field}"):
+        next(finish(done[0], **(QUICK | options)))
+
+
+def test_a_search_that_went_on_since_is_refused(copied: Callable[[], Search]) -> None:
+    found = copied()
+    better = replace(found.trials[0], trial=3, reward=0.99)
+    with Ledger(found.folder) as ledger:
+        ledger.append(better)
+    with pytest.raises(UserError, match=r"found a finish begun with best trials .*, expected \[3, "):
+        next(finish(searched(found.folder, Own()), **QUICK))
+
+
+def test_a_model_that_was_removed_is_asked_for(copied: Callable[[], Search]) -> None:
+    found = copied()
+    shutil.rmtree(found.folder / "model")
+    with pytest.raises(UserError, match="model: found it removed, expected the model that was left there; remove"):
+        ended(finish(found, **QUICK))
+
+
+def test_a_random_search_has_no_random_search_beside_it(tmp_path: Path) -> None:
+    data = load("digits", images=100)
+    for _ in search(Own(), RandomSearch, data, tmp_path, trials=1, device="cpu", pool=Serial):
+        pass
+    coming = finish(searched(tmp_path, Own()), **QUICK)
+    first = next(coming)
+    coming.close()
+    assert isinstance(first, Step)
+    assert not (tmp_path / FOLDER / "random" / LEDGER).exists()

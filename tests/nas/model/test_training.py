@@ -1,0 +1,106 @@
+"""One training in full, on a hundred digits."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from nas.blocks import Block
+from nas.data import Data, load
+from nas.model.training import Finishing, Task, _Averaged, loaded, strong, trained
+from nas.network import Images, Network
+from nas.pool import Job
+from nas.space import Space
+from nas.train import Resident, evaluate
+
+SMALL = Network(8, (Block("conv", 4), Block("residual", 8, stride=2)))
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    return load("digits", images=200)
+
+
+@pytest.fixture(scope="module")
+def resident(data: Data) -> Resident:
+    return Resident(data, "cpu")
+
+
+def test_the_same_seed_gives_the_same_weights(data: Data, resident: Resident) -> None:
+    recipe = strong(data, 1)
+    first, second, other = (trained(SMALL, resident, recipe, seed, 1, whole=True) for seed in (0, 0, 1))
+    assert first.weights == second.weights != other.weights
+
+
+def test_weights_come_from_a_training_in_full_alone_and_are_judged_on_no_image(data: Data, resident: Resident) -> None:
+    again, full = (trained(SMALL, resident, strong(data, 1), 0, 1, whole=whole) for whole in (False, True))
+    assert (again.weights, len(again.accuracy)) == (b"", 1)
+    assert (bool(full.weights), full.accuracy) == (True, ())
+    assert again.params == full.params == SMALL.costs(data.images)[0]  # type: ignore[index]
+
+
+def test_a_training_in_full_has_the_validation_images_too(data: Data, resident: Resident) -> None:
+    blind = replace(data, labels=data.labels.copy())
+    blind.labels[data.valid] = 0  # whoever trains on these learns that all is a nought
+    recipe = replace(strong(data, 2), rate=0.02)
+    full, full_blind = (trained(SMALL, Resident(of, "cpu"), recipe, 0, 1, whole=True) for of in (data, blind))
+    rank, rank_blind = (trained(SMALL, Resident(of, "cpu"), recipe, 0, 1) for of in (data, blind))
+    assert full.weights != full_blind.weights
+    assert rank.loss != rank_blind.loss  # judged on other labels,
+    assert len(resident.train) == 160  # and what is shared stays as it was
+
+
+def test_weights_are_an_exponential_average_of_all_steps(data: Data, resident: Resident) -> None:
+    recipe = replace(strong(data, 2), batch=80)  # 2 steps an epoch, 4 in all: 5 % of them are less than one step
+    attempt = _Averaged(SMALL, resident, recipe, 0.1, 0)
+    decay, name = 0.36787944117144233, "stages.0.0.weight"  # exp(-1)
+    expected = torch.zeros(())
+    for step in range(4):
+        pixels, labels = resident.batch(resident.train[40 * step : 40 * step + 40])
+        attempt.step(pixels, labels)
+        now = attempt.model.state_dict()[name].clone()
+        expected = now if step == 0 else decay * expected + (1 - decay) * now
+    assert torch.allclose(attempt.average.module.state_dict()[name], expected, atol=1e-6)
+
+
+def test_the_weights_give_the_network_back(data: Data, resident: Resident) -> None:
+    full = trained(SMALL, resident, strong(data, 20), 0, 1, whole=True)
+    counts, _ = evaluate(loaded(SMALL, data.images, full.weights), 8, resident)
+    assert counts.trace() > 12  # of 40; four would be luck
+
+
+def test_a_network_that_cannot_be_trained_is_an_error(data: Data, resident: Resident) -> None:
+    class Broken:
+        input_size, key = 8, "broken"
+
+        def module(self, images: Images) -> torch.nn.Module:
+            raise ValueError("no module today")
+
+    found = trained(Broken(), resident, strong(data, 1), 0, 1)
+    assert (found.error, found.weights) == ("exception: ValueError: no module today", b"")
+
+
+def test_a_rate_that_is_too_high_is_an_error(data: Data, resident: Resident) -> None:
+    recipe = replace(strong(data, 2), rate=1000, warmup=0, smoothing=0)
+    plain = Network(8, (Block("dense", 16), Block("dense", 16)))
+    assert (trained(plain, resident, recipe, 0, 1, whole=True).error or "").startswith(
+        "diverged: a weight is no finite"
+    )
+
+
+def test_digits_are_not_mirrored_and_other_images_are(data: Data) -> None:
+    assert not strong(data, 1).flip
+    assert strong(replace(data, name="folder:photos"), 1).flip
+    assert not strong(replace(data, name="folder:photos"), 1, flip=False).flip
+
+
+def test_crops_are_an_eighth_of_the_images(data: Data) -> None:
+    assert strong(data, 1).crop == 1  # of 8 pixels
+
+
+def test_a_pool_does_the_task_of_a_jobs_number(data: Data) -> None:
+    training = Finishing(
+        Space(), data, strong(data, 1), "cpu", 1, None,
+        networks={SMALL.key: SMALL}, tasks=(Task("full", SMALL.key, 0), Task("rank", SMALL.key, 0)),
+    )  # fmt: skip
+    assert [bool(training(Job(number, (), 0)).accuracy) for number in (0, 1)] == [False, True]

@@ -1,0 +1,90 @@
+"""`nas finish` as it is typed: what it shows, how it is stopped, and what it refuses."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import nas.cli_finish  # noqa: F401  its import puts the command beside the others
+from controllers.local_search import LocalSearch
+from nas import cli
+from nas.data import load
+from nas.ledger import FILE
+from nas.pool import Serial
+from nas.search import search
+from search_spaces.chain import Chain
+
+ROOT = Path(__file__).parents[2]
+Nas = Callable[[str], tuple[int, str, str]]
+QUICK = "--top 1 --seeds 1 --epochs 1 --no-random --device cpu"
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Nas:
+    """The command line, run in an empty folder: status, what it said, and what it said of errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["nas", *shlex.split(words)])
+        with pytest.raises(SystemExit) as end:
+            cli.run()
+        return int(end.value.code or 0), *capsys.readouterr()
+
+    return run
+
+
+def test_a_finish_that_is_stopped_goes_on_and_shows_who_won(typed: Nas, tmp_path: Path) -> None:
+    typed("search chain --controller random --images 100 --trials 2 --workers 0 --device cpu --out one")
+    words = [sys.executable, "-m", "nas", "finish", "one", *QUICK.split(), "--workers", "1"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = next(line for line in process.stdout if "seed 0" in line)
+        process.send_signal(signal.SIGINT)
+        said = process.stdout.read()
+    assert first.startswith("1 of 7: trial ")
+    assert (process.returncode, said.splitlines()[-1]) == (130, "stopped; the same command goes on from here")
+    status, out, err = typed(f"finish one {QUICK} --workers 0")
+    assert (status, err) == (0, "")
+    assert "1 of 7" not in out  # it was done by then
+    for text in ("7 of 7: ", "on 299 test images", "this search", "MobileNet V2", "The search's network", "one/model"):
+        assert text in out
+    assert typed(f"finish one {QUICK}")[1].endswith(out[out.index("\nthe search's best") :])
+
+
+@pytest.mark.parametrize(
+    ("words", "piece"),
+    [
+        ("nowhere", "nowhere: found no ledger.jsonl, expected the folder of a search"),
+        ("one --device tpu", "--device: found 'tpu'"),
+        ("one --workers some", "--workers: found 'some', expected a number, or auto"),
+        ("one --space chian", "space: found 'chian'; did you mean chain?"),
+        ("one --space mobile", "found a search of Chain(), expected one of Mobile() as in this command"),
+        ("one --data mnist:2", "data: found 'mnist:2'"),
+        ("one --baseline nowhere", "nowhere: found no ledger.jsonl"),
+        ("empty", "found no child that trained among 0 trials, expected one; search first"),
+    ],
+)
+def test_what_cannot_be_finished_is_refused_with_a_sentence(typed: Nas, searched: Path, words: str, piece: str) -> None:
+    Path("one").symlink_to(searched)
+    Path("empty").mkdir()
+    header, *_ = (searched / FILE).read_bytes().splitlines(keepends=True)
+    Path("empty", FILE).write_bytes(header)
+    status, _, err = typed(f"finish {words}")
+    assert (status, err.startswith("nas: ")) == (2, True)
+    assert piece in err
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search of one network, with another controller than random."""
+    folder = tmp_path_factory.mktemp("searches") / "one"
+    for _ in search(Chain(), LocalSearch, load("digits", images=100), folder, trials=1, device="cpu", pool=Serial):
+        pass
+    return folder
