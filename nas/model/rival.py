@@ -16,11 +16,11 @@ from nas.ledger import Trial
 from nas.model.searched import Search
 from nas.pool import Pool, Training
 from nas.recipe import Recipe
-from nas.reward import PRICES, REWARDS, Reward
+from nas.reward import PRICES, REWARDS, UNBOUND, Reward
 from nas.search import search as begin
 from nas.stop import RULES, Rule
 
-SET_OR_NOT = ("latency", "max_params", "max_madds", "max_latency_ms")  # of a header: there only if set
+MEASURED = ("latency", *UNBOUND.every)  # of a header: there only if set
 REPEATS = 1_000  # trials for each network wanted, at most: repeats cost nothing
 
 
@@ -64,7 +64,7 @@ def _made(
         trials=REPEATS * wanted, unique=wanted, recipe=Recipe(**header["recipe"]), reward=_reward(search),
         seed=header["seed"], window=header["window"], limits=search.space.limits,
         child_timeout=header["child_timeout"], stop=_rule(search), device=device, pool=pool,
-        **{name: header[name] for name in SET_OR_NOT if name in header},
+        **{name: header[name] for name in MEASURED if name in header},
     )  # fmt: skip
 
 

@@ -14,7 +14,6 @@ from nas.folder import Progress
 from nas.health import failing
 from nas.ledger import FILE, Trial
 from nas.search import replayed
-from nas.sources import sources
 from nas.space import Child, Limit, Space
 from nas.summary import best
 
@@ -78,12 +77,6 @@ def _space(folder: Path, header: Mapping[str, Any], found: Space | None, data: D
         raise UserError(
             f"{folder}: found a search of {header['space']}, expected one of {found!r} as in this command; give "
             "--space as the search had it, with its parameters"
-        )
-    then = header.get("sources") or {}
-    changed = [name for name, code in sources([found, *found.held()]).items() if then.get(name, code) != code]
-    if changed:
-        raise UserError(
-            f"{folder}: found a search with other code of {', '.join(changed[:3])}, expected the same; restore it"
         )
     return found.on(data.images, {name: Limit(*limit) for name, limit in (header.get("limits") or {}).items()})
 
