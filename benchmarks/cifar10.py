@@ -1,0 +1,254 @@
+"""CIFAR-10 within some minutes, all of it: a search, its best network trained in full, and the test images once.
+
+    python -m benchmarks.cifar10 --minutes 30 --device cuda --out runs/cifar10
+    python -m benchmarks.cifar10 --data folder:PATH --minutes 4 --images 3000 --runs 1 --device cpu --out runs/small
+
+A run searches for a share of its minutes, takes the network of the highest reward, and trains it on training and
+validation images by the recipe of `nas finish`, for as many epochs as fit into what is left, by the time of one. Random
+search has the same minutes and the same seeds beside it. Only loading the images, which is done once, is not counted.
+For scale: MetaQNN has 6.92 % test error after 80 to 100 GPU-days (Baker et al. 2017, table 3), Zoph & Le 4.47 % with
+pooling, from 800 GPUs (2017, table 1), both with all 50,000 training images and hours of training in the end.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+
+from benchmarks.processes import command, run
+from nas import names
+from nas.check import sound
+from nas.data import Data, load, test_images
+from nas.errors import UserError
+from nas.ledger import Trial, read
+from nas.machine import cores
+from nas.model.judge import figures, predicted
+from nas.model.saved import Model
+from nas.model.training import Finished, loaded, strong, trained
+from nas.pages.drawing import alone, drawing, parsed
+from nas.plot import plot
+from nas.pool import RayPool, Serial
+from nas.recipe import RECIPES
+from nas.report import checklist, grid, make_folder, pairs, write_text
+from nas.search import search
+from nas.space import Child, Space
+from nas.summary import best, described, interval
+from nas.train import Resident
+
+SPARE = 0.05  # share of what is left that is not planned for: evaluation, and epochs that are slower than the first
+METAQNN, ZOPH = 6.92, 4.47  # test error in percent
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run: what was found, and where its minutes went. Accuracies are fractions."""
+
+    controller: str
+    seed: int
+    networks: int  # trained in the search
+    validation: float  # accuracy of the network chosen, in the search
+    network: str
+    params: int | None
+    madds: int | None
+    searching: float  # seconds
+    training: float  # seconds, in full
+    epochs: int
+    accuracy: float  # on the test images
+    images: int  # of these
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What all runs have in common."""
+
+    space: Space
+    data: Data
+    out: Path
+    seconds: float  # of a run
+    share: float  # of these, for the search
+    epochs: int  # of a child
+    device: str
+    workers: int | None
+
+    def folder(self, controller: str, seed: int) -> Path:
+        """Of a run."""
+        return self.out / f"{controller}-seed{seed}"
+
+
+def outcome(terms: Terms, controller: str, seed: int) -> Outcome:
+    """Run once; what is there already is not run again."""
+    file = terms.folder(controller, seed) / "outcome.json"
+    with suppress(FileNotFoundError):
+        return Outcome(**json.loads(file.read_text()))
+    begun = time.monotonic()
+    winner, networks = searched(terms, controller, seed)
+    searching = time.monotonic() - begun
+    network = terms.space.on(terms.data.images).replay(winner.answers, winner.trial).network
+    finished, epochs, model = finish(terms, network, seed, terms.seconds - searching)
+    training = time.monotonic() - begun - searching
+    pixels, labels = test_images(terms.data.name)
+    found = figures(labels, [predicted(model, pixels, _device(terms))])
+    assert winner.result is not None
+    done = Outcome(
+        controller, seed, networks, winner.result.accuracy[-1], winner.network, finished.params, finished.madds,
+        round(searching, 1), round(training, 1), epochs, found["accuracy"], len(labels),
+    )  # fmt: skip
+    write_text(file, json.dumps(asdict(done)))
+    return done
+
+
+def searched(terms: Terms, controller: str, seed: int) -> tuple[Trial, int]:
+    """Search for the share of the seconds: the trial with the highest reward, and how many networks were trained."""
+    kind, parameters = names.controller(controller)
+    folder = terms.folder(controller, seed)
+    recipe = replace(RECIPES["quick"], epochs=terms.epochs)
+    for _ in search(
+        terms.space, kind, terms.data, folder, trials=1_000_000, seconds=terms.share * terms.seconds,
+        parameters=parameters, recipe=recipe, seed=seed, device=terms.device,
+        pool=Serial if terms.workers == 0 else partial(RayPool, workers=terms.workers),
+    ):  # fmt: skip
+        pass
+    _, trials = read(folder)
+    highest = best(trials, 1)
+    if not highest:
+        raise UserError(f"{folder}: found no network that trained, expected one; give more --minutes")
+    return highest[0], sum(trial.trained for trial in trials)
+
+
+def finish(terms: Terms, network: Child, seed: int, seconds: float) -> tuple[Finished, int, Model]:
+    """Train in full for about so many seconds: the result, its epochs, and the model."""
+    data, threads = Resident(terms.data, terms.device), cores()
+    begun = time.monotonic()
+    _sound(trained(network, data, strong(terms.data, 1), seed, threads, whole=True))
+    one = time.monotonic() - begun
+    epochs = max(1, int((1 - SPARE) * (seconds - one) / one))
+    finished = _sound(trained(network, data, strong(terms.data, epochs), seed, threads, whole=True))
+    known = terms.data
+    module = loaded(network, known.images, finished.weights)
+    return finished, epochs, Model(network, module, known.images, known.classes, known.mean, known.std)
+
+
+def _sound(finished: Finished) -> Finished:
+    if finished.error:
+        raise UserError(f"full training: found {finished.error}, expected it to train; give another --seed")
+    return finished
+
+
+def _device(terms: Terms) -> torch.device:
+    return torch.device("cuda" if terms.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+# --- what is shown ---
+
+
+HEADS = (
+    "controller", "seed", "networks", "validation", "parameters", "multiply-adds", "minutes", "epochs", "test error",
+)  # fmt: skip
+
+
+def markdown(terms: Terms, outcomes: Sequence[Outcome], facts: dict[str, Any]) -> str:
+    """The table, the mean and range of each controller, the network found, and what a repetition needs to know."""
+    rows, lowest = [_row(one) for one in outcomes], _lowest(outcomes)
+    hardware, data = facts["hardware"], terms.data
+    beside = f", {hardware['gpu']}" if terms.device != "cpu" and hardware.get("gpu") else ""
+    texts = [
+        grid(HEADS, rows, words=1),
+        *(_mean(name, [one for one in outcomes if one.controller == name]) for name in _controllers(outcomes)),
+        f"For scale: MetaQNN {METAQNN} %, Zoph & Le {ZOPH} %, with all training images and days of GPUs. Minutes are "
+        "those of the search and of the training in full; accuracies in percent; the network chosen is that of the "
+        "highest reward, and the test images were looked at once a run.",
+        f"The network of the lowest error, {lowest.controller} with seed {lowest.seed}:",
+        "\n".join(["```", *described(lowest.network), "```"]),
+        f"{len(data.train):,} images to train on and {len(data.valid):,} for validation in the search, all of these in "
+        f"full training, {outcomes[0].images:,} test images. Children have {terms.epochs} epochs.",
+        f"In {facts['wall_seconds'] / 60:,.0f} min on {hardware['cpu']}, {hardware['cores']} cores{beside}; "
+        f"{pairs(facts['code'])}, {pairs(facts['versions'])}.",
+        f"`{facts['command']}`",
+    ]  # fmt: skip
+    return "\n\n".join(texts) + "\n"
+
+
+def _row(one: Outcome) -> list[str]:
+    costs = ["" if cost is None else f"{cost:,}" for cost in (one.params, one.madds)]
+    minutes = f"{one.searching / 60:.1f} + {one.training / 60:.1f}"
+    return [
+        one.controller, str(one.seed), f"{one.networks:,}", f"{100 * one.validation:.2f}", *costs, minutes,
+        f"{one.epochs:,}", f"{100 * (1 - one.accuracy):.2f}",
+    ]  # fmt: skip
+
+
+def _mean(name: str, outcomes: Sequence[Outcome]) -> str:
+    """Mean and range of a controller's test error; of one run, the interval that its test images leave."""
+    errors = [100 * (1 - one.accuracy) for one in outcomes]
+    if len(errors) == 1:
+        low, high = interval(outcomes[0].accuracy, outcomes[0].images)
+        return f"{name}: test error {errors[0]:.2f} %, 95 % interval {100 - 100 * high:.2f} to {100 - 100 * low:.2f}."
+    mean = sum(errors) / len(errors)
+    return f"{name}: test error {mean:.2f} % in the mean of {len(errors)} runs, {min(errors):.2f} to {max(errors):.2f}."
+
+
+def _lowest(outcomes: Sequence[Outcome]) -> Outcome:
+    return max(outcomes, key=lambda one: one.accuracy)
+
+
+def _controllers(outcomes: Sequence[Outcome]) -> list[str]:
+    return list(dict.fromkeys(one.controller for one in outcomes))
+
+
+# --- the command line ---
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+console = Console(highlight=False, soft_wrap=True)
+
+
+@app.command()
+def main(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for ledgers, table and pictures.")],
+    minutes: Annotated[float, typer.Option(min=0.05, help="Of a run, search and training in full together.")] = 30,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each controller, with seeds from --seed on.")] = 3,
+    share: Annotated[float, typer.Option(min=0.05, max=0.95, help="Of the minutes, for the search.")] = 0.4,
+    controller: Annotated[str, typer.Option("--controller", "-c", help="As for `nas search`.")] = "reinforce",
+    space: Annotated[str, typer.Option(help="As for `nas search`.")] = "chain",
+    data: Annotated[str, typer.Option("--data", "-d", help="As for `nas search`.")] = "cifar10",
+    images: Annotated[int | None, typer.Option(min=2, help="A part of the training images.")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Of each child of the search.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Of the search; all there are unless given; 0: one, without Ray.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first run.")] = 0,
+) -> None:
+    """Search and train within some minutes, with random search beside it; the same command again goes on."""
+    begun = time.monotonic()
+    terms = Terms(
+        names.space(space), load(data, images=images), out, 60 * minutes, share, epochs, names.device(device), workers
+    )
+    sound(terms.space.on(terms.data.images))
+    names.controller(controller)
+    make_folder(out)
+    outcomes = []
+    for name in dict.fromkeys((controller, "random")):
+        for number in range(seed, seed + runs):
+            outcomes.append(outcome(terms, name, number))
+            console.print(" | ".join(_row(outcomes[-1])), markup=False)
+    plot([terms.folder(one.controller, one.seed) for one in outcomes], out / "rewards.png", "rewards")
+    if network := parsed(_lowest(outcomes).network):
+        write_text(out / "network.svg", alone(drawing(network, terms.data.images)))
+    facts = checklist(command("cifar10").replace(data, data.partition(":")[0]), time.monotonic() - begun)
+    text = markdown(terms, outcomes, facts)
+    write_text(out / "cifar10.md", text)
+    console.print(text, markup=False)
+
+
+if __name__ == "__main__":
+    run(app, "cifar10")
