@@ -85,15 +85,15 @@ def run(folder: Path, *command: str) -> str:
 
 
 def watched(*words: str) -> str:
-    """What a command that serves says first; then Ctrl-C ends it."""
+    """What a command that serves says first; then it is ended."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         [sys.executable, "-m", "nas", *words], env=environment, stdout=subprocess.PIPE, text=True
     ) as running:
         assert running.stdout is not None
         said = running.stdout.readline()
-        running.send_signal(signal.SIGINT)
-    assert running.returncode == 130
+        running.terminate()
+    assert running.returncode == 128 + signal.SIGTERM
     return said
 
 

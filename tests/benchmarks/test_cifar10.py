@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def test_mean_and_range_of_each_controller_and_the_lowest_errors_network_are_sai
 
 
 def test_a_small_run_searches_trains_and_tests_and_is_not_run_twice(tmp_path: Path) -> None:
-    words = ["--data", "digits", "--images", "100", "--minutes", "0.05", "--runs", "1", "--workers", "0", "--device", "cpu", "--out"]
+    words = shlex.split("--data digits --images 100 --minutes 0.05 --runs 1 --workers 0 --device cpu --out")
     done = CliRunner().invoke(app, [*words, str(tmp_path)], catch_exceptions=False)
     assert done.exit_code == 0
     for name in ("reinforce", "random"):
