@@ -47,7 +47,7 @@ MOST_TRIALS = 30  # rows of the table of the best
 DRAWN = 3  # of them
 MOST_POINTS = 400  # of networks that say something when pointed at
 MOST_FAILED = 20  # errors that are quoted
-COSTS = {"params": "parameters", "madds": "multiply-adds"}
+COSTS = {"params": "parameters", "madds": "multiply-adds", "latency": "ms an image"}
 HEAVY = 3_000  # trials; a controller of more is not made again while a page is watched
 
 
@@ -220,6 +220,15 @@ def _said(
         said.append(("wrong", wrong.sentence[0].upper() + wrong.sentence[1:] + "."))
     if not best:
         return [*said, ("", "No network has a reward yet.")]
+    smallest = summary.smallest(trials, header["validation"])
+    if smallest and smallest.result and smallest.trial != best[0].trial:
+        said.append(
+            (
+                "",
+                f"The smallest network within one standard error of the best is trial {smallest.trial}: "
+                f"{100 * smallest.result.accuracy[-1]:.2f} %, {smallest.result.params:,} parameters.",
+            )
+        )
     if drawn is not None:
         expected = summary.expected_largest(drawn, sum(trial.scored for trial in trials))
         said.append((
@@ -342,31 +351,17 @@ def _row(header: Header, trial: Trial) -> Row:
 # --- accuracy against cost ---
 
 
-def front(trials: Sequence[Trial], cost: str) -> list[Trial]:
-    """The networks for which no other has as high a validation accuracy at as low a cost, ascending in both."""
-    found: list[Trial] = []
-    for trial in sorted(_whole(trials, cost), key=lambda one: (_at(one, cost)[0], -_at(one, cost)[1], one.trial)):
-        if not found or _at(trial, cost)[1] > _at(found[-1], cost)[1]:
-            found.append(trial)
-    return found
-
-
-def _whole(trials: Sequence[Trial], cost: str) -> list[Trial]:
-    """Networks trained to their ends, whose cost is known and above 0."""
-    return [t for t in trials if t.scored and not t.stopped and t.result and (getattr(t.result, cost) or 0) > 0]
-
-
 def _at(trial: Trial, cost: str) -> tuple[float, float]:
     """Cost and validation accuracy."""
-    assert trial.result is not None
-    return float(getattr(trial.result, cost)), trial.result.accuracy[-1]
+    assert trial.result is not None  # of `summary.whole`
+    return float(trial.result.cost(cost) or 0), trial.result.accuracy[-1]
 
 
 def _front(header: Header, trials: Sequence[Trial], cost: str, name: str) -> Markup | None:
-    known = _whole(trials, cost)
+    known = [trial for trial in summary.whole(trials, cost) if _at(trial, cost)[0] > 0]
     if len(known) < 2:
         return None
-    first = front(trials, cost)
+    first = summary.front(known, cost)
     places = [_at(trial, cost) for trial in known]
     x = around((place[0] for place in places), name, log=True)
     y = around((100 * place[1] for place in places), "validation accuracy, %")
@@ -393,7 +388,7 @@ def _stepped(xs: Floats, lows: Floats, highs: Floats) -> tuple[Floats, Floats, F
 
 def _point(x: Axis, y: Axis, trial: Trial, cost: str, kind: str) -> Markup:
     size, accuracy = _at(trial, cost)
-    text = f"trial {trial.trial}: {100 * accuracy:.2f} %, {size:,.0f} {COSTS[cost]}"
+    text = f"trial {trial.trial}: {100 * accuracy:.2f} %, {size:,.{0 if cost != 'latency' else 3}f} {COSTS[cost]}"
     return chart.point(x, y, (size, 100 * accuracy), kind, text, focus=kind == "front")
 
 

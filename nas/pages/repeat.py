@@ -9,7 +9,7 @@ from typing import Any
 from nas import names
 from nas.plot import Header
 from nas.recipe import RECIPES
-from nas.reward import REWARDS
+from nas.reward import PRICES, REWARDS
 from nas.space import Limit
 from nas.stop import RULES
 
@@ -65,7 +65,7 @@ def _called(written: str, known: Mapping[str, type[Any]]) -> str:
 
 
 def _reward(written: str) -> str:
-    return next((typed for typed, function in REWARDS.items() if function.__name__ == written), written)
+    return next((typed for typed, of in REWARDS.items() if of.__name__ == written), _called(written, PRICES))
 
 
 def _recipe(fields: Mapping[str, Any]) -> str:

@@ -15,8 +15,7 @@ from controllers.random_search import RandomSearch
 from nas import ledger
 from nas.errors import UserError
 from nas.ledger import FILE, sealed
-from nas.pages.page import front, opened, page, report, write
-from nas.reward import Result
+from nas.pages.page import opened, page, report, write
 from tests.nas.pages.conftest import Browser, searched
 
 EVIL = "<script>window.evil = 1</script><img src=x onerror='window.evil = 1'>\x1b\u202e\ud800"
@@ -236,15 +235,6 @@ def test_a_search_whose_children_all_failed_has_no_report_but_a_page(folder: Pat
     text = page(opened(tmp_path))
     assert "The search is failing" in text
     assert 'id="rewards"' not in text
-
-
-def test_the_front_is_what_nothing_beats_at_its_size() -> None:
-    sizes = [(10, 0.5), (20, 0.7), (20, 0.6), (30, 0.7), (40, 0.9), (5, 0.1)]
-    trials = [
-        ledger.Trial(n, (), f"{n}", "", accuracy, Result((accuracy,), (1.0,), size))
-        for n, (size, accuracy) in enumerate(sizes)
-    ]
-    assert [trial.trial for trial in front(trials, "params")] == [5, 0, 1, 4]
 
 
 def test_the_page_is_not_left_half_written(tmp_path: Path) -> None:

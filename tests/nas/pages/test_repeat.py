@@ -16,7 +16,7 @@ from nas.ledger import FILE
 from nas.pages.repeat import command, conditions
 from nas.pool import Serial
 from nas.recipe import RECIPES
-from nas.reward import negative_loss
+from nas.reward import Soft, negative_loss
 from nas.search import search
 from nas.space import Limit
 from nas.stop import Halving
@@ -30,7 +30,10 @@ EVERY: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("options", [{}, EVERY], ids=["defaults", "all"])
+PRICED: dict[str, Any] = {"reward": Soft(2e6), "max_madds": 10**9}
+
+
+@pytest.mark.parametrize("options", [{}, EVERY, PRICED], ids=["defaults", "all", "priced"])
 def test_the_command_to_repeat_a_search_goes_on_with_it(options: dict[str, Any], tmp_path: Path) -> None:
     data = load("digits", images=100)
     begun = search(Chain(), QLearning, data, tmp_path, trials=3, pool=lambda _: Serial(judged), device="cpu", **options)
