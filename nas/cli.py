@@ -313,14 +313,14 @@ def show(
     ] = None,
 ) -> None:
     """The best networks of a search, block by block, the smallest as good, its Pareto front and its health."""
-    from nas import ledger, names, summary
+    from nas import health, ledger, names, summary
 
     against = names.cost(cost or "madds")
     header, trials = ledger.read(folder)
     _headline(header, trials)
     best = summary.best(trials, most)
     if not best:
-        raise UserError(f"{folder}: found no trial with a reward, expected one at least; {_mend(trials)}")
+        raise UserError(f"{folder}: found no trial with a reward, expected one at least; {health.mend(trials)}")
     console.print(_table(header, best))
     console.print(_smallest(header, trials), markup=False)
     front = summary.front(trials, against)
@@ -623,7 +623,7 @@ def _watch(coming: Generator[Trial, None, str], progress: Progress) -> str:
 
 def _conclude(space: Space, folder: Path, why: str, trials: int) -> None:
     """The end of a search: why, picture, best networks, how good they really are, how to go on."""
-    from nas import ledger, summary
+    from nas import health, ledger, summary
     from nas.plot import plot as draw
 
     header, done = ledger.read(folder)
@@ -632,14 +632,15 @@ def _conclude(space: Space, folder: Path, why: str, trials: int) -> None:
     console.print(f"it ended because {why}")
     best = summary.best(done)
     if not best:
-        raise UserError(f"{folder}: found no child that trained, expected one at least; {_mend(done)}")
+        raise UserError(f"{folder}: found no child that trained, expected one at least; {health.mend(done)}")
     console.print(_table(header, best))
     console.print(_smallest(header, done), markup=False)
     draw([folder], folder / "reward.png", space=space)
     console.print(f"picture: {folder / 'reward.png'}", markup=False)
     here, nas = shlex.quote(str(folder)), _command()
     console.print(
-        f"go on:   {nas} show {here}    {nas} plot {here}    the same command with --trials {2 * trials}", markup=False
+        f"go on:   {nas} finish {here}    {nas} report {here}    the same command with --trials {2 * trials}",
+        markup=False,
     )
     drawn = summary.random_rewards(space, done)
     for sentence in _sentences(header, done, best, drawn) + _health(header, done, space, drawn):
@@ -675,16 +676,6 @@ def _health(header: dict[str, Any], done: Sequence[Trial], space: Space | None =
         f"health, of the last {min(LAST, len(done))} trials: {health(done, drawn)}",
         *([wrong.sentence] if wrong else []),
     ]
-
-
-def _mend(done: Sequence[Trial]) -> str:
-    """What to do where no child was trained."""
-    from nas.health import failing
-
-    wrong = failing(done)
-    if wrong:
-        return wrong.sentence
-    return "its errors are in the ledger" if done else "give it more time"
 
 
 def _headline(header: dict[str, Any], trials: Sequence[Trial]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -15,13 +16,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from nas.errors import UserError
 from nas.machine import cores
 
 TRIES = 3  # to start Ray
+LONGEST_END = 10.0  # seconds until what is left of Ray is given up: on a busy machine a killed process takes its time
 
 
 _SETTINGS = {
@@ -149,25 +150,28 @@ def _short() -> Path:
 def _folder(short: Path) -> Iterator[Path]:
     """A folder for Ray's files, removed at the end with all that is left of Ray; so are those of killed searches."""
     sweep(short)
-    folder, lock = _locked(short)
+    folder = short / f"{_PREFIX}{secrets.token_hex(4)}"  # known before it is there, so that no Ctrl-C can leave it
     _OWN.append(folder)
     try:
-        yield folder
+        lock = _locked(folder)
+        try:
+            yield folder
+        finally:
+            os.close(lock)
     finally:
         _remove(folder)
         _OWN.remove(folder)
-        os.close(lock)
 
 
-def _locked(short: Path) -> tuple[Path, int]:
-    """A new folder with a lock on it, which the system frees when its owner dies."""
+def _locked(folder: Path) -> int:
+    """Make the folder, and a lock on it, which the system frees when its owner dies."""
     while True:
-        folder = Path(mkdtemp(dir=short, prefix=_PREFIX))
+        folder.mkdir(mode=0o700, exist_ok=True)
         with suppress(FileNotFoundError):  # another search took it for a dead one's, for it was not locked yet
             lock = os.open(folder, os.O_RDONLY)
             fcntl.flock(lock, fcntl.LOCK_EX)
             if folder.exists():
-                return folder, lock
+                return lock
             os.close(lock)
 
 
@@ -184,7 +188,8 @@ def _sweep(folder: Path) -> None:
 
 def _remove(folder: Path) -> None:
     """Remove a folder of Ray's, and kill those of its processes that are left: they end by themselves, but later."""
-    for _ in range(20):
+    until = time.monotonic() + LONGEST_END
+    while time.monotonic() < until:
         users = [process for process in Path("/proc").glob("[0-9]*") if _uses(process, folder)]
         for process in users:
             with suppress(OSError):

@@ -148,6 +148,18 @@ def failing(trials: Sequence[Trial]) -> Verdict | None:
     )
 
 
+def mend(trials: Sequence[Trial]) -> str:
+    """What to do about a search in which no network has a reward, as a sentence's end."""
+    wrong = failing(trials)
+    if wrong:
+        return wrong.sentence
+    errors = [trial.error for trial in trials if trial.error]
+    if not errors:
+        return "give it more time"
+    what = "raise the bound" if errors[-1].startswith("refused") else "mend what fails, or leave it out of the space"
+    return f'the last error is "{shorten(errors[-1])}": {what}'
+
+
 def collapse(trials: Sequence[Trial], length: int, space: Space | None = None) -> Verdict | None:
     """Told if a few networks are nearly all of the last hundred trials, and were long before the search's end.
 

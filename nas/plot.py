@@ -374,7 +374,7 @@ def _draw_one(axes: Axes, header: Header, trials: Sequence[Trial]) -> Entries:
     mean, best, pale = COLOURS[0], COLOURS[1], "#8FB8D4"
     rewards = by_number(trials)
     window = window_of(len(rewards))
-    axes.set_ylabel(_plain(f"reward ({header['reward']})"))
+    axes.set_ylabel(_reward(header))
     trained = {t.trial: t.reward for t in trials if t.scored and not t.stopped}
     stopped = {t.trial: t.reward for t in trials if t.scored and t.stopped}
     repeats = {t.trial: t.reward for t in trials if t.reward is not None and t.same_as is not None}
@@ -419,7 +419,7 @@ def _draw_health(panels: Sequence[Axes], curves: Mapping[str, Floats]) -> Entrie
 
 def _draw_groups(axes: Axes, groups: Sequence[Sequence[Search]], names: Sequence[str]) -> Entries:
     """Each group's mean over its seeds, as far as all of them go, with a band where there are several."""
-    axes.set_ylabel(_plain(f"reward ({groups[0][0][1]['reward']})"))
+    axes.set_ylabel(_reward(groups[0][0][1]))
     rewards = [aligned(group) for group in groups]
     window = window_of(max(len(seeds[0]) for seeds in rewards))  # one for all, so that the curves compare
     entries: Entries = []
@@ -516,6 +516,13 @@ def _bands(counts: Sequence[int]) -> Entries:
     from matplotlib.patches import Patch
 
     return [(text, Patch(color=GREY, alpha=0.25, linewidth=0)) for text in band_captions(counts)]
+
+
+def _reward(header: Header) -> str:
+    """The label of an axis of rewards: of one with parameters, the name and the first two, for there is little room."""
+    name, _, rest = header["reward"].partition("(")
+    few = ", ".join(part.partition("=")[2].strip("'") for part in rest.removesuffix(")").split(", ")[:2])
+    return _plain(f"reward ({shorten(f'{name.lower()}: {few}' if few else name, 40)})")
 
 
 def _plain(text: str) -> str:

@@ -76,8 +76,12 @@ def smallest(trials: Sequence[Trial], images: int) -> Trial | None:
 
 
 def standard_error(accuracy: float, images: int) -> float:
-    """Of an accuracy measured on so many images: the standard deviation of the share of a binomial."""
-    return math.sqrt(accuracy * (1 - accuracy) / images)
+    """Of an accuracy measured on so many images, with two more that are right and two that are wrong.
+
+    So it is not 0 where all few images are right (Agresti & Coull 1998).
+    """
+    share = (accuracy * images + 2) / (images + 4)
+    return math.sqrt(share * (1 - share) / (images + 4))
 
 
 def lacking(folder: Path, cost: str) -> UserError:

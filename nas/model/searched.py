@@ -11,7 +11,7 @@ from nas import ledger, names
 from nas.data import Data, load
 from nas.errors import UserError
 from nas.folder import Progress
-from nas.health import failing
+from nas.health import mend
 from nas.ledger import FILE, Trial
 from nas.search import replayed
 from nas.space import Child, Limit, Space
@@ -85,9 +85,7 @@ def _check_trained(folder: Path, trials: Sequence[Trial]) -> None:
     """Raise UserError if the search has no network."""
     if best(trials):
         return
-    wrong = failing(trials)
-    mend = wrong.sentence if wrong else "its errors are in the ledger" if trials else "search first"
-    raise UserError(f"{folder}: found no child that trained among {len(trials)} trials, expected one; {mend}")
+    raise UserError(f"{folder}: found no child that trained among {len(trials)} trials, expected one; {mend(trials)}")
 
 
 def _check_over(folder: Path) -> None:

@@ -213,15 +213,14 @@ def test_the_front_leaves_out_what_has_no_such_cost_was_stopped_or_failed() -> N
     assert front(trials, "latency") == []
 
 
-def test_the_standard_error_is_that_of_a_share() -> None:
-    assert standard_error(0.5, 100) == 0.05
-    assert standard_error(0.9, 400) == pytest.approx(0.015)
-    assert standard_error(1.0, 100) == 0.0
+def test_the_standard_error_is_that_of_a_share_with_two_images_more_either_way() -> None:
+    assert standard_error(0.5, 96) == 0.05  # 50 of 100
+    assert standard_error(1.0, 12) == pytest.approx((14 / 16 * 2 / 16 / 16) ** 0.5)
 
 
 @pytest.mark.parametrize(
     ("accuracy", "found"),
-    [(0.8701, 1), (0.8699, 3)],  # 0.9 - sqrt(0.9 · 0.1 / 100) = 0.87
+    [(0.8688, 1), (0.8686, 3)],  # 0.9 - sqrt(92/104 · 12/104 / 104) = 0.8687
 )
 def test_the_smallest_network_within_one_standard_error_of_the_best(accuracy: float, found: int) -> None:
     smaller = costing(1, accuracy, 20)
