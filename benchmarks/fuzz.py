@@ -37,7 +37,7 @@ from rich.console import Console
 
 from benchmarks import compare
 from benchmarks.processes import run
-from nas import cli
+from nas import cli, cli_app
 from nas.errors import UserError
 from nas.ledger import FILE, sealed
 
@@ -109,7 +109,7 @@ class Input(NamedTuple):
     """A command and what it is of: the files that it reads lie in the folder where it is run."""
 
     words: list[str]
-    program: typer.Typer = cli.app
+    program: typer.Typer = cli_app.app
     name: str = "nas"
 
 

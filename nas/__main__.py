@@ -32,17 +32,13 @@ def _run() -> None:
     if Path(__file__).parents[1] != Path.cwd():
         sys.path[:] = [path for path in sys.path if path not in here]
     import controllers
-    import nas.cli
-    import nas.cli_export  # whose commands are there from then on
-    import nas.cli_finish
-    import nas.cli_model
-    import nas.cli_pages
     import search_spaces
+    from nas import cli, cli_app
 
     assert controllers.__path__  # imported before a user's folder of that name could be
     assert search_spaces.__path__
     sys.path.append(str(Path.cwd()))
-    nas.cli.run()
+    cli.run(cli_app.app)
 
 
 def _interrupted(number: int, _: object) -> None:

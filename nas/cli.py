@@ -1,4 +1,4 @@
-"""The command line; the one place that knows every other. Nothing heavy is imported before it is needed."""
+"""The command line, and its commands of searches. Nothing heavy is imported before it is needed."""
 
 from __future__ import annotations
 
@@ -33,20 +33,13 @@ if TYPE_CHECKING:
     from nas.space import Space
     from nas.stop import Rule
 
-app = typer.Typer(
-    help="Find convolutional networks by reinforcement learning.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
 console = Terminal(highlight=False, soft_wrap=True)
 MOST = 10_000_000  # trials; a ledger of as many has gigabytes
 A_WORKER = 2**28  # bytes that a process with torch in it has at least
 LONGEST_MESSAGE = 3_000  # characters; what was typed, or stands in a file, may be of any length
 
 
-def run(program: Callable[[], object] = app, name: str = "nas") -> None:
+def run(program: Callable[[], object], name: str = "nas") -> None:
     """A command line; what a user can mend is one message, and exit status 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a locale may lack ≈
@@ -108,7 +101,6 @@ DataName = Annotated[
 ]
 
 
-@app.command()
 def search(
     space: SpaceName = "chain",
     controller: Annotated[
@@ -303,7 +295,6 @@ def search(
     _conclude(here, folder, why, trials)
 
 
-@app.command()
 def show(
     folder: Annotated[Path, typer.Argument(help="Of a search.")],
     most: Annotated[int, typer.Option("--most", "-k", min=1, help="How many networks.")] = 5,
@@ -339,12 +330,13 @@ def show(
             console.print(_measured(trial.result, header.get("latency", 1)), markup=False)
 
 
-@app.command()
 def plot(
     folders: Annotated[list[Path], typer.Argument(help="Of one search, or of several to be compared.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The picture; reward.png or health.png in the (first) folder unless set."),
+        typer.Option(
+            "--out", "-o", help="The picture; reward.png, health.png or pareto.png in the (first) folder unless set."
+        ),
     ] = None,
     what: Annotated[
         str,
@@ -366,7 +358,6 @@ def plot(
     console.print(f"picture: {picture}", markup=False)
 
 
-@app.command()
 def compare(
     folders: Annotated[
         list[Path], typer.Argument(help="Of searches that differ in controller and seed only, random among them.")
@@ -395,7 +386,6 @@ def compare(
     console.print(report.written(figures, out), markup=False)
 
 
-@app.command()
 def spaces() -> None:
     """The built-in spaces, with their parameters and sizes."""
     from nas import names
@@ -406,7 +396,6 @@ def spaces() -> None:
     console.print(table)
 
 
-@app.command()
 def controllers() -> None:
     """The built-in controllers, with their parameters, defaults and sources."""
     from nas import names
@@ -417,7 +406,6 @@ def controllers() -> None:
         console.print("  " + text.strip().replace("\n", "\n  ") + "\n", markup=False)
 
 
-@app.command()
 def presets() -> None:
     """The presets: what each stands for, the paper it follows, and where it departs from it."""
     from nas.preset import PRESETS
@@ -427,7 +415,6 @@ def presets() -> None:
         console.print("  " + preset.about.replace("\n", "\n  ") + "\n", markup=False)
 
 
-@app.command()
 def check(
     space: SpaceName,
     data: DataName = "digits",

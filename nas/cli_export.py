@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.cli import app, console
+from nas.cli import console
 from nas.cli_model import DataOfModel, Trust
 from nas.errors import UserError
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 REAL = 256  # images that an exported file is held against
 
 
-@app.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="Of a search; for --onnx and --torch with a model, or a model's own.")],
     onnx: Annotated[

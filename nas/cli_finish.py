@@ -1,4 +1,4 @@
-"""The command line's part for trained networks. Nothing heavy is imported before it is needed."""
+"""The command line's `finish`: what it shows of a search's way to a model. Nothing heavy is imported early."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from nas.cli import app, check_address, console, number_or_auto, pool_of
+from nas.cli import check_address, console, number_or_auto, pool_of
 from nas.progress import Counting, Terminal, duration
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 WIDE = 124  # characters that the table of all figures takes
 
 
-@app.command()
 def finish(
     folder: Annotated[Path, typer.Argument(help="Of a search that is over.")],
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many of its networks are trained again.")] = 5,
@@ -136,8 +135,10 @@ class Live:
             self.status.stop()
 
     def _trained(self, step: Step) -> None:
+        from nas.model.training import RANK
+
         of = step.trained
-        kind = "trained again" if of.part == "rank" else "trained in full"
+        kind = "trained again" if of.part == RANK else "trained in full"
         result = "" if of.accuracy is None else f", validation accuracy {of.accuracy:.4f}"
         result += f", failed: {of.error}" if of.error else ""
         text = f"{step.done} of {step.total}: {step.name}, seed {of.seed}, {kind} in {duration(of.seconds)}{result}"
@@ -155,6 +156,7 @@ class Live:
 
 def _show(found: dict[str, Any], folder: Path) -> None:
     """The ranking, the table, who won, and what to do with it."""
+    from nas.model import MODEL
     from nas.model.card import RANKING, ranking
     from nas.model.judge import COLUMNS, table
 
@@ -169,7 +171,7 @@ def _show(found: dict[str, Any], folder: Path) -> None:
     wide.print(_table(COLUMNS, table(found["rows"])))
     for sentence in found["verdict"]:
         console.print(sentence, markup=False)
-    console.print(f"model: {folder / 'model'}", markup=False)
+    console.print(f"model: {folder / MODEL}", markup=False)
 
 
 def _table(columns: tuple[str, ...], rows: list[list[str]]) -> Table:

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from nas.cli import app, console
+from nas.cli import console
 from nas.errors import UserError, plain
 
 ModelFolder = Annotated[
@@ -26,7 +26,6 @@ DataOfModel = Annotated[
 ]
 
 
-@app.command()
 def predict(
     folder: ModelFolder,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Files, or folders of them.")],
@@ -59,7 +58,6 @@ def predict(
         )
 
 
-@app.command()
 def explain(
     folder: ModelFolder,
     on: Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.cli import app, console
+from nas.cli import console
 from nas.errors import UserError, near
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ OwnSpace = Annotated[
 DRAWINGS = ("network", "preferences", "importance", "path")
 
 
-@app.command()
 def draw(
     folder: Folder,
     what: Annotated[
@@ -57,7 +56,6 @@ def draw(
     console.print(f"drawing: {picture}", markup=False)
 
 
-@app.command()
 def report(
     folder: Folder,
     out: Annotated[
@@ -80,7 +78,6 @@ def report(
     console.print(f"report: {page}", markup=False)
 
 
-@app.command()
 def watch(
     folder: Annotated[Path, typer.Argument(help="Of a search, begun or still to begin.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 for any that is free.")] = 8420,

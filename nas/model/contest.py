@@ -13,14 +13,13 @@ from nas.ledger import Trial
 from nas.model.judge import OURS
 from nas.model.peers import peers
 from nas.model.searched import Search
-from nas.model.training import Task
+from nas.model.training import FULL, RANK, Task
 from nas.network import Images, Network
 from nas.search import BLOCK
 from nas.space import Child
 from nas.summary import interval
 
 RANDOM = "random search"
-RANK, FULL = "rank", "full"
 
 
 @dataclass(frozen=True)

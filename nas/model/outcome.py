@@ -13,20 +13,19 @@ import torch
 
 from nas.data import test_images
 from nas.errors import UserError
+from nas.model import MODEL
 from nas.model.card import card
-from nas.model.contest import FULL, Contest
+from nas.model.contest import Contest
 from nas.model.judge import OURS, Figures, difference, figures, predicted
 from nas.model.saved import Model, save
 from nas.model.searched import Search
-from nas.model.training import Task, loaded
+from nas.model.training import FULL, Task, loaded
 from nas.model.trainings import Trainings, weights, weights_file
 from nas.space import Child
 from nas.summary import interval
 
 if TYPE_CHECKING:
     from nas.cache import Ints
-
-MODEL = "model"
 
 
 @dataclass(frozen=True)

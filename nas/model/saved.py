@@ -37,6 +37,7 @@ from torch.nn import functional as F
 
 from nas.blocks import DEFAULTS, KINDS, Block
 from nas.errors import UserError
+from nas.model import MODEL
 from nas.model.program import as_module, of_module, of_whole, stored
 from nas.network import LARGEST_SIDE, Images, Network
 
@@ -127,7 +128,7 @@ class Exported:
 
 def found(folder: Path) -> Path:
     """The folder of a model: this one, or model/ in the folder of a search; raises UserError if neither is one."""
-    for place in (folder, folder / "model"):
+    for place in (folder, folder / MODEL):
         if (place / NETWORK).is_file():
             return place
     raise UserError(

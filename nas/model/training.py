@@ -30,13 +30,14 @@ EPOCHS = 12  # at least: on two CPU cores the digits, with all that they are com
 TIMES = 4  # as many epochs as the search's children had, at least
 AVERAGED = 0.05  # share of all steps over which weights are averaged
 FEW = 5_000  # images; with fewer, an epoch has more steps
+RANK, FULL = "rank", "full"  # what a training is for: to choose by, or to keep
 UNMIRRORED = ("digits", "mnist", "svhn")  # their classes are other ones in a mirror, or none
 
 
 class Task(NamedTuple):
     """One training: what it is for, of which network, with which seed."""
 
-    part: str  # "rank": on the training images; "full": on these and the validation images
+    part: str  # RANK: on the training images; FULL: on these and the validation images
     key: str
     seed: int
 
@@ -59,7 +60,7 @@ class Finishing(Training):
         """Do one task."""
         task = self.tasks[job.trial]
         network, seed = self.networks[task.key], zlib.crc32(f"finish {task.seed} {task.key}".encode())
-        whole = task.part == "full"
+        whole = task.part == FULL
         return trained(network, self.prepare(), self.recipe, seed, self.threads, self.limit, whole)
 
 

@@ -24,6 +24,7 @@ from markupsafe import Markup
 from nas import health, ledger, names, summary
 from nas.errors import UserError, plain
 from nas.ledger import Trial
+from nas.model import MODEL
 from nas.network import Images
 from nas.pages import chart, drawing, learnt, tiles
 from nas.pages.chart import Axis, around, said
@@ -176,7 +177,7 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
         "learnt": _learnt(search, live) if best else None,
         "failures": _failures(trials),
         "comparison": _comparison(search.folder, beside) if beside else None,
-        "model": model(search.folder / "model"),
+        "model": model(search.folder / MODEL),
         "cost": _cost(header, trials),
         "repeat": command(header, len(trials)),
         "conditions": conditions(header),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from nas import cli
+from nas import cli, cli_app
 
 Refused = Callable[..., None]
 
@@ -55,7 +55,7 @@ def refused(
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
-    def run(words: str | list[str], piece: str, program: typer.Typer = cli.app, name: str = "nas") -> None:
+    def run(words: str | list[str], piece: str, program: typer.Typer = cli_app.app, name: str = "nas") -> None:
         before = seen(tmp_path)
         monkeypatch.setattr(sys, "argv", [name, *(shlex.split(words) if isinstance(words, str) else words)])
         with pytest.raises(SystemExit) as end:

@@ -9,12 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import nas.cli_model
 from nas.blocks import Block
 from nas.model.saved import Model, save
 from nas.network import Images, Network
-
-assert nas.cli_model  # with it the commands are there
 
 
 class Bessel(nn.Module):

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from nas import cli_pages
 from nas.ledger import sealed
 from tests.bad_input.conftest import Refused
 
 LEDGERS = Path(__file__).parents[1] / "nas" / "ledgers"
-assert cli_pages  # its commands are registered
 
 
 @pytest.fixture

@@ -11,13 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import click
 import numpy as np
 import pytest
-import typer
 from PIL import Image
 
-from nas import cli
+from nas import cli, cli_app
 from nas.ledger import FILE, read
 from nas.preset import PRESETS
 
@@ -153,7 +151,7 @@ def nas(
     def run(*words: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["nas", *words])
         with pytest.raises(SystemExit) as end:
-            cli.run()
+            cli.run(cli_app.app)
         return Done(int(end.value.code or 0), *capsys.readouterr())
 
     yield run
@@ -690,45 +688,7 @@ def test_compare_says_it_all_again_when_its_own_folder_is_among_those_given(nas:
     assert sorted(path.suffix for path in Path("runs/comparison").iterdir()) == [".json", ".md", ".png"]
 
 
-def commands() -> dict[str, click.Command]:
-    group = typer.main.get_command(cli.app)
-    assert hasattr(group, "commands")
-    found: dict[str, click.Command] = group.commands
-    return found
-
-
-def test_the_commands_are_these() -> None:
-    assert list(commands()) == ["search", "show", "plot", "compare", "spaces", "controllers", "presets", "check"]
-
-
-@pytest.mark.parametrize("name", commands())
-def test_every_command_and_every_option_has_a_help_text(name: str, nas: Nas) -> None:
-    command = commands()[name]
-    assert command.help
-    for parameter in command.params:
-        assert getattr(parameter, "help", None), parameter.name
-    done = nas(name, "--help")
-    shows(done)
-    for parameter in command.params:
-        for option in (option for option in parameter.opts if option.startswith("--")):
-            assert option in done.out
-
-
 def test_a_locale_without_a_character_shows_another_in_its_place() -> None:
     words, ascii_only = [sys.executable, "-m", "nas", "spaces"], {"PYTHONIOENCODING": "ascii", "COLUMNS": "200"}
     done = subprocess.run(words, env=os.environ | ascii_only, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "? 3.0e20" in done.stdout  # of metaqnn, ≈ elsewhere
-
-
-def test_help_imports_nothing_heavy() -> None:
-    program = (
-        "import sys; sys.argv = ['nas', '--help']\n"
-        "from nas.__main__ import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "heavy = {'torch', 'ray', 'matplotlib', 'optuna', 'sklearn', 'torchvision'}\n"
-        "print('heavy:', sorted(heavy & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.splitlines()[-1] == "heavy: []"
-    assert "Find convolutional networks by reinforcement learning." in done.stdout

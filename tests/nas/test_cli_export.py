@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import typer
 
-from nas.cli import app
+from nas.cli_app import app
 from nas.errors import UserError
 
 SEARCH = "search chain -c random --images 100 --workers 0 --out s --trials"

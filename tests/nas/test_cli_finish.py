@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import nas.cli_finish  # noqa: F401  its import puts the command beside the others
 from controllers.local_search import LocalSearch
-from nas import cli
+from nas import cli, cli_app
 from nas.data import load
 from nas.ledger import FILE
 from nas.pool import Serial
@@ -33,7 +32,7 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     def run(words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["nas", *shlex.split(words)])
         with pytest.raises(SystemExit) as end:
-            cli.run()
+            cli.run(cli_app.app)
         return int(end.value.code or 0), *capsys.readouterr()
 
     return run

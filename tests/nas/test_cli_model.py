@@ -14,14 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
-import nas.cli_model
-from nas import cli
+from nas import cli, cli_app
 from nas.blocks import Block
 from nas.data import load
 from nas.model.saved import Model, save
 from nas.network import Network
-
-assert nas.cli_model  # with it the commands are there
 
 
 class Done(NamedTuple):
@@ -59,7 +56,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     def run(*words: str | Path) -> Done:
         monkeypatch.setattr(sys, "argv", ["nas", *map(str, words)])
         with pytest.raises(SystemExit) as end:
-            cli.run()
+            cli.run(cli_app.app)
         return Done(int(end.value.code or 0), *capsys.readouterr())
 
     return run

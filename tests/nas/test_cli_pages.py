@@ -14,15 +14,13 @@ import pytest
 from typer.testing import CliRunner
 
 from controllers.q_learning import QLearning
-from nas import cli_pages
-from nas.cli import app
+from nas.cli_app import app
 from nas.data import load
 from nas.pool import Job, Serial
 from nas.reward import Result
 from nas.search import search
 from search_spaces.chain import Chain
 
-assert cli_pages  # its commands are registered
 ROOT = Path(__file__).parents[2]
 
 

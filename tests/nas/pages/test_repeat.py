@@ -10,7 +10,7 @@ import typer
 
 from controllers.q_learning import QLearning
 from nas import ledger
-from nas.cli import app
+from nas.cli_app import app
 from nas.data import load
 from nas.ledger import FILE
 from nas.pages.repeat import command, conditions
