@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from pdoc.extract import walk_specs
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -123,6 +125,18 @@ def test_readme_lists_every_file_of_the_core() -> None:
 )
 def test_readme_names_every_built_in(known: tuple[str, ...]) -> None:
     assert set(known) == {name for name in known if f"`{name}`" in README}
+
+
+def test_the_reference_has_a_page_for_every_module() -> None:
+    make = shutil.which("make")
+    assert make
+    words = [make, "--dry-run", "--no-print-directory", "reference"]
+    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    asked = said.rpartition("build/reference")[2].replace("\\\n", " ").split()
+    packages = ("nas", "search_spaces", "controllers", "benchmarks")
+    paths = [path.relative_to(ROOT) for name in packages for path in (ROOT / name).rglob("*.py")]
+    paths = [path.parent if path.name == "__init__.py" else path.with_suffix("") for path in paths]
+    assert {".".join(path.parts) for path in paths} - {"nas.__main__"} == set(walk_specs(asked))
 
 
 def test_help_names_every_recipe_and_every_preset() -> None:
