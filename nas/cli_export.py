@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,6 +59,10 @@ def export(
             "found nothing to write, expected --onnx FILE, --torch FILE, --optuna URL, --csv FILE or --tensorboard "
             "DIR; give one or more"
         )
+    asked = {"--image": image, "--data": data, "--trust": trust}
+    _check_used("--onnx or --torch", onnx or torch, asked)
+    _check_used("--optuna", optuna, {"--study": study})
+    _check_used("--optuna or --csv", optuna or csv, {"--space": space})
     if onnx or torch:
         _export_model(folder, onnx, torch, image or [], data, trust)
     if optuna or csv or tensorboard:
@@ -106,6 +110,13 @@ def _export_search(
         from nas.beside.tensorboard import export as write_curves
 
         console.print(f"curves: `tensorboard --logdir {write_curves(folder, tensorboard)}`", markup=False)
+
+
+def _check_used(by: str, there: object, options: Mapping[str, object]) -> None:
+    """Raise UserError for an option that would change nothing, as what goes by it is not written."""
+    unused = [name for name, value in options.items() if value]
+    if unused and not there:
+        raise UserError(f"{unused[0]}: found it without {by}, expected one that it is for; give {by}, or leave it out")
 
 
 def _check_suffix(option: str, file: Path | None, suffix: str) -> None:
