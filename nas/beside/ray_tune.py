@@ -88,6 +88,7 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
         self._rewards: dict[str, float | None] = {}  # by key
         self._pending: dict[str, tuple[int, Candidate]] = {}  # by Tune's id
         self._best: float | None = None  # of those that ran to their end
+        self._without = False  # whether it was to be restored without its param_space
         if self._space is not None:
             self._answering = self._controller(self._space, self._seed, self._trials, **self._parameters)
 
@@ -108,6 +109,11 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The config of the next trial: {"answers": [...]} in a space of ours; None while only known ones come."""
+        if self._without:
+            raise UserError(
+                "Tuner.restore: found no param_space, which Tune does not keep, expected it as it was; give it again, "
+                "as Tuner.restore(path, trainable, param_space=...)"
+            )
         if self._space is None or self._metric is None:
             raise UserError(
                 "ControllerSearch: found neither space= nor a param_space, or no metric; expected "
@@ -151,8 +157,13 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
         Path(checkpoint_path).write_text(json.dumps(state))
 
     def restore(self, checkpoint_path: str) -> None:
-        """Begin the controller anew and tell it all again; raises UserError for another space's or no state."""
-        assert self._space is not None
+        """Begin the controller anew and tell it all again; raises UserError for another space's or no state.
+
+        Without a space `suggest` raises it, for of an error here Tune would only tell its log, and begin a new run.
+        """
+        if self._space is None:
+            self._without = True
+            return
         try:
             state = json.loads(Path(checkpoint_path).read_text())
             self._begin()

@@ -146,6 +146,8 @@ def test_a_run_that_was_interrupted_goes_on_with_what_was_told(cluster: None, tm
     first = [one.config for one in running.fit() if one.metrics]
     told = states(tmp_path)["told"]
     assert 3 <= len(told) < 6
+    with pytest.raises(UserError, match=r"^Tuner\.restore: found no param_space"):
+        tune.Tuner.restore(str(tmp_path / "run"), objective).fit()
     again = tune.Tuner.restore(str(tmp_path / "run"), objective, param_space=space).fit()
     configs = [one.config for one in again]
     assert len(configs) == 6
