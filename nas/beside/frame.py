@@ -10,6 +10,7 @@ from nas import ledger, names
 from nas.errors import UserError
 from nas.health import in_order
 from nas.ledger import FILE, Trial
+from nas.reward import Result
 from nas.search import replayed
 from nas.space import Candidate, Choice, Limit, Question, Space
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CURVES = ("accuracy", "loss")
-COSTS = ("params", "madds", "seconds", "memory", "precision")
+COSTS = (
+    "params", "madds", "seconds", "memory", "precision", "latency_ms", "batch_latency_ms", "peak_memory",
+)  # fmt: skip
 
 
 class Search(NamedTuple):
@@ -56,7 +59,14 @@ def _on_its_images(header: Mapping[str, Any], space: Space) -> Space:
         return space.on(space.images, limits)
     from nas.data import native
 
-    return space.on(native(header["data"]), limits)
+    try:
+        images = native(header["data"])
+    except UserError as error:
+        raise UserError(
+            f"{error}; what a search asked depends on the size, channels and classes of its images: without them give "
+            "the space on these in Python, as in frame(folder, Small().on(Images(8, 1, 10)))"
+        ) from None
+    return space.on(images, limits)
 
 
 def written(space: Space) -> dict[str, list[str]]:
@@ -83,11 +93,17 @@ def option(choice: Choice[Any], answer: int) -> bool | int | float | str:
     return value if isinstance(value, bool | int | float | str) else choice.written[answer]
 
 
+def costs(result: Result | None) -> dict[str, Any]:
+    """COSTS, by their names in `nas.reward.Result`; of latencies the median; None for what was not measured."""
+    found = {name: getattr(result, name, None) for name in COSTS}
+    return {name: (value[0] if value else None) if isinstance(value, tuple) else value for name, value in found.items()}
+
+
 def rows(found: Search) -> Iterator[dict[str, Any]]:
     """A trial each: number, network, reward, error, same_as; costs; figures; curves as lists; answers as options."""
     for trial, candidate in found.candidates:
         row = {name: getattr(trial, name) for name in ("trial", "key", "reward", "error", "same_as", "at", "network")}
-        row |= {"stopped": trial.stopped} | {name: getattr(trial.result, name, None) for name in COSTS}
+        row |= {"stopped": trial.stopped} | costs(trial.result)
         row |= {name: list(getattr(trial.result, name, ())) for name in CURVES}
         row |= dict(trial.figures or {})
         yield row | {name: option(choice, answer) for name, choice, answer in named(candidate)}
@@ -108,13 +124,15 @@ def framed(found: Search) -> pd.DataFrame:
     except ImportError:
         raise UserError("found no pandas, expected it for tables; install it with `pip install pandas`") from None
     table = pd.DataFrame(list(rows(found)))
-    whole = [name for name in ("trial", "same_as", "params", "madds", "memory") if name in table]
+    whole = [name for name in ("trial", "same_as", "params", "madds", "memory", "peak_memory") if name in table]
     return table.astype(dict.fromkeys(whole, "Int64"))
 
 
 def export(folder: Path, file: Path, space: Space | None = None) -> int:
     """Write a ledger as csv, curves as JSON lists; gives the number of trials."""
     table = frame(folder, space)
+    if not file.absolute().parent.is_dir():
+        raise UserError(f"{file}: found no folder {file.parent}, expected one; make it, or name another file")
     try:
         table.to_csv(file, index=False)
     except OSError as error:

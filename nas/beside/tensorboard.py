@@ -17,6 +17,7 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nas.beside.frame import costs
 from nas.errors import UserError
 from nas.health import LAST, health
 from nas.ledger import Trial, read
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 FOLDER = "tensorboard"  # in the search's
 FILES = "events.out.tfevents.*"
-COSTS = ("params", "madds", "seconds")
 
 
 class Board:
@@ -80,9 +80,9 @@ class Board:
         yield "health/spread", state.spread
         yield "health/failed", float(trial.error is not None)
         yield from ((f"health/{name}", value) for name, value in (trial.figures or {}).items())
-        for name in COSTS if trial.result else ():
-            cost = getattr(trial.result, name)
-            yield f"cost/{name}", math.nan if cost is None else cost
+        for name, cost in costs(trial.result).items():
+            if isinstance(cost, int | float):
+                yield f"cost/{name}", cost
 
     def _writer(self, run: str) -> SummaryWriter:
         from tensorboardX import SummaryWriter

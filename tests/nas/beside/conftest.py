@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,14 +47,13 @@ def result_of(job: Job) -> Result:
     return Result((0.3, 0.5 + job.trial / 100), (1.5, 1.0), seconds=0.5, precision="float32")
 
 
-def begin(folder: Path, trials: int) -> list[Trial]:
-    """Search on, or anew, with results that are known beforehand."""
-    data = load("digits", images=100)
+def begin(folder: Path, trials: int, data: str = "digits") -> list[Trial]:
+    """Search on, or anew, with results that are known beforehand; data: the digits, under this name."""
     return [
         *search(
             Narrow(),
             RandomSearch,
-            data,
+            replace(load("digits", images=100), name=data),
             folder,
             trials=trials,
             recipe=Recipe(epochs=2),
@@ -69,7 +69,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trials = begin(place, 8)
     first = next(trial for trial in trials if trial.trial == 1)
     candidate = Narrow().replay((0, 1, 0))
-    stopped = Result((0.2,), (2.0,), params=100, madds=2000, seconds=0.2, bar=(0.9,))
+    stopped = Result(
+        (0.2,), (2.0,), params=100, madds=2000, seconds=0.2, bar=(0.9,),
+        latency_ms=(1.5, 1.25, 2.0), batch_latency_ms=(64.0, 60.0, 70.0), peak_memory=4096,
+    )  # fmt: skip
     with Ledger(place) as ledger:
         written = str(vars(candidate.network).get("written", candidate.key))
         ledger.append(Trial(9, first.answers, first.key, first.network, first.reward, None, same_as=1, at=9.0))

@@ -10,6 +10,7 @@ import pytest
 
 from nas.beside.frame import export, frame, name_of, search
 from nas.errors import UserError
+from nas.network import Images
 from nas.space import Choice, Space
 from search_spaces.chain import Chain
 from search_spaces.zoph import Zoph
@@ -73,7 +74,20 @@ def test_a_folder_without_a_search_is_said(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written_is_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected a file to write"):
-        export(folder, tmp_path / "none" / "a.csv", Narrow())
+        export(folder, tmp_path, Narrow())
+
+
+def test_latencies_and_memory_are_columns_where_they_were_measured(folder: Path) -> None:
+    row = frame(folder, Narrow()).iloc[8]
+    assert (row["latency_ms"], row["batch_latency_ms"], row["peak_memory"]) == (1.5, 64.0, 4096)
+    assert frame(folder, Narrow())[["latency_ms", "peak_memory"]].isna().sum().tolist() == [9, 9]
+
+
+def test_a_search_without_its_images_is_a_table_once_the_space_is_on_such_images(tmp_path: Path) -> None:
+    begin(tmp_path, 2, data="npz:gone.npz")
+    with pytest.raises(UserError, match=r"found no such file.* give the space on these in Python"):
+        frame(tmp_path, Narrow())
+    assert "depth 0" in frame(tmp_path, Narrow().on(Images(8, 1, 10)))
 
 
 def test_a_search_of_no_trials_is_an_empty_table(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ def test_values_parameters_and_curves_are_there(study: optuna.Study) -> None:
     assert trial.params == {"depth 0": 1, "kind 0": "separable", "width 0": 4}
     assert trial.distributions["depth 0"] == IntDistribution(1, 3)
     assert (trial.value, trial.intermediate_values, trial.user_attrs["madds"]) == (0.25, {1: 0.2}, 2000)
+    measured = [trial.user_attrs[name] for name in ("latency_ms", "batch_latency_ms", "peak_memory")]
+    assert measured == [1.5, 64.0, 4096]
     assert study.trials[0].intermediate_values == {1: 0.3, 2: 0.5}
     assert study.best_value == max(t.value or 0 for t in study.trials if t.state == TrialState.COMPLETE)
 

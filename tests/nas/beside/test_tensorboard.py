@@ -33,6 +33,8 @@ def test_a_finished_ledger_has_curves_of_the_search_and_of_each_child(folder: Pa
     assert points(out / "search", "search/reward") == [(n, round(rewards[n], 4)) for n in sorted(rewards)]
     assert points(out / "search", "health/failed")[2] == (2, 1.0)
     assert points(out / "search", "health/entropy") == [(8, 0.5)]
+    for name, value in (("madds", 2000), ("latency_ms", 1.5), ("batch_latency_ms", 64.0), ("peak_memory", 4096)):
+        assert (8, value) in points(out / "search", f"cost/{name}")
     assert points(out / "trial 0000", "child/accuracy") == [(1, 0.3), (2, 0.5)]
     assert sorted(path.name for path in out.iterdir()) == [
         "search",
