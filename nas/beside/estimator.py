@@ -3,7 +3,11 @@
 X are images: (N, H, W), (N, H, W, C), (N, C, H, W) with layout="NCHW", or (N, features) with image_shape. Values of
 uint8 are taken as they are, all others are scaled to 0..255 by the least and the greatest that `fit` saw, for children
 train on uint8 images. y are labels of any kind. `fit` searches on a stratified four fifths of the images and the rest
-for validation, as `nas search` does, then trains the best network anew on all of them.
+for validation, as `nas search` does, then trains the best network anew on all of them, with its weights averaged.
+
+With a folder the images lie beside the ledger as arrays.npz, with places in classes_ for labels, and a sixth of them is
+kept apart from all of `fit`, so that `nas finish`, `nas report` and `nas export` have what they need. Images of other
+than one or three channels cannot lie there: of such a search these commands have no images.
 
 It keeps scikit-learn's contract for parameters: `get_params`, `set_params`, `clone`. Those of its general checks that
 fit rows of a few features do not apply to images; tests/nas/beside/test_estimator.py has the others.
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -29,19 +34,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from nas import names
 from nas.cache import Ints, Pixels, mean_and_std
-from nas.data import Data, check_classes, split
+from nas.data import TEST, Data, check_classes, split, stratified
 from nas.errors import UserError
+from nas.ledger import FILE
 from nas.network import LARGEST_SIDE
 from nas.space import Space
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
+    from nas.model.saved import Model
     from nas.recipe import Recipe
 
 LAYOUTS = ("NHWC", "NCHW")
-ARRAYS = "arrays"  # what the ledger says of the data
+ARRAYS = "arrays"  # what the ledger says of data that are nowhere
+BESIDE = "arrays.npz"  # in the search's folder
 BATCH = 500
 
 
@@ -51,11 +56,12 @@ class NetworkSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # my
     space: one of ours, or its name as on the command line.  controller: its name.  parameters: of the controller.
     trials: of the search.  recipe, reward: by name.  epochs: of each child, the recipe's unless given.
     final_epochs: of the best network's last training.  workers: Ray workers; 0 trains in this process.
-    folder: where the search is kept, so that `fit` with the same images goes on there; None for nowhere.
+    folder: where the search and its images are kept, so that `fit` with the same images goes on there, and commands
+    can be used on it; None for nowhere.
     layout: of X with four dimensions.  image_shape: (H, W) or (H, W, C) of X with two.
 
-    After `fit`: classes_, best_network_, module_ (torch), trials_ (a frame of the ledger), n_features_in_ where X is
-    (N, features). Raises UserError for whatever a user can mend, at `fit` and `predict`.
+    After `fit`: classes_, best_network_, model_ (nas.model.saved.Model), trials_ (a frame of the ledger),
+    n_features_in_ where X is (N, features). Raises UserError for whatever a user can mend, at `fit` and `predict`.
     """
 
     def __init__(
@@ -91,14 +97,13 @@ class NetworkSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # my
         check_classification_targets(labels)
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         self.low_, self.high_ = (0.0, 255.0) if x.dtype == np.uint8 else (float(x.min()), float(x.max()))
-        self.channels_ = x.shape[1]
-        data = _data(self._scaled(x), numbers.astype(np.int64), tuple(map(str, self.classes_)))
-        recipe = names.recipe(self.recipe, self.epochs)
+        arrays = self._scaled(x), numbers.astype(np.int64)
+        data, recipe = self._data(*arrays), names.recipe(self.recipe, self.epochs)
         with ExitStack() as stack:
             folder = self.folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="nas-"))
             self._search(data, recipe, Path(folder))
-        self.mean_, self.std_ = data.mean, data.std
-        self.module_ = _trained(self.best_network_, data, replace(recipe, epochs=self.final_epochs), self)
+        self.data_, self.images_ = data.name, len(data.labels)
+        self.model_ = self._trained(data, replace(recipe, epochs=self.final_epochs))
         return self
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:  # noqa: N803
@@ -113,12 +118,24 @@ class NetworkSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # my
 
         check_is_fitted(self)
         x = self._images(X)
-        if x.shape[1] != self.channels_:
-            raise UserError(f"X: found {x.shape[1]} channels, expected {self.channels_} as `fit` had")
-        pixels = torch.from_numpy(self._scaled(x))
-        with torch.no_grad():
-            logits = torch.cat([self._logits(part) for part in torch.split(pixels, BATCH)])
+        channels = self.model_.images.channels
+        if x.shape[1] != channels:
+            raise UserError(f"X: found {x.shape[1]} channels, expected {channels} as `fit` had")
+        parts = torch.split(torch.from_numpy(self._scaled(x)), BATCH)
+        logits = torch.cat([self.model_.logits(part) for part in parts])
         return logits.double().softmax(1).cpu().numpy()
+
+    def save(self, folder: Path | str) -> None:
+        """Write the network as a folder that `nas predict`, `nas export` and `nas explain` take.
+
+        These take uint8 images; where X had other numbers, the least that `fit` saw is their 0, the greatest their 255.
+        Raises UserError as `nas.model.saved.save` does.
+        """
+        from nas.model.saved import save
+
+        check_is_fitted(self)
+        named = {} if self.data_ == ARRAYS else {"data": self.data_, "trained_on": ["train", "valid"]}
+        save(self.model_, Path(folder), named, _card(self.model_, self.images_))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -197,47 +214,73 @@ class NetworkSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # my
             raise UserError(f"fit: found no child that trained ({why}), expected one at least; give more trials")
         self.best_network_ = next(c.network for trial, c in found.candidates if trial is winners[0])
 
-    def _logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        from nas.train import resized
+    def _data(self, pixels: Pixels, labels: Ints) -> Data:
+        """What `fit` trains on; with a folder, the images lie there too, and a sixth of them is kept apart."""
+        classes, name, rest = tuple(map(str, self.classes_)), ARRAYS, np.arange(len(labels))
+        if self.folder is not None and pixels.shape[1] in (1, 3) and pixels.shape[3] > 3:
+            check_classes("y", classes, labels, least=3)
+            test = stratified(labels, max(len(classes), len(labels) // 6), TEST)
+            rest = np.setdiff1d(rest, test)
+            name = _laid(Path(self.folder), (pixels[rest], labels[rest]), (pixels[test], labels[test]))
+        return _data(name, pixels[rest], labels[rest], classes)
 
-        device = next(self.module_.parameters()).device
-        mean, std = (_by_channel(values, device) for values in (self.mean_, self.std_))
-        x = resized(pixels.to(device), self.best_network_.input_size).float() / 255
-        logits: torch.Tensor = self.module_((x - mean) / std).float()
-        return logits
+    def _trained(self, data: Data, recipe: Recipe) -> Model:
+        """The best network trained on all images of `data`, training and validation ones."""
+        from nas.model.saved import Model
+        from nas.model.training import loaded, trained
+        from nas.search import THREADS, child_seed
+        from nas.train import Resident
+
+        network, resident = self.best_network_, Resident(data, names.device(self.device))
+        done = trained(network, resident, recipe, child_seed(self.seed, network.key), THREADS, whole=True)
+        if done.error is not None:
+            raise UserError(
+                f"fit: found that the best network failed when it was trained on all images ({done.error}), expected "
+                "its weights; change final_epochs or the recipe"
+            )
+        module = loaded(network, data.images, done.weights).to(resident.device)
+        return Model(network, module, data.images, data.classes, data.mean, data.std)
 
 
-def _by_channel(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
-    """A value a channel, (1, C, 1, 1)."""
-    import torch
+def _laid(folder: Path, rest: tuple[Pixels, Ints], test: tuple[Pixels, Ints]) -> str:
+    """Write the images as BESIDE, once for a search, and give the data's name; raises UserError if it cannot be."""
+    file = folder.absolute() / BESIDE
+    if not (file.is_file() and (folder / FILE).is_file()):  # written anew, a file would be other data to the cache
+        new = file.with_name(f".{os.getpid()}.{BESIDE}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            np.savez(new, x_train=rest[0], y_train=rest[1], x_test=test[0], y_test=test[1])
+            new.replace(file)
+        except OSError as error:
+            raise UserError(f"{folder}: found {error.strerror}, expected a folder to write to; name another") from None
+    return f"npz:{file}"
 
-    return torch.tensor(values, device=device).view(1, -1, 1, 1)
 
-
-def _data(pixels: Pixels, labels: Ints, classes: tuple[str, ...]) -> Data:
-    """pixels: uint8 (N, C, H, W), of which a stratified fifth is for validation."""
+def _data(name: str, pixels: Pixels, labels: Ints, classes: tuple[str, ...]) -> Data:
+    """pixels: uint8 (N, C, H, W), of which a stratified fifth is for validation; equal to what `load` makes of them."""
     check_classes("y", classes, labels, least=2)
-    train, valid = split(labels, 0, None, ARRAYS)
+    train, valid = split(labels, 0, None, name)
     counts = np.array([np.bincount(pixels[:, channel].ravel(), minlength=256) for channel in range(pixels.shape[1])])
     mean, std = mean_and_std(counts)
-    digest = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+    digest = hashlib.sha256(np.ascontiguousarray(pixels).tobytes() + repr(pixels.shape).encode()).hexdigest()
     return Data(
-        ARRAYS, pixels, labels, train, valid, classes, min(pixels.shape[2:]), tuple(mean), tuple(std), digest, skipped=0
+        name, pixels, labels, train, valid, classes, min(pixels.shape[2:]), tuple(mean), tuple(std), digest, skipped=0
     )
 
 
-def _trained(network: Any, data: Data, recipe: Recipe, search: NetworkSearch) -> nn.Module:
-    """The network trained on all images, training and validation ones."""
-    import torch
+def _card(model: Model, images: int) -> str:
+    """The text of README.md."""
+    from nas.model.card import USE
+    from nas.summary import described
 
-    from nas.search import THREADS, child_seed
-    from nas.train import Attempt, Resident
-
-    whole = Resident(replace(data, train=np.arange(len(data.labels))), search.device)
-    torch.set_num_threads(THREADS)  # as its children had, and so that beside others it does not wait for cores
-    with torch.random.fork_rng([whole.device] if whole.device.type == "cuda" else []):
-        attempt = Attempt(network, whole, recipe, recipe.rate, child_seed(search.seed, network.key))
-        for epoch in range(recipe.epochs):
-            attempt.epoch(epoch, math.inf)
-    model: nn.Module = attempt.model.eval()
-    return model
+    network = getattr(model.network, "written", model.network.key)
+    return "\n".join([
+        "# A network for images", "",
+        f"It tells {len(model.classes)} classes apart: {', '.join(model.classes)}. It was found by a search and then "
+        f"trained on {images:,} images; how good it is on others was not measured here.", "",
+        "## Use", "", *USE, "",
+        "## Network", "", "```", *described(network), "```", "",
+        "## Limits", "",
+        "It knows its own classes only: whatever an image shows, one of them is given. Its probabilities were not "
+        "calibrated.",
+    ]) + "\n"  # fmt: skip

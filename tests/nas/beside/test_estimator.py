@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_checks
 
 from nas.beside.estimator import NetworkSearch
+from nas.beside.frame import frame
+from nas.blocks import Block
+from nas.data import load
+from nas.data import test_images as images_of
 from nas.errors import UserError
+from nas.ledger import read
+from nas.model import saved
+from nas.model.images import part
+from nas.model.searched import searched
+from nas.network import Images, Network
+from nas.recipe import Recipe
 from tests.nas.beside.conftest import Narrow, snippet
 
 DIGITS = load_digits()
@@ -80,6 +93,77 @@ def test_fit_goes_on_in_its_folder(tmp_path: Any) -> None:
     more = clone(first).set_params(trials=3).fit(X, Y)
     assert more.trials_["at"][:2].tolist() == first.trials_["at"].tolist()
     assert len(more.trials_) == 3
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> NetworkSearch:
+    """Fitted in a folder, with its model saved there."""
+    folder = tmp_path_factory.mktemp("kept")
+    found = NetworkSearch(**SMALL | {"space": "chain"}, folder=folder).fit(X, Y)
+    found.save(folder / "model")
+    return found
+
+
+@pytest.fixture(scope="module")
+def home(kept: NetworkSearch) -> Path:
+    """Its folder."""
+    return Path(str(kept.folder))
+
+
+def test_its_folder_has_the_images_that_the_search_had_and_a_sixth_apart(kept: NetworkSearch, home: Path) -> None:
+    header = read(home)[0]
+    data = load(header["data"])
+    assert (header["data"], data.fingerprint) == (f"npz:{home}/arrays.npz", header["fingerprint"])
+    assert (len(data.labels), len(images_of(header["data"])[1])) == (500, 100)
+    assert np.array_equal(data.mean, kept.model_.mean)
+
+
+def test_commands_take_its_folder(home: Path) -> None:
+    """The table has columns by question without --space, and a finish finds its search."""
+    assert "width 0" in frame(home)
+    assert len(frame(home)) == len(searched(home).trials) == 2
+
+
+def test_its_saved_network_says_the_same_of_images_it_has_not_seen(kept: NetworkSearch, home: Path) -> None:
+    again = saved.load(home)
+    unseen = part(again, home)
+    assert unseen.what.startswith("the 100 test images")
+    assert again.classes == tuple(kept.classes_)
+    assert np.allclose(
+        again.logits(torch.from_numpy(np.array(unseen.pixels))).softmax(1),
+        kept.predict_proba(unseen.pixels[:, 0] / 255 * 16),
+        atol=1e-5,
+    )
+
+
+def test_a_network_without_a_folder_is_saved_without_data(fitted: NetworkSearch, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "model")
+    assert "zero" in (tmp_path / "model" / "README.md").read_text()
+    with pytest.raises(UserError, match="found no data named"):
+        part(saved.load(tmp_path), tmp_path)
+
+
+def test_images_of_two_channels_are_searched_in_a_folder_too(tmp_path: Path) -> None:
+    found = NetworkSearch(**SMALL, folder=tmp_path).fit(np.stack([X, X], 3), Y)
+    assert read(tmp_path)[0]["data"] == "arrays"
+    with pytest.raises(UserError, match="give the space on these in Python"):
+        frame(tmp_path, Narrow())
+    assert len(frame(tmp_path, Narrow().on(Images(8, 2, 10)))) == len(found.trials_)
+
+
+class Broken(Network):
+    """A network whose module cannot be made."""
+
+    def module(self, images: Images) -> Any:
+        """Fail."""
+        raise ValueError("no")
+
+
+def test_a_last_training_that_fails_is_said(fitted: NetworkSearch) -> None:
+    found = copy.copy(fitted)
+    found.best_network_ = Broken(8, (Block("conv", 4),))
+    with pytest.raises(UserError, match="found that the best network failed when it was trained on all images"):
+        found._trained(load("digits", images=100), Recipe(epochs=1))
 
 
 APPLY: list[Callable[..., None]] = [
