@@ -76,7 +76,7 @@ class Bounds:
             cost = name.removeprefix("max_").removesuffix("_ms")
             found = result.cost(cost)
             if found is not None and found > most:
-                return f"found {found:,} {COSTS[cost]}, expected at most {most:,}, as {name} says"
+                return f"found {found:,} {COSTS[cost]}, expected at most {most:,}, as --{name.replace('_', '-')} says"
         return ""
 
 

@@ -130,8 +130,8 @@ def _ranked(one: Mapping[str, Any]) -> list[str]:
 
 def _limits(found: Figures) -> list[str]:
     return [
-        "- It knows its own classes only: whatever an image shows, one of them is given. Its probabilities are not "
-        "calibrated.",
+        "- It knows its own classes only: whatever an image shows, one of them is given. Its probabilities "
+        "were not calibrated by this program; `nas explain` measures how far off they are.",
         "- Its accuracy holds for images like those of its data; of others, nothing is known.",
         f"- The network was chosen among {found['search']['networks']:,} by the same validation images by which these "
         "are ranked, so that validation accuracies are too high; the test accuracy is not.",

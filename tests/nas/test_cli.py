@@ -468,7 +468,7 @@ def test_costs_are_measured_bounded_priced_shown_and_drawn(nas: Nas) -> None:
     shows(
         nas(*RANDOM, *price, "--trials", "12"),
         "bounds: max_params=200; … % of random networks are within them",
-        "refused: found … parameters, expected at most 200, as max_params says",
+        "refused: found … parameters, expected at most 200, as --max-params says",
         "12 trials, … repeats, 0 failed, … refused, ",
         "parameters … multiply-adds … ms … trial",
         "within one standard error of the best, 0.…, ",

@@ -141,9 +141,9 @@ def test_a_network_that_lacks_the_cost_has_no_reward(cost: str) -> None:
     [
         (UNBOUND, ""),
         (Bounds(max_params=10, max_madds=7, max_latency_ms=4.0), ""),  # each exactly
-        (Bounds(max_params=9), "found 10 parameters, expected at most 9, as max_params says"),
-        (Bounds(max_params=10, max_madds=6), "found 7 multiply-adds, expected at most 6, as max_madds says"),
-        (Bounds(max_latency_ms=3.5), "found 4.0 ms an image, expected at most 3.5, as max_latency_ms says"),
+        (Bounds(max_params=9), "found 10 parameters, expected at most 9, as --max-params says"),
+        (Bounds(max_params=10, max_madds=6), "found 7 multiply-adds, expected at most 6, as --max-madds says"),
+        (Bounds(max_latency_ms=3.5), "found 4.0 ms an image, expected at most 3.5, as --max-latency-ms says"),
     ],
 )
 def test_a_network_is_refused_by_the_first_bound_that_it_is_above(bounds: Bounds, said: str) -> None:

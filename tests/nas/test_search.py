@@ -768,7 +768,7 @@ def test_a_network_above_a_bound_is_refused_told_as_failed_and_not_trained(tmp_p
     assert trainer.trained == [0, 3, 4]
     assert told == [0.3, None, None, 0.5, 0.4]
     assert [trial.same_as for trial in trials] == [None, None, 1, None, None]
-    assert trials[1].error == "refused: found 32 parameters, expected at most 27, as max_params says"
+    assert trials[1].error == "refused: found 32 parameters, expected at most 27, as --max-params says"
     assert [(trial.refused, trial.trained) for trial in trials[:2]] == [(False, True), (True, False)]
     assert trials[1].result is not None
     assert (trials[1].result.params, trials[1].result.seconds) == (32, 0.0)

@@ -496,7 +496,7 @@ def test_a_child_that_takes_too_long_is_refused_before_it_is_trained() -> None:
 
 def test_a_module_of_ones_own_is_counted_and_refused_before_it_is_measured() -> None:
     result = trained(Own(Constant), latency=4, bounds=Bounds(max_params=9))
-    assert result.error == "refused: found 10 parameters, expected at most 9, as max_params says"
+    assert result.error == "refused: found 10 parameters, expected at most 9, as --max-params says"
     assert result.latency_ms == ()
 
 
