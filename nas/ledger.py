@@ -193,6 +193,18 @@ def begun(folder: Path) -> tuple[dict[str, Any], list[Trial]]:
     return header, trials
 
 
+def running(folder: Path) -> bool:
+    """Whether a search writes to this folder's ledger now."""
+    try:
+        with (folder / FILE).open("rb") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
 def sealed(record: Mapping[str, Any]) -> bytes:
     """The record as one line of JSON with its checksum."""
     text = json.dumps(record, ensure_ascii=False, allow_nan=False)

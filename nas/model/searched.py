@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,14 +89,11 @@ def _check_trained(folder: Path, trials: Sequence[Trial]) -> None:
 
 def _check_over(folder: Path) -> None:
     """Raise UserError if a search writes there now."""
-    with (folder / FILE).open("rb") as file:
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{folder}: found its search still under way, expected it to be over; wait for its end, or stop it "
-                "with Ctrl-C"
-            ) from None
+    if ledger.running(folder):
+        raise UserError(
+            f"{folder}: found its search still under way, expected it to be over; wait for its end, or stop it with "
+            "Ctrl-C"
+        )
 
 
 def _images(

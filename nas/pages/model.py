@@ -6,7 +6,7 @@ import base64
 import io
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,19 @@ def model(folder: Path) -> dict[str, Any] | None:
     """The model's card, figures and pictures, as far as they are there; None without a model."""
     if not (folder / "metrics.json").is_file() and not (folder / "README.md").is_file():
         return None
-    pictures, wrong = _pictures(sorted((folder / "explain").glob("*.png")))
-    return {"card": _card(folder / "README.md"), "figures": _figures(folder / "metrics.json"),
-            "pictures": pictures, "wrong": wrong}  # fmt: skip
+    captions = _captions(folder / "explain")
+    pictures, wrong = _pictures(captions)
+    leaves = list(itertools.islice(_leaves(figures(folder / "metrics.json"), ""), 200))
+    return {"card": _card(folder / "README.md"), "figures": leaves, "pictures": pictures, "wrong": wrong}
+
+
+def figures(file: Path) -> dict[str, Any]:
+    """What a file of JSON holds; nothing where it is not there, or holds something else."""
+    try:
+        found = json.loads(file.read_bytes()[:5_000_000])
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _card(file: Path) -> Markup:
@@ -40,16 +50,8 @@ def _card(file: Path) -> Markup:
     return Markup(reader.render(plain(lines)))  # noqa: S704 - it escapes all that is no Markdown
 
 
-def _figures(file: Path) -> list[tuple[str, str]]:
-    """The single figures of a JSON file, by the way to each."""
-    try:
-        found = json.loads(file.read_bytes()[:5_000_000])
-    except (OSError, ValueError, RecursionError):
-        return []
-    return list(itertools.islice(_leaves(found, ""), 200))
-
-
 def _leaves(value: object, way: str) -> Iterator[tuple[str, str]]:
+    """The single figures, by the way to each."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _leaves(inner, f"{way} {name}".strip().replace("_", " "))
@@ -57,12 +59,22 @@ def _leaves(value: object, way: str) -> Iterator[tuple[str, str]]:
         yield way, shorten(f"{value:.4g}" if isinstance(value, float) else str(value), 120)
 
 
-def _pictures(paths: Sequence[Path]) -> tuple[list[tuple[str, Markup]], list[str]]:
-    """(name, data) of each picture, decoded and written anew, small; and sentences on those that are none."""
+def _captions(folder: Path) -> dict[Path, str]:
+    """The pictures in a folder with what is seen on them, as `nas explain` wrote it, in its order; then all others."""
+    there = {path.name: path for path in sorted(folder.glob("*.png"))}
+    listed = figures(folder / "explain.json").get("pictures")
+    said = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    captions = {str(one.get("file")): str(one.get("caption")) for one in said if "caption" in one}
+    known = {there[name]: shorten(text, 600) for name, text in captions.items() if name in there}
+    return known | {path: path.stem.replace("_", " ") for path in there.values() if path not in known}
+
+
+def _pictures(captions: Mapping[Path, str]) -> tuple[list[tuple[str, Markup]], list[str]]:
+    """(caption, data) of each picture, decoded and written anew, small; and sentences on those that are none."""
     from PIL import Image
 
     found, wrong, left = [], [], MOST_BYTES
-    for path in paths:
+    for path, caption in captions.items():
         try:
             with Image.open(path, formats=["PNG"]) as image:
                 image.thumbnail((WIDEST, 4 * WIDEST))
@@ -76,5 +88,5 @@ def _pictures(paths: Sequence[Path]) -> tuple[list[tuple[str, Markup]], list[str
             wrong.append(f"{path.name} is left out, for the page would be too large; it is in {path.parent}.")
             continue
         data = Markup("data:image/webp;base64,{}").format(base64.b64encode(written.getvalue()).decode())
-        found.append((path.stem.replace("_", " ").replace("-", " "), data))
+        found.append((caption, data))
     return found, wrong

@@ -29,7 +29,7 @@ from nas.network import Images
 from nas.pages import chart, drawing, learnt, tiles
 from nas.pages.chart import Axis, around, said
 from nas.pages.model import model
-from nas.pages.repeat import command, conditions, controller
+from nas.pages.repeat import RANDOM, command, conditions, controller, finishing, reward
 from nas.plot import (
     ADVANTAGE,
     SPREAD,
@@ -97,13 +97,29 @@ def _builds(space: Space, trials: Sequence[Trial]) -> bool:
 def report(folder: Path, beside: Sequence[Path] = (), space: Space | None = None) -> str:
     """The page of a search, with the comparison to the searches beside it if there are any.
 
-    Raises UserError for a search without a trained network, for what `opened` refuses, and for searches that cannot be
-    compared with it.
+    The random search that `nas finish` made is one of them. Raises UserError for a search without a trained network,
+    for what `opened` refuses, for the folder itself beside it, and for searches that cannot be compared with it.
     """
     search = opened(folder, space)
     if not summary.best(search.trials):
         raise lacking(search)
-    return page(search, beside)
+    for other in beside:
+        if other.resolve() == folder.resolve():
+            raise UserError(f"--beside: found {other}, which is this search itself, expected another; name its folder")
+    return page(search, [*beside, *_made(search)])
+
+
+def _made(search: Search) -> list[Path]:
+    """The random search that `nas finish` made beside this one, if it is there, done, and on the same terms."""
+    from nas import compare
+
+    place = search.folder / RANDOM
+    try:
+        compare.grouped([search.folder, place])
+        enough = len(compare.trained(ledger.read(place)[1])) >= len(compare.trained(search.trials))
+    except UserError:
+        return []
+    return [place] if enough else []
 
 
 def page(search: Search, beside: Sequence[Path] = (), live: bool = False) -> str:
@@ -162,12 +178,14 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
     _, header, trials, space, _ = search
     drawn = summary.random_rewards(space, trials) if space else None
     best = summary.best(trials, MOST_TRIALS)
+    finished = finishing(search.folder)
     return {
         "title": f"{shorten(header['space'].partition('(')[0], 60)} on {shorten(header['data'], 60)}",
         "folder": search.folder.name,
         "about": _about(header, trials),
+        "state": "ended" if live and ended(search) else "live",
         "facts": _facts(header, trials, best),
-        "said": _said(header, trials, best, drawn, space),
+        "said": _said(search, best, drawn, bool(finished)),
         "rewards": _rewards(header, trials) if best else None,
         "networks": [(trial, _network(search, trial)) for trial in best[:DRAWN]],
         "heads": HEADS,
@@ -176,10 +194,11 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
         "health": _health(trials, drawn) if best else None,
         "learnt": _learnt(search, live) if best else None,
         "failures": _failures(trials),
-        "comparison": _comparison(search.folder, beside) if beside else None,
+        "comparison": _comparison(search.folder, beside, bool(finished)) if beside else None,
         "model": model(search.folder / MODEL),
         "cost": _cost(header, trials),
-        "repeat": command(header, len(trials)),
+        "repeat": f"{command(header, len(trials))}\n{finished}".strip(),
+        "finished": bool(finished),
         "conditions": conditions(header),
     }
 
@@ -203,18 +222,24 @@ def _facts(header: Header, trials: Sequence[Trial], best: Sequence[Trial]) -> li
             madds = "" if result.madds is None else f"{said(result.madds)} multiply-adds an image"
             facts.append(("its parameters", said(result.params), madds))
     again = sum(trial.same_as is not None for trial in trials)
-    failed = sum(trial.error is not None and trial.same_as is None for trial in trials)
+    failed = sum(trial.error is not None and trial.trained for trial in trials)
+    refused = sum(trial.refused for trial in trials)
     trained = sum(trial.trained for trial in trials)
-    facts.append(("networks trained", f"{trained:,}", f"{again:,} repeats, {failed:,} failed"))
+    rest = f"{again:,} repeats, {failed:,} failed" + f", {refused:,} refused" * bool(refused)
+    facts.append(("networks trained", f"{trained:,}", rest))
     seconds = sum(trial.result.seconds for trial in trials if trial.result)
     facts.append(("time", duration(max((t.at for t in trials), default=0.0)), f"{duration(seconds)} of training"))
     return facts
 
 
-def _said(
-    header: Header, trials: Sequence[Trial], best: Sequence[Trial], drawn: Floats | None, space: Space | None
-) -> list[tuple[str, str]]:
+def ended(search: Search) -> bool:
+    """Whether the search has all its trials, and no process writes to it."""
+    return len(search.trials) >= search.header["length"] and not ledger.running(search.folder)
+
+
+def _said(search: Search, best: Sequence[Trial], drawn: Floats | None, tested: bool) -> list[tuple[str, str]]:
     """(kind, sentence): what is wrong, and how good what was found really is."""
+    _, header, trials, space, _ = search
     said: list[tuple[str, str]] = []
     wrong = health.verdict(trials, header["length"], space, drawn) if trials else None
     if wrong:
@@ -238,7 +263,8 @@ def _said(
         ))  # fmt: skip
     said.append((
         "", "The same validation images chose the best network and judge it, so its accuracy is a little lower on new "
-        "images. The search has not touched the test images.",
+        "images. " + ("The search has not touched the test images; they were looked at once, for the model below."
+                      if tested else "The search has not touched the test images."),
     ))  # fmt: skip
     return said
 
@@ -247,13 +273,14 @@ def _rewards(header: Header, trials: Sequence[Trial]) -> Markup:
     rewards = by_number(trials)
     window = window_of(len(rewards))
     numbers = np.arange(len(rewards), dtype=float)
-    y = around((value for value in rewards if value is not None), f"reward ({shorten(header['reward'], 60)})")
+    y = around((value for value in rewards if value is not None), f"reward ({shorten(reward(header), 60)})")
     x = Axis(0, max(1, len(rewards) - 1), "trial")
     kinds: dict[str, dict[int, float | None]] = {
         "trained": {t.trial: t.reward for t in trials if t.scored and not t.stopped},
         "stopped": {t.trial: t.reward for t in trials if t.scored and t.stopped},
         "repeat": {t.trial: t.reward for t in trials if t.reward is not None and t.same_as is not None},
-        "failed": {t.trial: y.low for t in trials if t.reward is None},
+        "failed": {t.trial: y.low for t in trials if t.reward is None and t.same_as is None and t.trained},
+        "refused": {t.trial: y.low for t in trials if t.refused},
     }
     shown = {kind: of for kind, of in kinds.items() if of}
     marks = [chart.dots(x, y, list(of), [v or 0.0 for v in of.values()], kind) for kind, of in shown.items()]
@@ -452,22 +479,25 @@ def _learnt(search: Search, live: bool) -> dict[str, Any]:
 
 
 def _failures(trials: Sequence[Trial]) -> dict[str, Any] | None:
-    """How many networks failed by what, and the first errors in full."""
-    failed = [trial for trial in trials if trial.error and trial.same_as is None]
-    if not failed:
+    """How many networks failed by what, how many were refused, and the first errors in full."""
+    wrong = [trial for trial in trials if trial.error and trial.same_as is None]
+    failed, refused = ([one for one in wrong if one.refused == so] for so in (False, True))
+    if not wrong:
         return None
     kinds = Counter((trial.error or "").partition(":")[0] for trial in failed)
     return {
         "kinds": [(shorten(kind, 80), count) for kind, count in kinds.most_common(8)],
-        "first": [(trial.trial, shorten(trial.error or "")) for trial in failed[:MOST_FAILED]],
-        "all": len(failed),
+        "first": [(trial.trial, shorten(trial.error or "")) for trial in [*failed, *refused][:MOST_FAILED]],
+        "failed": len(failed),
+        "refused": len(refused),
+        "all": len(wrong),
     }
 
 
 # --- the comparison ---
 
 
-def _comparison(folder: Path, beside: Sequence[Path]) -> dict[str, Any]:
+def _comparison(folder: Path, beside: Sequence[Path], tested: bool) -> dict[str, Any]:
     """This search and those beside it, by as many different networks as each of them has trained."""
     from nas import compare
 
@@ -476,7 +506,7 @@ def _comparison(folder: Path, beside: Sequence[Path]) -> dict[str, Any]:
     figures = compare.figures(groups, compare.equal_budget(groups, max(1, budget)), compare.baselines(groups))
     last = figures["after"][-1]
     return {
-        "about": figures["about"], "notes": figures["notes"], "after": last["after"],
+        "about": figures["about"], "notes": figures["notes"] + [TESTED] * tested, "after": last["after"],
         "controllers": [(name, len(groups[name]), _spread(of)) for name, of in last["controllers"].items()],
         "tests": [
             (f"{test['controller']} − {test['against']}", f"{test['difference']:+.2f}", _between(test["interval"]),
@@ -485,6 +515,9 @@ def _comparison(folder: Path, beside: Sequence[Path]) -> dict[str, Any]:
         ],
         "curves": _curves(figures["curves"]["evaluations"]),
     }  # fmt: skip
+
+
+TESTED = "The model below was tested later, by nas finish."
 
 
 def _spread(of: Mapping[str, Any]) -> tuple[str, str]:

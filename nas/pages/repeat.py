@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from nas import names
+from nas.ledger import FILE
+from nas.pages.model import figures
 from nas.plot import Header
 from nas.recipe import RECIPES
 from nas.reward import PRICES, REWARDS
 from nas.space import Limit
 from nas.stop import RULES
 
+RANDOM = Path("finish", "random")  # in a search's folder: the random search that `nas finish` made
 IF_ANY = ("child_timeout", "max_params", "max_madds", "max_latency_ms", "latency")  # options whose field has their name
 
 
@@ -39,7 +43,7 @@ def command(header: Header, trials: int) -> str:
     if ":" not in header["data"]:
         words += ["--images", str(header["training"] + header["validation"])]
     words += ["--seed", str(header["seed"]), "--window", str(header["window"])]
-    words += ["--recipe", _recipe(header["recipe"]), "--reward", _reward(header["reward"])]
+    words += ["--recipe", _recipe(header["recipe"]), "--reward", reward(header)]
     for name, value in header["parameters"].items():
         words += ["--set", f"{name}={value}"]
     for name, limit in (header.get("limits") or {}).items():
@@ -49,6 +53,46 @@ def command(header: Header, trials: int) -> str:
     words += ["--stop", _called(header["stop"], RULES)] if header.get("stop") else []
     lengths = [header["length"], *([trials] if trials > header["length"] else [])]  # what was added later
     return "\n".join(shlex.join([*words, "--trials", str(length)]) for length in lengths)
+
+
+def finishing(folder: Path) -> str:
+    """What to type for the same model in this search's folder, as far as the model tells; a line for each command."""
+    found = figures(folder / "model" / "metrics.json")
+    recipe, seeds, ranked = (found.get(name) for name in ("recipe", "seeds", "ranking"))
+    if not (isinstance(recipe, dict) and isinstance(seeds, int) and isinstance(ranked, list)):
+        return ""
+    name = folder.resolve().name
+    words = ["nas", "finish", name, "--top", str(len(ranked)), "--seeds", str(seeds)]
+    words += ["--epochs", str(recipe.get("epochs")), "--flip" if recipe.get("flip") else "--no-flip"]
+    if not found.get("random"):
+        words.append("--no-random")
+    elif not (folder / RANDOM / FILE).is_file():
+        words += ["--baseline", "FOLDER"]  # where that random search lies is not in the model
+    explained = figures(folder / "model" / "explain" / "explain.json").get("of", "")
+    on = [part for part in ("validation", "test") if f" {part} images of " in str(explained)]
+    lines = [words, *[["nas", "explain", name, "--on", part] for part in on[:1]]]
+    return "\n".join(shlex.join(line) for line in lines)
+
+
+def reward(header: Header) -> str:
+    """A search's reward as it is typed."""
+    written = header["reward"]
+    price = PRICES.get(written.partition("(")[0].lower())
+    if price is None:
+        return next((typed for typed, of in REWARDS.items() if of.__name__ == written), _called(written, PRICES))
+    typed, _, given = _called(written, PRICES).partition(":")
+    pairs = [part.partition("=") for part in given.split(",")]
+    own = [f"{name}={_short(value)}" for name, _, value in pairs if value != str(getattr(price, name, None))]
+    return f"{typed}:{','.join(own)}" if own else typed
+
+
+def _short(number: str) -> str:
+    """ "1e6" of "1000000.0"; what is no number, or would lose digits, stays as it is."""
+    try:
+        short = f"{float(number):g}".replace("e+0", "e").replace("e+", "e")
+    except ValueError:
+        return number
+    return short if float(short) == float(number) else number
 
 
 def controller(header: Header) -> str:
@@ -62,10 +106,6 @@ def _called(written: str, known: Mapping[str, type[Any]]) -> str:
     typed = next((typed for typed, kind in known.items() if kind.__name__ == name), None)
     parts = ",".join(part.strip() for part in given.replace("'", "").split(",") if part.strip())
     return written if typed is None else f"{typed}:{parts}" if parts else typed
-
-
-def _reward(written: str) -> str:
-    return next((typed for typed, of in REWARDS.items() if of.__name__ == written), _called(written, PRICES))
 
 
 def _recipe(fields: Mapping[str, Any]) -> str:

@@ -14,7 +14,8 @@ from nas.space import shorten
 from nas.statistics import Floats
 
 WIDTH = 328  # pixels: what a phone has room for
-TOP, BOTTOM, LEFT, RIGHT = 24, 112, 52, 204  # of a preference's area
+TOP, BOTTOM, LEFT, RIGHT = 24, 112, 52, 188  # of a preference's area
+PITCH = 12  # pixels from label to label
 KINDS = 7  # colours; where there are more options, the last stands for all the rest
 MOST_STEPS = 30  # of a path
 
@@ -102,13 +103,22 @@ def _area(xs: Floats, tops: Floats, bottoms: Floats, number: int, text: str) -> 
 
 
 def _labels(options: Sequence[str], edges: Floats) -> Iterator[Markup]:
-    """Beside the last moment, each option that has room there, with its share."""
-    for option, top, bottom in zip(options, edges, edges[1:], strict=False):
-        if bottom - top >= 10:
-            share = _percent((bottom - top) / (BOTTOM - TOP))
-            yield Markup('<text x="{}" y="{:.1f}"><tspan class="name">{}</tspan> {}</text>').format(
-                RIGHT + 6, (top + bottom) / 2 + 4, plain(shorten(option, 12)), share
-            )
+    """Beside the last moment each option with its colour and its share, as near its area as there is room."""
+    shares = np.diff(edges) / (BOTTOM - TOP)
+    places = _apart((edges[:-1] + edges[1:]) / 2)
+    for number, (option, share, y) in enumerate(zip(options, shares, places, strict=True)):
+        yield Markup('<rect class="o{}" x="{}" y="{:.1f}" width="7" height="7"/>').format(number, RIGHT + 6, y - 3.5)
+        yield Markup('<text x="{}" y="{:.1f}"><tspan class="name">{}</tspan> {}</text>').format(
+            RIGHT + 18, y + 4, plain(shorten(option, 12)), _percent(share)
+        )
+
+
+def _apart(places: Floats) -> Floats:
+    """The same places, moved where needed, so that each is PITCH below the one before and all lie within the area."""
+    steps = PITCH * np.arange(len(places))
+    low = np.maximum.accumulate(places - steps)
+    moved: Floats = np.clip(low, TOP + PITCH / 2, BOTTOM - PITCH / 2 - steps[-1]) + steps
+    return moved
 
 
 def _answers(count: int) -> str:
@@ -116,7 +126,7 @@ def _answers(count: int) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return f"{round(100 * share)} %"  # an int, for there is no -0 %
 
 
 # --- of importances and paths ---
@@ -137,7 +147,7 @@ def _bar(one: Importance, top: int, high: float) -> Iterator[Markup]:
         at(low), top + 11, at(upper), top + 8
     )
     yield Markup('<path class="axis" d="M{0} {1}v22"/>').format(left, top)
-    text = f"{100 * one.share:.0f} % ({100 * low:.0f} to {100 * upper:.0f})"
+    text = f"{_percent(one.share)} ({round(100 * low)} to {round(100 * upper)})"
     yield _word(WIDTH, top + 15, text, "less end")
 
 

@@ -50,6 +50,25 @@ def test_of_a_card_markdown_is_shown_and_nothing_else_runs_or_is_loaded(folder: 
     assert 'href="javascript' not in html
 
 
+def test_pictures_have_their_captions_in_the_order_of_explain_and_others_come_last(folder: Path) -> None:
+    for name in ("a_b", "calibration", "classes"):
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(folder / "explain" / f"{name}.png")
+    listed = [{"file": f"{name}.png", "caption": f"{name} of digits"} for name in ("classes", "gone", "calibration")]
+    (folder / "explain" / "explain.json").write_text(json.dumps({"pictures": [*listed, 7, {"file": "a_b.png"}]}))
+    found = model(folder)
+    assert found is not None
+    assert [caption for caption, _ in found["pictures"]] == ["classes of digits", "calibration of digits", "a b"]
+
+
+@pytest.mark.parametrize("pictures", [None, 7, {"file": "../x.png"}, [{"file": [], "caption": {}}]])
+def test_captions_that_cannot_be_read_are_the_names_of_the_files(folder: Path, pictures: object) -> None:
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(folder / "explain" / "one.png")
+    (folder / "explain" / "explain.json").write_text(json.dumps({"pictures": pictures}))
+    found = model(folder)
+    assert found is not None
+    assert [caption for caption, _ in found["pictures"]] == ["one"]
+
+
 def test_a_picture_is_written_anew_and_no_wider_than_a_page(folder: Path) -> None:
     Image.fromarray(np.zeros((10, 3 * WIDEST, 3), np.uint8)).save(folder / "explain" / "mistakes.png")
     (folder / "explain" / "two.png").write_bytes(b"no picture")

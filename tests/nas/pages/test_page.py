@@ -34,16 +34,24 @@ def written(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "report.html"
 
 
+FINISHED = {
+    "recipe": {"epochs": 12, "flip": False, "note": EVIL}, "seeds": 3, "ranking": [{}, {}], "random": [],
+}  # fmt: skip
+
+
 def with_model(folder: Path) -> None:
     """A model's folder as `nas finish` and `nas explain` leave it, as far as the report looks at it."""
     explain = folder / "model" / "explain"
     explain.mkdir(parents=True)
-    (folder / "model" / "README.md").write_text(
-        f"# A model\n\n| what | % |\n| - | - |\n| ours | 97.1 |\n\n{EVIL[:-1]}\n"
-    )
-    (folder / "model" / "metrics.json").write_text(json.dumps({"test": {"accuracy": 0.971, "note": EVIL}}))
+    rows = "| what | % |\n| - | - |\n| ours | 97.1 |\n| b | failed |\n| c | 9.5 |\n| d | 1,000 |"
+    (folder / "model" / "README.md").write_text(f"# A model\n\n{rows}\n\n{EVIL[:-1]}\n")
+    (folder / "model" / "metrics.json").write_text(json.dumps(FINISHED))
     noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
     Image.fromarray(noise).save(explain / "confusion_matrix.png")
+    (explain / "explain.json").write_text(json.dumps(
+        {"of": "the 9 test images of digits",
+         "pictures": [{"file": "confusion_matrix.png", "caption": f"Of the 9 test images. {EVIL}"}]}
+    ))  # fmt: skip
     (explain / "broken.png").write_bytes(b"no picture")
 
 
@@ -80,6 +88,42 @@ def test_a_picture_of_the_model_is_shown(browser: Browser, written: Path) -> Non
     assert browser.run("document.querySelector('#model img').naturalWidth") == 60
     assert "broken.png: found no picture" in browser.run("document.querySelector('#model').innerText")
     assert browser.run("document.querySelector('#model table').rows[1].cells[1].innerText") == "97.1"
+    assert browser.run("document.querySelector('#model figcaption').innerText").startswith("Of the 9 test images.")
+
+
+def test_a_click_shows_a_picture_of_the_model_in_its_full_size(browser: Browser, written: Path) -> None:
+    wide = "document.querySelector('#model img').width"
+    browser.open(written.as_uri(), 360)
+    browser.run("document.querySelector('#model .picture').style.width = '70px'")  # less than the picture and its card
+    assert browser.run(wide) < 60
+    browser.run("document.querySelector('#model summary').click()")
+    assert browser.run(wide) == 60
+
+
+def test_a_picture_of_the_model_lies_on_a_light_card_where_all_else_is_dark(browser: Browser, written: Path) -> None:
+    browser.open(written.as_uri(), dark=True)
+    assert browser.picture("#model .picture")[8, 8].min() == 255
+
+
+def test_the_tables_of_a_comparison_can_be_sorted_by_numbers_and_names(browser: Browser, written: Path) -> None:
+    browser.open(written.as_uri())
+    rows = "[...document.querySelectorAll('#means tbody tr')].map(row => row.cells[{}].innerText)"
+    for number, key in ((2, float), (0, str)):
+        browser.run(f"document.querySelectorAll('#means th button')[{number}].click()")
+        found = browser.run(rows.format(number))
+        assert len(found) == 2
+        assert found == sorted(found, key=key, reverse=True)
+        browser.run(f"document.querySelectorAll('#means th button')[{number}].click()")
+        assert browser.run(rows.format(number)) == found[::-1]
+    assert browser.run("document.querySelectorAll('#differences th button').length") == 4
+
+
+def test_what_has_no_number_is_last_however_a_table_is_turned(browser: Browser, written: Path) -> None:
+    browser.open(written.as_uri())
+    column = "[...document.querySelectorAll('#card-0 tbody tr')].map(row => row.cells[1].innerText)"
+    for turned in (["1,000", "97.1", "9.5", "failed"], ["9.5", "97.1", "1,000", "failed"]):
+        browser.run("document.querySelectorAll('#card-0 th button')[1].click()")
+        assert browser.run(column) == turned
 
 
 def column(browser: Browser, number: int) -> list[float]:
@@ -181,6 +225,50 @@ def test_the_report_of_one_search_has_no_comparison_and_no_model(folder: Path) -
     assert 'id="model"' not in text
     assert "trial 0" in text  # of the errors: `judged` lets some fail
     assert "diverged" in text
+
+
+def test_a_search_beside_itself_is_refused(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"--beside: found .*, which is this search itself, expected another"):
+        report(folder, [folder / ".." / folder.name])
+
+
+def test_the_random_search_that_a_finish_made_is_compared_with(folder: Path, tmp_path: Path) -> None:
+    own = cut(folder, tmp_path / "own", lambda lines: lines)
+    searched(own / "finish" / "random", RandomSearch)
+    text = report(own)
+    assert "q-learning − random" in text
+    assert report(own, [own / "finish" / "random"]) == text
+    cut(own / "finish" / "random", own / "finish" / "random", lambda lines: lines[:9])  # it is still being made
+    assert 'id="comparison"' not in report(own)
+
+
+def test_the_test_images_are_untouched_until_there_is_a_model_that_was_tested(folder: Path, tmp_path: Path) -> None:
+    own = cut(folder, tmp_path / "own", lambda lines: lines)
+    assert "The search has not touched the test images.</p>" in report(own)
+    with_model(own)
+    assert "not touched the test images; they were looked at once, for the model below.</p>" in report(own)
+
+
+def test_networks_that_were_refused_have_not_failed(folder: Path, tmp_path: Path) -> None:
+    header, trials = ledger.read(folder)
+    costs = [trial.trial for trial in trials if trial.result and trial.result.error][:2]
+    lines = [ledger._as_line(trial) for trial in trials]
+    lines = [line | {"error": "refused: too much"} if line["trial"] in costs else line for line in lines]
+    (tmp_path / FILE).write_bytes(b"".join(map(sealed, [header, *lines])))
+    failed = sum(trial.error is not None and trial.same_as is None for trial in trials) - 2
+    text = report(tmp_path)
+    assert f"repeats, {failed} failed, 2 refused" in text
+    assert f"{failed} networks failed: diverged ({failed})." in text
+    assert "2 networks were refused before they were trained" in text
+    assert f"failed ({failed})</li>" in text
+    assert "refused (2)</li>" in text
+
+
+def test_the_axis_of_rewards_names_the_reward_as_it_is_typed(folder: Path, tmp_path: Path) -> None:
+    header, trials = ledger.read(folder)
+    priced = {**header, "reward": "Soft(target=1000000.0, cost='params', alpha=-0.07, beta=-0.07)"}
+    (tmp_path / FILE).write_bytes(b"".join(map(sealed, [priced, *map(ledger._as_line, trials)])))
+    assert "reward (soft:target=1e6,cost=params)" in report(tmp_path)
 
 
 def test_ledgers_of_another_space_are_not_compared(folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,10 @@ from nas import ledger
 from nas.cli_app import app
 from nas.data import load
 from nas.ledger import FILE
-from nas.pages.repeat import command, conditions
+from nas.pages.repeat import command, conditions, finishing, reward
 from nas.pool import Serial
 from nas.recipe import RECIPES
-from nas.reward import Soft, negative_loss
+from nas.reward import Hard, Soft, negative_loss
 from nas.search import search
 from nas.space import Limit
 from nas.stop import Halving
@@ -69,3 +70,47 @@ def test_ones_own_names_stay_as_they_are(folder: Path) -> None:
 def test_an_older_header_without_a_record_has_no_row_for_it(folder: Path) -> None:
     header = {name: value for name, value in ledger.read(folder)[0].items() if name not in ("code", "versions")}
     assert [name for name, _ in conditions(header)] == ["images", "their fingerprint", "recipe"]
+
+
+@pytest.mark.parametrize(
+    ("written", "typed"),
+    [
+        (repr(Soft(1e6)), "soft:target=1e6"),
+        (repr(Soft(1234567.0, "params", alpha=-0.5)), "soft:target=1234567.0,cost=params,alpha=-0.5"),
+        (repr(Hard(0.25, "latency")), "hard:target=0.25,cost=latency"), ("negative_loss", "negative-loss"),
+        ("accuracy", "accuracy"), ("Softer(1)", "Softer(1)"), ("mine.my_reward", "mine.my_reward"),
+    ],
+)  # fmt: skip
+def test_a_reward_is_as_it_is_typed(written: str, typed: str) -> None:
+    assert reward({"reward": written}) == typed
+
+
+def finished(folder: Path, **metrics: object) -> Path:
+    """A search's folder with a model, as far as its commands are told from it."""
+    (folder / "model" / "explain").mkdir(parents=True)
+    known = {"recipe": {"epochs": 12, "flip": False}, "seeds": 3, "ranking": [{}, {}], "random": [{}]}
+    (folder / "model" / "metrics.json").write_text(json.dumps(known | metrics))
+    return folder
+
+
+def test_a_model_is_made_again_by_nas_finish_with_what_it_was_made_with(tmp_path: Path) -> None:
+    alone = finished(tmp_path / "my search", random=[])
+    assert finishing(alone) == "nas finish 'my search' --top 2 --seeds 3 --epochs 12 --no-flip --no-random"
+    given = finished(tmp_path / "given", recipe={"epochs": 1, "flip": True})
+    assert finishing(given) == "nas finish given --top 2 --seeds 3 --epochs 1 --flip --baseline FOLDER"
+    (given / "finish" / "random").mkdir(parents=True)
+    (given / "finish" / "random" / FILE).touch()
+    assert finishing(given) == "nas finish given --top 2 --seeds 3 --epochs 1 --flip"
+
+
+def test_a_model_that_was_explained_is_explained_again_on_the_same_images(tmp_path: Path) -> None:
+    made = finished(tmp_path / "a", random=[])
+    explained = {"of": "the 9 validation images of digits, which it was trained on too"}
+    (made / "model" / "explain" / "explain.json").write_text(json.dumps(explained))
+    assert finishing(made).splitlines()[1] == "nas explain a --on validation"
+
+
+@pytest.mark.parametrize("metrics", [{"recipe": None}, {"seeds": [1]}, {"ranking": None}])
+def test_a_model_that_does_not_say_how_it_was_made_has_no_command(metrics: dict[str, Any], tmp_path: Path) -> None:
+    assert finishing(finished(tmp_path / "a", **metrics)) == ""
+    assert finishing(tmp_path / "none") == ""

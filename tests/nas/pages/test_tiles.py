@@ -34,6 +34,22 @@ def test_the_rarest_of_many_options_are_one() -> None:
     assert not any("o6" in text for text in said)
 
 
+def test_each_colour_has_a_label_apart_from_the_others_also_where_its_share_is_small() -> None:
+    tile = preference(one(7, [[0.0] * 5 + [0.03, 0.97]]))
+    assert [text for text in texts(tile) if text[0] == "o"] == [f"o{n} 0 %" for n in range(5)] + ["o5 3 %", "o6 97 %"]
+    marks = list(ElementTree.fromstring(tile).iter(f"{SVG}rect"))
+    assert [rect.get("class") for rect in marks] == [f"o{n}" for n in range(7)]
+    places = np.array([float(rect.get("y", "")) for rect in marks])
+    assert (np.diff(places) >= 12).all()
+    assert places[0] > 24
+    assert places[-1] < 112
+
+
+def test_no_share_is_minus_nothing() -> None:
+    found = Importances(50, Importance("all together", -0.001, (-0.004, 0.8)), [])
+    assert "0 % (0 to 80)" in texts(importance(found))
+
+
 def test_where_a_question_was_not_asked_its_shares_stay() -> None:
     assert "o0 25 %" in texts(preference(one(2, [[0.25, 0.75], [np.nan, np.nan]])))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nas.errors import UserError
-from nas.ledger import FILE
+from nas.ledger import FILE, Ledger
 from nas.pages.watch import HERE, Watched, server
 from tests.nas.pages.conftest import Browser
 
@@ -138,3 +138,26 @@ def test_the_page_follows_the_search_and_its_reader_stays_where_he_is(
         assert browser.complaints() == []
         assert set(browser.asked()) == {f"http://{HERE}:{port}/"}
     browser.wait(lambda: "no longer served" in browser.run("document.getElementById('state').innerText"))
+
+
+def said(browser: Browser) -> str:
+    text: str = browser.run("document.getElementById('state').innerText")
+    return text
+
+
+def test_the_page_says_ended_when_the_last_trial_is_there_and_nobody_writes(
+    browser: Browser, folder: Path, tmp_path: Path
+) -> None:
+    copied(folder, tmp_path / "one", 61)
+    with serving(Watched(tmp_path / "one", clock=lambda: 0.0)) as port:
+        with Ledger(tmp_path / "one"):
+            browser.open(f"http://{HERE}:{port}/", 360)
+            assert said(browser) == "live"
+        browser.wait(lambda: said(browser) == "ended")
+        with Ledger(tmp_path / "one"):  # nothing is in its way
+            pass
+    browser.wait(lambda: "no longer served" in said(browser))
+
+
+def test_an_unfinished_search_is_not_ended(folder: Path, begun: Path) -> None:
+    assert 'id="state" data-so="live"' in Watched(begun).page()
