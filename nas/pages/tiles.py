@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 from markupsafe import Markup
 
 from nas.errors import plain
@@ -34,7 +35,8 @@ def preference(one: Preference) -> Markup:
             parts.append(
                 _area(xs, ys[:, number], ys[:, number + 1], number, f"{option}: {_percent(uniform[number])} at random")
             )
-    parts += _labels(options, edges[-1])
+    seen = np.diff(np.concatenate([alone, edges])).max(0) > 0  # a limit may have kept an option out
+    parts += _labels(options, edges[-1], seen)
     parts += [_word(0, 128, "random", "less"), _word(LEFT, 128, f"trial {one.trials[0]}", "less")]
     parts += [_word(RIGHT, 128, str(one.trials[-1]), "less end")] if len(one.trials) > 1 else []
     return svg(WIDTH, 134, parts, f"answers to {one.question} over the trials")
@@ -102,11 +104,15 @@ def _area(xs: Floats, tops: Floats, bottoms: Floats, number: int, text: str) -> 
     )
 
 
-def _labels(options: Sequence[str], edges: Floats) -> Iterator[Markup]:
-    """Beside the last moment each option with its colour and its share, as near its area as there is room."""
-    shares = np.diff(edges) / (BOTTOM - TOP)
-    places = _apart((edges[:-1] + edges[1:]) / 2)
-    for number, (option, share, y) in enumerate(zip(options, shares, places, strict=True)):
+def _labels(options: Sequence[str], edges: Floats, seen: npt.NDArray[np.bool_]) -> Iterator[Markup]:
+    """Beside the last moment each option that is seen, with its colour and its share, near its area.
+
+    edges: of the last moment (options + 1,); seen: whether an option has any area in the drawing (options,).
+    """
+    shares, numbers = np.diff(edges) / (BOTTOM - TOP), np.flatnonzero(seen).tolist()
+    places = _apart(((edges[:-1] + edges[1:]) / 2)[seen])
+    for number, y in zip(numbers, places.tolist(), strict=True):
+        option, share = options[number], shares[number]
         yield Markup('<rect class="o{}" x="{}" y="{:.1f}" width="7" height="7"/>').format(number, RIGHT + 6, y - 3.5)
         yield Markup('<text x="{}" y="{:.1f}"><tspan class="name">{}</tspan> {}</text>').format(
             RIGHT + 18, y + 4, plain(shorten(option, 12)), _percent(share)

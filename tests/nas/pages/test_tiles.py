@@ -45,6 +45,11 @@ def test_each_colour_has_a_label_apart_from_the_others_also_where_its_share_is_s
     assert places[-1] < 112
 
 
+def test_an_option_that_a_limit_keeps_out_has_no_label() -> None:
+    kept = one(3, [[0.5, 0.5, 0.0]])._replace(uniform=np.array([0.5, 0.5, 0.0]))
+    assert [text for text in texts(preference(kept)) if text[0] == "o"] == ["o0 50 %", "o1 50 %"]
+
+
 def test_no_share_is_minus_nothing() -> None:
     found = Importances(50, Importance("all together", -0.001, (-0.004, 0.8)), [])
     assert "0 % (0 to 80)" in texts(importance(found))
