@@ -278,7 +278,7 @@ def _rewards(header: Header, trials: Sequence[Trial]) -> Markup:
     kinds: dict[str, dict[int, float | None]] = {
         "trained": {t.trial: t.reward for t in trials if t.scored and not t.stopped},
         "stopped": {t.trial: t.reward for t in trials if t.scored and t.stopped},
-        "repeat": {t.trial: t.reward for t in trials if t.reward is not None and t.same_as is not None},
+        "repeat": {t.trial: y.low if t.reward is None else t.reward for t in trials if t.same_as is not None},
         "failed": {t.trial: y.low for t in trials if t.reward is None and t.same_as is None and t.trained},
         "refused": {t.trial: y.low for t in trials if t.refused},
     }

@@ -261,6 +261,7 @@ def test_networks_that_were_refused_have_not_failed(folder: Path, tmp_path: Path
     assert f"{failed} networks failed: diverged ({failed})." in text
     assert "2 networks were refused before they were trained" in text
     assert f"failed ({failed})</li>" in text
+    assert f"repeat ({sum(trial.same_as is not None for trial in trials)})</li>" in text  # those of failures too
     assert "refused (2)</li>" in text
 
 
