@@ -167,7 +167,7 @@ class Searched:
             temporary = [file for file in self.short.glob("*") if not file.name.startswith("torchinductor_")]  # torch's
             files = [*temporary, *(Path("/dev/shm", name) for name in _shared_memory() - self.shared)]  # noqa: S108
             found = [f"process {number} is left" for number in marked(self.mark)] + [
-                f"{file} is left" for file in files
+                f"{file} is left{_within(file)}" for file in files
             ]
             if not found:
                 break
@@ -192,6 +192,12 @@ def marked(mark: str) -> list[int]:
             if mark.encode() in (process / "environ").read_bytes():
                 found.append(int(process.name))
     return found
+
+
+def _within(folder: Path) -> str:
+    """What lies in it, to find out who left it: the first of its files."""
+    names = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir())
+    return f", with {', '.join(names[:3])}" if names else ""
 
 
 def _shared_memory() -> set[str]:
