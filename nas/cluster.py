@@ -159,8 +159,13 @@ def _folder(short: Path) -> Iterator[Path]:
         finally:
             os.close(lock)
     finally:
-        _remove(folder)
-        _OWN.remove(folder)
+        try:
+            _remove(folder)
+        except KeyboardInterrupt:  # the first Ctrl-C of a search that was just ending
+            _remove(folder)
+            raise
+        finally:
+            _OWN.remove(folder)
 
 
 def _locked(folder: Path) -> int:

@@ -63,3 +63,19 @@ def test_the_folder_of_a_killed_search_is_removed_by_the_next_one_with_what_stil
         reading.wait()
         assert list(tmp_path.iterdir()) == [used]
         living.kill()
+
+
+def test_a_ctrl_c_while_the_folder_is_being_removed_leaves_nothing(tmp_path: Path) -> None:
+    def interrupted(_: int, __: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupted)
+    holding = _folder(tmp_path)
+    folder = holding.__enter__()
+    for number in range(3_000):  # some tens of milliseconds to remove
+        (folder / f"{number}").touch()
+    signal.setitimer(signal.ITIMER_REAL, 0.005)
+    with pytest.raises(KeyboardInterrupt):
+        holding.__exit__(None, None, None)
+    signal.signal(signal.SIGALRM, before)
+    assert list(tmp_path.iterdir()) == []
