@@ -629,8 +629,9 @@ def interrupted(stage: Stage, times: int, twice: bool = False) -> Row:
             process.wait(1 + stage.rng.uniform(0, max(1, stage.seconds(searched) - 2)))
             searched.close()  # it was faster than the undisturbed one
             continue
-        _listens(process)
-        os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            _listens(process)
+            os.killpg(process.pid, signal.SIGINT)
         begun = time.monotonic()
         if twice:
             time.sleep(stage.rng.uniform(0.01, 0.5))

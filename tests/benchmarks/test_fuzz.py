@@ -21,7 +21,7 @@ def end(how: str) -> None:
     if how == "sentence":
         raise UserError("how: found a sentence, expected one; all is well")
     if how == "traceback":
-        raise ZeroDivisionError
+        sys.stderr.write("Traceback (most recent call last):\n")
     if how == "escape":
         sys.stdout.write("\x1b[2J")
     if how == "status":

@@ -484,7 +484,8 @@ def test_costs_are_measured_bounded_priced_shown_and_drawn(nas: Nas) -> None:
     assert rewards <= {None} | {trial.reward for trial in read(FOLDER)[1]}
 
 
-def test_a_dry_run_says_how_many_networks_are_within_bounds(nas: Nas) -> None:
+def test_a_dry_run_says_how_many_networks_are_within_bounds(nas: Nas, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.console, "width", 200)
     done = nas(*RANDOM, "--max-params", "100", "--latency", "2", "--dry-run")
     shows(done, "ms … network", "refused: found", "bounds: max_params=100; … % of random networks are within them")
     assert [path.name for path in Path().iterdir()] == ["mine.py"]

@@ -67,7 +67,7 @@ def test_a_finish_that_is_stopped_goes_on_and_shows_who_won(typed: Nas, tmp_path
         ("one --space mobile", "found a search of Chain(), expected one of Mobile() as in this command"),
         ("one --data mnist:2", "data: found 'mnist:2'"),
         ("one --baseline nowhere", "nowhere: found no ledger.jsonl"),
-        ("empty", "found no child that trained among 0 trials, expected one; search first"),
+        ("empty", "found no child that trained among 0 trials, expected one; give it more time"),
     ],
 )
 def test_what_cannot_be_finished_is_refused_with_a_sentence(typed: Nas, searched: Path, words: str, piece: str) -> None:
