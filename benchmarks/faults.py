@@ -655,7 +655,7 @@ def _listens(process: subprocess.Popen[bytes]) -> None:
     while process.poll() is None:
         lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
         caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:"))
-        if caught & 1 << signal.SIGHUP - 1:  # which Python does not catch by itself
+        if caught & 1 << signal.SIGTERM - 1:  # which Python does not catch by itself
             return
         time.sleep(0.01)
 
