@@ -21,17 +21,15 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 from rich.console import Console
 
 from benchmarks.processes import command, run
-from nas import names
+from nas import machine, names
 from nas.check import sound
 from nas.data import Data, load, test_images
 from nas.errors import UserError
 from nas.ledger import Trial, read
-from nas.machine import cores
 from nas.model.judge import figures, predicted
 from nas.model.saved import Model
 from nas.model.training import Finished, loaded, strong, trained
@@ -97,7 +95,7 @@ def outcome(terms: Terms, controller: str, seed: int) -> Outcome:
     finished, epochs, model = finish(terms, network, seed, terms.seconds - searching)
     training = time.monotonic() - begun - searching
     pixels, labels = test_images(terms.data.name)
-    found = figures(labels, [predicted(model, pixels, _device(terms))])
+    found = figures(labels, [predicted(model, pixels, machine.device(terms.device))])
     assert winner.result is not None
     done = Outcome(
         controller, seed, networks, winner.result.accuracy[-1], winner.network, finished.params, finished.madds,
@@ -127,7 +125,7 @@ def searched(terms: Terms, controller: str, seed: int) -> tuple[Trial, int]:
 
 def finish(terms: Terms, network: Child, seed: int, seconds: float) -> tuple[Finished, int, Model]:
     """Train in full for about so many seconds: the result, its epochs, and the model."""
-    data, threads = Resident(terms.data, terms.device), cores()
+    data, threads = Resident(terms.data, terms.device), machine.cores()
     begun = time.monotonic()
     _sound(trained(network, data, strong(terms.data, 1), seed, threads, whole=True))
     one = time.monotonic() - begun
@@ -142,10 +140,6 @@ def _sound(finished: Finished) -> Finished:
     if finished.error:
         raise UserError(f"full training: found {finished.error}, expected it to train; give another --seed")
     return finished
-
-
-def _device(terms: Terms) -> torch.device:
-    return torch.device("cuda" if terms.device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 # --- what is shown ---

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -237,7 +237,7 @@ def search(
 ) -> None:
     """Search for a network; the same command again goes on with a search that was stopped, or has fewer trials."""
     from nas import names
-    from nas.check import LONGEST, answers, deadline, judges, sound
+    from nas.check import judges, sound
     from nas.ledger import begun
     from nas.reward import Bounds
 
@@ -251,9 +251,7 @@ def search(
     own_limits = names.limits(limit or [])
     count, shared = number_or_auto("--workers", workers, 0), number_or_auto("--per-gpu", per_gpu, 1)
     names.device(device)
-    check_address(address, count)
-    if count and address is None:
-        _check_room(count)
+    check_workers(count, address)
     images_here = _load(found_space, data, images, image_size, skip_corrupt)
     folder = out or Path("runs") / _folder_name(space, plan.controller, data, seed)
     length = min(trials, unique or trials)
@@ -262,14 +260,12 @@ def search(
     here = found_space.on(images_here.images, limits)
     sound(here)
     from nas.pool import Training
-    from nas.search import THREADS, batch_of, figures_of
+    from nas.search import THREADS, batch_of
     from nas.search import search as begin
 
     batch = batch_of(latency, wanted, bounds)
     if not kind.__module__.startswith("controllers."):
-        tried = answers(kind, here, seed, length, plan.parameters)
-        with deadline(LONGEST, f"{kind.__name__}.figures"):
-            figures_of(tried, 0)
+        _try(kind, here, seed, length, plan.parameters)
     judges(wanted, rule, chosen.epochs, here.images.classes, measured=batch is not None)
     if preset:
         console.print(f"preset {preset}: {replace(plan, limits=limits).options()}", markup=False)
@@ -472,23 +468,29 @@ def number_or_auto(option: str, typed: str, least: int) -> int | None:
     return int(typed)
 
 
-def _check_room(workers: int) -> None:
-    """Raise UserError for more workers than this machine has memory for."""
+def check_workers(count: int | None, address: str | None) -> None:
+    """Raise UserError for an address where nothing answers, and for more workers than this machine has memory for.
+
+    count: None for all there are.
+    """
+    if address is not None:
+        _check_address(address, count)
+        return
     from nas.machine import memory
 
     most = memory() // A_WORKER
-    if workers > max(1, most):
+    if (count or 0) > max(1, most):
         raise UserError(
-            f"--workers: found {workers}, expected at most {most}, for each takes {A_WORKER // 2**20} MiB and more of "
+            f"--workers: found {count}, expected at most {most}, for each takes {A_WORKER // 2**20} MiB and more of "
             "this machine's memory; give fewer, or the --address of a cluster"
         )
 
 
-def check_address(address: str | None, workers: int | None) -> None:
+def _check_address(address: str, workers: int | None) -> None:
     """Raise UserError unless something answers there: Ray itself waits for minutes, and then says little."""
-    if workers == 0 and address is not None:
+    if workers == 0:
         raise UserError("--address: found it with --workers 0, which trains here, expected one of them; leave one out")
-    if address in (None, "auto"):
+    if address == "auto":
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port[:6]) < 2**16:
@@ -531,6 +533,16 @@ def _folder_name(space: str, controller: str, data: str, seed: int) -> str:
     parts = [part.removeprefix("folder:").removeprefix("npz:") for part in (space, controller, data)]
     words = ["".join(c if c.isalnum() or c in "=.," else "_" for c in Path(part).name) for part in parts]
     return "-".join([*words, f"seed{seed}"])
+
+
+def _try(kind: type[Any], space: Space, seed: int, length: int, parameters: Mapping[str, Any]) -> None:
+    """Raise UserError for a controller of the user's that does not answer."""
+    from nas.check import LONGEST, answers, deadline
+    from nas.search import figures_of
+
+    tried = answers(kind, space, seed, length, parameters)
+    with deadline(LONGEST, f"{kind.__name__}.figures"):
+        figures_of(tried, 0)
 
 
 def _advise(rule: Rule | None, recipe: Recipe, reward: Reward) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from nas.cli import check_address, console, number_or_auto, pool_of
+from nas.cli import check_workers, console, number_or_auto, pool_of
 from nas.progress import Counting, Terminal, duration
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def finish(
 
     names.device(device)
     count = number_or_auto("--workers", workers, 0)
-    check_address(address, count)
+    check_workers(count, address)
     pool = pool_of(count, number_or_auto("--per-gpu", per_gpu, 1), address)
     own = names.space(space) if space else None
     with Counting(console, "decoding") as counting:

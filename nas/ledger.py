@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import json
 import math
 import os
@@ -108,7 +109,7 @@ class Ledger:
         if found.whole < self.path.stat().st_size:
             os.truncate(self.path, found.whole)  # the torn last line
         if not found.ended:
-            self._put(b"\n")
+            put(self._file, self.path, b"\n")
 
     def check(self, header: Mapping[str, Any]) -> None:
         """Raise UserError if the search that lies here has another header; but for "length" and "sources"."""
@@ -144,26 +145,7 @@ class Ledger:
         self.close()
 
     def _write(self, record: Mapping[str, Any]) -> None:
-        self._put(sealed(record))
-
-    def _put(self, line: bytes) -> None:
-        """Add a line; raises UserError, and adds nothing, where it cannot be brought to the disk."""
-        there = os.fstat(self._file.fileno())
-        if not there.st_nlink:
-            raise UserError(
-                f"{self.path}: found it removed, expected it to stay while the search runs; what it had is gone"
-            )
-        try:
-            while line:
-                line = line[os.write(self._file.fileno(), line) :]
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            with contextlib.suppress(OSError):  # then the line is torn, and dropped when it is read
-                self._file.truncate(there.st_size)
-            raise UserError(
-                f"{self.path}: found {error.strerror}, expected room for a line; "
-                "make room, and the same command goes on"
-            ) from None
+        put(self._file, self.path, sealed(record))
 
 
 def read(folder: Path) -> tuple[dict[str, Any], list[Trial]]:
@@ -220,6 +202,31 @@ def unsealed(line: bytes) -> dict[str, Any]:
         raise ValueError("its checksum is missing or wrong")
     record: dict[str, Any] = json.loads(whole, parse_constant=_no_number)
     return record
+
+
+def is_sealed(line: bytes) -> bool:
+    """Whether it is a whole line with its checksum."""
+    try:
+        return bool(unsealed(line))
+    except ValueError:
+        return False
+
+
+def put(file: io.FileIO, path: Path, line: bytes) -> None:
+    """Add a line to an open ledger; raises UserError, and adds nothing, where it cannot be brought to the disk."""
+    there = os.fstat(file.fileno())
+    if not there.st_nlink:
+        raise UserError(f"{path}: found it removed, expected it to stay while it is written; what it had is gone")
+    try:
+        while line:
+            line = line[os.write(file.fileno(), line) :]
+        os.fsync(file.fileno())
+    except OSError as error:
+        with contextlib.suppress(OSError):  # then the line is torn, and dropped when it is read
+            file.truncate(there.st_size)
+        raise UserError(
+            f"{path}: found {error.strerror}, expected room for a line; make room, and the same command goes on"
+        ) from None
 
 
 def _no_number(text: str) -> None:
@@ -285,7 +292,7 @@ def _unended(path: Path, number: int, tail: bytes) -> bytes:
     """What the file ends with after its last line break: a whole line, or b"" for a torn one, which is dropped."""
     begun = tail.rstrip(b"\0")  # which a loss of power leaves of what was to be written
     for end in [seal.end() for seal in _SEAL.finditer(begun)]:
-        if _is_sealed(begun[:end]):
+        if is_sealed(begun[:end]):
             if begun[end:]:
                 raise UserError(
                     f"{path}, line {number}: found {begun[end : end + 1]!r} in place of the line break after a whole "
@@ -299,13 +306,6 @@ def _unended(path: Path, number: int, tail: bytes) -> bytes:
 
 
 _SEAL = re.compile(rb', "sum": "[0-9a-f]{8}"\}')
-
-
-def _is_sealed(line: bytes) -> bool:
-    try:
-        return bool(unsealed(line))
-    except ValueError:
-        return False
 
 
 def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:

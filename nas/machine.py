@@ -9,6 +9,12 @@ import subprocess
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("torch", "numpy")  # whose sums a child's are
 
@@ -63,6 +69,19 @@ def _said(command: list[str]) -> str | None:
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def device(name: str) -> torch.device:
+    """What "cpu", "cuda" and "auto", a GPU where there is one, come to here.
+
+    Raises UserError for "cuda" where there is none.
+    """
+    import torch
+
+    cuda = torch.cuda.is_available()
+    if name == "cuda" and not cuda:
+        raise UserError("device cuda: found no GPU that torch can use here, expected one; use --device cpu")
+    return torch.device("cuda" if cuda and name != "cpu" else "cpu")
 
 
 def cores() -> int:

@@ -69,8 +69,7 @@ def searched(header: Mapping[str, Any], trials: Sequence[Trial]) -> Space | None
     from nas.data import native
 
     try:
-        limits = {choice: Limit(*limit) for choice, limit in header.get("limits", {}).items()}
-        found = space(f"{typed}:{given.replace(', ', ',')}").on(native(header["data"]), limits)
+        found = space(f"{typed}:{given.replace(', ', ',')}").on(native(header["data"]), recorded_limits(header))
         built = [found.replay(trial.answers, trial.trial).key for trial in trials[:TRIED]]
     except (UserError, OSError, TypeError, ValueError, AttributeError):  # a header may say anything
         return None
@@ -169,6 +168,11 @@ def limits(typed: Iterable[str]) -> dict[str, Limit]:
             raise UserError(f"--limit: found {name}={found[name]} and {text}, expected one for {name}; leave one out")
         found[name] = limit
     return found
+
+
+def recorded_limits(header: Mapping[str, Any]) -> dict[str, Limit]:
+    """The limits of a search by its ledger's header."""
+    return {choice: Limit(*limit) for choice, limit in (header.get("limits") or {}).items()}
 
 
 def _limit(typed: str) -> tuple[str, Limit]:

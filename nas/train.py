@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from nas import machine
 from nas.depthwise import Depthwise
-from nas.errors import UserError
 from nas.latency import measured
 from nas.modules import initialise
 from nas.network import Network
@@ -40,10 +40,7 @@ class Resident:
     """
 
     def __init__(self, data: Data, device: str) -> None:
-        if device == "cuda" and not torch.cuda.is_available():
-            raise UserError("device cuda: found no GPU that torch can use here, expected one; use --device cpu")
-        cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-        self.device = torch.device("cuda" if cuda else "cpu")
+        self.device = machine.device(device)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the cache is mapped read-only, and nothing here writes to it
             self.pixels = torch.from_numpy(data.pixels)

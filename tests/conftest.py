@@ -1,7 +1,39 @@
-"""What holds for all tests of one process, whichever of them come first."""
+"""What holds for all tests of one process, whichever of them come first; and the command line, as it is typed."""
 
 import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
-from nas import cluster
+import pytest
+
+from nas import cli, cli_app, cluster
 
 os.environ.update(cluster._SETTINGS)  # which Ray looks at when it is imported, by a test that does so itself too
+
+
+class Done(NamedTuple):
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+
+Nas = Callable[..., Done]
+
+
+@pytest.fixture
+def nas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Nas:
+    """The command line, run by its words in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: str | Path) -> Done:
+        monkeypatch.setattr(sys, "argv", ["nas", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            cli.run(cli_app.app)
+        return Done(int(end.value.code or 0), *capsys.readouterr())
+
+    return run

@@ -12,7 +12,7 @@ from nas.health import in_order
 from nas.ledger import FILE, Trial
 from nas.reward import Result
 from nas.search import replayed
-from nas.space import Candidate, Choice, Limit, Question, Space
+from nas.space import Candidate, Choice, Question, Space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +54,7 @@ def search(folder: Path | str, space: Space | None = None) -> Search:
 
 
 def _on_its_images(header: Mapping[str, Any], space: Space) -> Space:
-    limits = {name: Limit(*limit) for name, limit in (header.get("limits") or {}).items()}
+    limits = names.recorded_limits(header)
     if "images" in vars(space):
         return space.on(space.images, limits)
     from nas.data import native

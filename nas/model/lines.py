@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from nas.errors import UserError
-from nas.ledger import sealed, unsealed
+from nas.ledger import is_sealed, put, sealed, unsealed
 from nas.space import shorten
 
 FORMAT = 1
@@ -75,27 +75,17 @@ class Lines:
         self._file.close()
 
     def _write(self, record: Mapping[str, Any]) -> None:
-        line, size = sealed(record), self.path.stat().st_size
-        try:
-            while line:
-                line = line[os.write(self._file.fileno(), line) :]
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            self._file.truncate(size)
-            raise UserError(
-                f"{self.path}: found {error.strerror}, expected room for a line; "
-                "make room, and the same command goes on"
-            ) from None
+        put(self._file, self.path, sealed(record))
 
     def _read(self) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
         """What the file has, after its torn last line is cut off and a missing last line break put in."""
         *lines, tail = self.path.read_bytes().split(b"\n")
         begun = tail.rstrip(b"\0")  # which a loss of power leaves of what was to be written
-        if not (whole := _is_sealed(begun)) and not begun.startswith(b'{"'[: len(begun)]):
+        if not (whole := is_sealed(begun)) and not begun.startswith(b'{"'[: len(begun)]):
             raise self._damaged(len(lines) + 1, "it begins otherwise")
         os.truncate(self.path, sum(len(line) + 1 for line in lines) + len(begun) * whole)
         if whole:
-            os.write(self._file.fileno(), b"\n")
+            put(self._file, self.path, b"\n")
             lines.append(begun)
         records = [self._record(number, line) for number, line in enumerate(lines, 1)]
         if records and "format" not in records[0]:
@@ -113,10 +103,3 @@ class Lines:
             f"{self.path}, line {number}: found a damaged line ({found}), expected one JSON record with its checksum; "
             f"restore the line from a copy, or remove {self.path.parent} to begin anew"
         )
-
-
-def _is_sealed(line: bytes) -> bool:
-    try:
-        return bool(unsealed(line))
-    except ValueError:
-        return False

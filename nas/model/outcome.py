@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
+from nas import machine
 from nas.data import test_images
 from nas.errors import UserError
 from nas.model import MODEL
@@ -44,7 +44,7 @@ class Final:
         """
         self._check()
         pixels, labels = test_images(self.search.data.name, **self.search.images)
-        where = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+        where = machine.device(device)
         found = {
             name: [predicted(self._model(task), pixels, where) for task in self.ended(name)] for name in self.finalists
         }

@@ -35,6 +35,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nas import machine
 from nas.blocks import DEFAULTS, KINDS, Block
 from nas.errors import UserError
 from nas.model import MODEL
@@ -151,7 +152,7 @@ def save(model: Model, folder: Path, metrics: Mapping[str, Any], card: str) -> N
     Raises UserError if the folder is something else, or cannot be written.
     """
     own = not _is_built_in(model.network)
-    files = {WEIGHTS: _weights(model.module)}
+    files = {WEIGHTS: weights_of(model.module)}
     reason = None
     try:
         files |= {WHOLE: stored(of_whole(model), model)} | ({OWN: stored(of_module(model), model)} if own else {})
@@ -166,7 +167,7 @@ def save(model: Model, folder: Path, metrics: Mapping[str, Any], card: str) -> N
                 os.fsync(file.fileno())
 
 
-def _weights(module: nn.Module) -> bytes:
+def weights_of(module: nn.Module) -> bytes:
     """Its parameters and buffers as a file of safetensors, each by itself, even where two are one in the module."""
     import safetensors.torch
 
@@ -255,7 +256,7 @@ def load(folder: Path, trust: bool = False, device: str = "cpu") -> Model:
     """
     place = found(folder)
     record = _read_record(place / NETWORK)
-    on = _device(device)
+    on = machine.device(device)
     try:
         images = _images(record["images"])
         named = _names(record["classes"]), _numbers(record["mean"], -math.inf), _numbers(record["std"], 0)
@@ -271,13 +272,6 @@ def load(folder: Path, trust: bool = False, device: str = "cpu") -> Model:
         return Model(network, module.to(on).eval(), images, *named)
     except UserError as error:
         raise UserError(f"{place / NETWORK}: {error}") from None
-
-
-def _device(name: str) -> torch.device:
-    cuda = torch.cuda.is_available()
-    if name == "cuda" and not cuda:
-        raise UserError("device cuda: found no GPU that torch can use here, expected one; use --device cpu")
-    return torch.device("cuda" if cuda and name != "cpu" else "cpu")
 
 
 def _read_record(path: Path) -> dict[str, Any]:

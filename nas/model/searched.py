@@ -13,7 +13,7 @@ from nas.folder import Progress
 from nas.health import mend
 from nas.ledger import FILE, Trial
 from nas.search import replayed
-from nas.space import Child, Limit, Space
+from nas.space import Child, Space
 from nas.summary import best
 
 
@@ -77,7 +77,7 @@ def _space(folder: Path, header: Mapping[str, Any], found: Space | None, data: D
             f"{folder}: found a search of {header['space']}, expected one of {found!r} as in this command; give "
             "--space as the search had it, with its parameters"
         )
-    return found.on(data.images, {name: Limit(*limit) for name, limit in (header.get("limits") or {}).items()})
+    return found.on(data.images, names.recorded_limits(header))
 
 
 def _check_trained(folder: Path, trials: Sequence[Trial]) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from nas.model.saved import weights_of
 from nas.pool import Job, Training
 from nas.recipe import Recipe
 from nas.reward import Result
@@ -109,7 +110,7 @@ def _trained(network: Child, data: Resident, recipe: Recipe, seed: int, deadline
     model = attempt.average.module
     if not all(bool(value.isfinite().all()) for value in model.state_dict().values()):
         return Finished(error=f"diverged: a weight is no finite number after epoch {recipe.epochs}")
-    finished = Finished(weights=written(model)) if whole else _judged(model, network.input_size, data)
+    finished = Finished(weights=weights_of(model)) if whole else _judged(model, network.input_size, data)
     params, madds = costs(network, model, data)
     return replace(finished, params=params, madds=madds, precision=attempt.precision)
 
@@ -143,13 +144,6 @@ def _with_validation(data: Resident) -> Resident:
     same = copy.copy(data)
     same.train = torch.cat([data.train, data.valid])
     return same
-
-
-def written(model: nn.Module) -> bytes:
-    """The weights and running statistics as safetensors."""
-    from safetensors.torch import save
-
-    return save({name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()})
 
 
 def loaded(network: Child, images: Images, weights: bytes) -> nn.Module:

@@ -45,9 +45,8 @@ def _card(file: Path) -> Markup:
     if not file.is_file():
         return NOTHING
     text = file.read_bytes()[:100_000].decode(errors="replace")
-    lines = text.partition("\n---\n")[2] if text.startswith("---\n") else text  # without its fields for model hubs
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
-    return Markup(reader.render(plain(lines)))  # noqa: S704 - it escapes all that is no Markdown
+    return Markup(reader.render(plain(text)))  # noqa: S704 - it escapes all that is no Markdown
 
 
 def _leaves(value: object, way: str) -> Iterator[tuple[str, str]]:

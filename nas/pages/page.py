@@ -41,7 +41,7 @@ from nas.plot import (
     window_of,
 )
 from nas.progress import duration
-from nas.space import Limit, Space, shorten
+from nas.space import Space, shorten
 from nas.statistics import Floats
 
 MOST_TRIALS = 30  # rows of the table of the best
@@ -72,8 +72,7 @@ def opened(folder: Path, space: Space | None = None) -> Search:
     header, trials = ledger.read(folder)
     found = names.searched(header, trials)
     if space is not None:
-        limits = {choice: Limit(*limit) for choice, limit in (header.get("limits") or {}).items()}
-        found = space.on(native(header["data"]), limits)
+        found = space.on(native(header["data"]), names.recorded_limits(header))
         if not _builds(found, trials[: names.TRIED]):
             raise UserError(
                 f"--space: found {space!r}, which builds other networks than those in {folder}, expected the "

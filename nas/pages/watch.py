@@ -102,12 +102,13 @@ class _Server(ThreadingHTTPServer):
 
 
 def _handler(watched: Watched) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        """GET of / and nothing else."""
+    class Page(BaseHTTPRequestHandler):
+        """Answers GET of / and nothing else."""
 
         timeout = PATIENCE
 
         def do_GET(self) -> None:
+            """The page, to a browser on this machine; nothing where it has it already."""
             port = self.connection.getsockname()[1]
             if self.headers.get("Host") not in (f"{HERE}:{port}", f"localhost:{port}"):
                 self._answer(HTTPStatus.FORBIDDEN, b"this page is for this machine alone\n")
@@ -138,4 +139,4 @@ def _handler(watched: Watched) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: object) -> None:
             """The terminal is for the search."""
 
-    return Handler
+    return Page

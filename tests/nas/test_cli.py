@@ -7,17 +7,18 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from nas import cli, cli_app
+from nas import cli
 from nas.ledger import FILE, read
 from nas.preset import PRESETS
+from tests.conftest import Done, Nas
 
 ROOT = Path(__file__).parents[2]
 
@@ -121,40 +122,18 @@ class Stuck:
 """
 
 
-class Done(NamedTuple):
-    """What a command left behind."""
-
-    status: int
-    out: str
-    err: str
-
-
-Nas = Callable[..., Done]
-
-
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
-def nas(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Nas]:
+def nas(nas: Nas, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nas]:
     """The command line, run in an empty folder with mine.py."""
     (tmp_path / "mine.py").write_text(MINE)
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NAS_CACHE", str(cache))
-    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(sys, "path", list(sys.path))
-
-    def run(*words: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["nas", *words])
-        with pytest.raises(SystemExit) as end:
-            cli.run(cli_app.app)
-        return Done(int(end.value.code or 0), *capsys.readouterr())
-
-    yield run
+    yield nas
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
             del sys.modules[name]

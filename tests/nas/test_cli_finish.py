@@ -11,34 +11,25 @@ from pathlib import Path
 import pytest
 
 from controllers.local_search import LocalSearch
-from nas import cli, cli_app
 from nas.data import load
 from nas.ledger import FILE
 from nas.pool import Serial
 from nas.search import search
 from search_spaces.chain import Chain
+from tests.conftest import Done, Nas
 
 ROOT = Path(__file__).parents[2]
-Nas = Callable[[str], tuple[int, str, str]]
+Typed = Callable[[str], Done]
 QUICK = "--top 1 --seeds 1 --epochs 1 --no-random --device cpu"
 
 
 @pytest.fixture
-def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Nas:
-    """The command line, run in an empty folder: status, what it said, and what it said of errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nas", *shlex.split(words)])
-        with pytest.raises(SystemExit) as end:
-            cli.run(cli_app.app)
-        return int(end.value.code or 0), *capsys.readouterr()
-
-    return run
+def typed(nas: Nas) -> Typed:
+    """The command line, run in an empty folder by its words in one text."""
+    return lambda words: nas(*shlex.split(words))
 
 
-def test_a_finish_that_is_stopped_goes_on_and_shows_who_won(typed: Nas, tmp_path: Path) -> None:
+def test_a_finish_that_is_stopped_goes_on_and_shows_who_won(typed: Typed, tmp_path: Path) -> None:
     typed("search chain --controller random --images 100 --trials 2 --workers 0 --device cpu --out one")
     words = [sys.executable, "-m", "nas", "finish", "one", *QUICK.split(), "--workers", "1"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -70,7 +61,9 @@ def test_a_finish_that_is_stopped_goes_on_and_shows_who_won(typed: Nas, tmp_path
         ("empty", "found no child that trained among 0 trials, expected one; give it more time"),
     ],
 )
-def test_what_cannot_be_finished_is_refused_with_a_sentence(typed: Nas, searched: Path, words: str, piece: str) -> None:
+def test_what_cannot_be_finished_is_refused_with_a_sentence(
+    typed: Typed, searched: Path, words: str, piece: str
+) -> None:
     Path("one").symlink_to(searched)
     Path("empty").mkdir()
     header, *_ = (searched / FILE).read_bytes().splitlines(keepends=True)

@@ -5,31 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
 from PIL import Image
 
-from nas import cli, cli_app
 from nas.blocks import Block
 from nas.data import load
 from nas.model.saved import Model, save
 from nas.network import Network
-
-
-class Done(NamedTuple):
-    """What a command left behind."""
-
-    status: int
-    out: str
-    err: str
-
-
-Nas = Callable[..., Done]
+from tests.conftest import Nas
 
 
 @pytest.fixture(scope="module")
@@ -44,33 +30,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Nas:
+def nas(nas: Nas, tmp_path: Path) -> Nas:
     """The command line, in a folder with two images and a text."""
     digits = load("digits")
     for number in (0, 1):
         Image.fromarray(digits.pixels[number, 0]).save(tmp_path / f"{number}.png")
     (tmp_path / "letter.png").write_text("dear")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["nas", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            cli.run(cli_app.app)
-        return Done(int(end.value.code or 0), *capsys.readouterr())
-
-    return run
+    return nas
 
 
-def test_predict_says_labels_and_probabilities(run: Nas, folder: Path) -> None:
-    done = run("predict", folder, "0.png", "1.png", "--top", "2")
+def test_predict_says_labels_and_probabilities(nas: Nas, folder: Path) -> None:
+    done = nas("predict", folder, "0.png", "1.png", "--top", "2")
     assert (done.status, done.err) == (0, "")
     for number, line in enumerate(done.out.splitlines()):
         assert re.fullmatch(rf"{number}\.png  \d 0\.\d{{4}}  \d 0\.\d{{4}}", line)
 
 
-def test_predict_goes_on_after_what_is_no_image_and_ends_with_2(run: Nas, folder: Path) -> None:
-    done = run("predict", folder, ".", "--json")
+def test_predict_goes_on_after_what_is_no_image_and_ends_with_2(nas: Nas, folder: Path) -> None:
+    done = nas("predict", folder, ".", "--json")
     lines = [json.loads(line) for line in done.out.splitlines()]
     assert [one["image"] for one in lines] == ["0.png", "1.png", "letter.png"]
     assert [len(one.get("labels", [])) for one in lines] == [3, 3, 0]
@@ -80,8 +57,8 @@ def test_predict_goes_on_after_what_is_no_image_and_ends_with_2(run: Nas, folder
     assert "letter.png: not an image" in done.err
 
 
-def test_export_says_how_far_the_files_are_from_the_model(run: Nas, folder: Path) -> None:
-    done = run("export", folder, "--onnx", "a.onnx", "--torch", "a.pt2")
+def test_export_says_how_far_the_files_are_from_the_model(nas: Nas, folder: Path) -> None:
+    done = nas("export", folder, "--onnx", "a.onnx", "--torch", "a.pt2")
     assert (done.status, done.err) == (0, "")
     told = (
         r"a\.{}: probabilities differ by at most \d\.\de[+-]\d\d from the model's, on 256 of the 299 validation images"
@@ -92,23 +69,23 @@ def test_export_says_how_far_the_files_are_from_the_model(run: Nas, folder: Path
     assert Path("a.pt2").is_file()
 
 
-def test_export_checks_on_images_that_are_given(run: Nas, folder: Path) -> None:
-    done = run("export", folder / "model", "--torch", "a.pt2", "--image", "0.png", "--image", "1.png")
+def test_export_checks_on_images_that_are_given(nas: Nas, folder: Path) -> None:
+    done = nas("export", folder / "model", "--torch", "a.pt2", "--image", "0.png", "--image", "1.png")
     assert done.status == 0
     assert "on the 2 images given" in done.out
 
 
-def test_export_says_where_there_was_nothing_but_noise_to_check_on(run: Nas, folder: Path, tmp_path: Path) -> None:
+def test_export_says_where_there_was_nothing_but_noise_to_check_on(nas: Nas, folder: Path, tmp_path: Path) -> None:
     place = Path(shutil.copytree(folder / "model", tmp_path / "model"))
     (place / "metrics.json").unlink()
-    done = run("export", place, "--torch", "a.pt2")
+    done = nas("export", place, "--torch", "a.pt2")
     assert done.status == 0
     assert "found no data named in metrics.json" in done.out
     assert "on 256 images of noise, for its data were not to be had; give --data, or real ones with --image" in done.out
 
 
-def test_explain_says_what_is_wrong_and_leaves_pictures(run: Nas, folder: Path) -> None:
-    done = run("explain", folder, "--image", "0.png")
+def test_explain_says_what_is_wrong_and_leaves_pictures(nas: Nas, folder: Path) -> None:
+    done = nas("explain", folder, "--image", "0.png")
     assert (done.status, done.err) == (0, "")
     for text in (
         "on the 299 validation images of digits:",

@@ -129,7 +129,7 @@ def test_a_ledger_that_was_removed_meanwhile_is_told_of_and_not_written_into_now
     path = written(tmp_path)
     with Ledger(tmp_path) as ledger:
         path.unlink()
-        with pytest.raises(UserError, match=rf"{FILE}: found it removed, expected it to stay while the search runs"):
+        with pytest.raises(UserError, match=rf"{FILE}: found it removed, expected it to stay while it is written"):
             ledger.append(replace(TRIALS[0], trial=3))
 
 

@@ -36,15 +36,12 @@ def test_figures_that_cannot_be_read_are_none(folder: Path, text: str) -> None:
 
 
 def test_of_a_card_markdown_is_shown_and_nothing_else_runs_or_is_loaded(folder: Path) -> None:
-    card = (
-        "---\nlicense: mit\n---\n# Ours\n\n<b onclick=x()>a</b> [b](javascript:x()) ![c](http://evil.example/c.png)\n"
-    )
+    card = "# Ours\n\n<b onclick=x()>a</b> [b](javascript:x()) ![c](http://evil.example/c.png)\n"
     (folder / "README.md").write_text(card)
     found = model(folder)
     assert found is not None
     html = str(found["card"])
     assert "<h1>Ours</h1>" in html
-    assert "license" not in html
     assert "&lt;b onclick=x()&gt;" in html
     assert "<img" not in html
     assert 'href="javascript' not in html
