@@ -305,6 +305,8 @@ def show(
     against = names.cost(cost or "madds")
     header, trials = ledger.read(folder)
     _headline(header, trials)
+    if not ledger.running(folder):
+        console.print(_missing(trials), markup=False, end="")
     best = summary.best(trials, most)
     if not best:
         raise UserError(f"{folder}: found no trial with a reward, expected one at least; {health.mend(trials)}")
@@ -688,6 +690,19 @@ def _headline(header: dict[str, Any], trials: Sequence[Trial]) -> None:
         f"{repeats} repeats, {of_these}{_stopped(header, trials)}{passed}",
         markup=False,
     )
+
+
+def _missing(trials: Sequence[Trial]) -> str:
+    """The trials that the ledger has no line of though it has one of a later one, as a line; empty where all are there.
+
+    They were under way when the search ended, or someone deleted their lines.
+    """
+    there = {trial.trial for trial in trials}
+    gone = [number for number in range(max(there, default=0)) if number not in there]
+    if not gone:
+        return ""
+    first = ", ".join(map(str, gone[:10])) + " and more" * (len(gone) > 10)
+    return f"no line of trial {first}: the search's own command trains what is missing\n"
 
 
 def _stopped(header: dict[str, Any], trials: Sequence[Trial]) -> str:

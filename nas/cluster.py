@@ -216,8 +216,9 @@ def _uses(process: Path, folder: Path) -> bool:
 
 
 def reach(address: str) -> None:
-    """Raise OSError if nothing listens at host:port; Ray itself would wait for minutes."""
-    host, _, port = address.rpartition(":")
+    """Raise OSError if nothing listens at host:port, or where auto leads; Ray itself would wait for minutes."""
+    found = ray()._private.services.canonicalize_bootstrap_address(address) if address == "auto" else address
+    host, _, port = found.rpartition(":")
     if port.isdecimal() and "://" not in host:
         socket.create_connection((host, int(port)), timeout=10).close()
 

@@ -237,6 +237,16 @@ OLD = {  # by the commit of this toolkit that wrote them: the options that they 
     "e0bf072": "-c evolution --limit depth=2",  # and precisions, and a record of the machine
     "a00cbb6": "-c reinforce --limit depth=2",
 }
+def test_show_says_which_trials_have_no_line(nas: Nas) -> None:
+    nas(*RANDOM)
+    path = FOLDER / FILE
+    header, *lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(header + b"".join(lines[:2] + lines[3:]))  # in one process they finish in their order
+    shows(nas("show", str(FOLDER)), "no line of trial 2: the search's own command trains what is missing")
+    shows(nas(*RANDOM), "all 6 trials are done")
+    assert "no line" not in nas("show", str(FOLDER)).out
+
+
 OLD_SEARCH = "search chain --images 60 --workers 0 --device cpu --out old"
 
 

@@ -542,11 +542,13 @@ def test_a_cluster_that_is_lost_in_the_middle_ends_the_search_with_a_sentence(fa
                 results(pool, *(fates.job(trial, "well") for trial in range(10_000)))
 
 
-def test_a_cluster_that_nobody_started_is_said_to_be_missing(fates: Fates) -> None:
+def test_a_cluster_that_is_not_there_is_said_to_be_missing(fates: Fates, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with pytest.raises(UserError, match=f"Ray at 127.0.0.1:{port}: found .*refused, expected a cluster to join; start"):
-        RayPool(training(fates), 1, address=f"127.0.0.1:{port}")
+        gone = f"127.0.0.1:{server.getsockname()[1]}"
+    monkeypatch.setenv("RAY_ADDRESS", gone)  # where auto leads
+    for address in (gone, "auto"):
+        with pytest.raises(UserError, match=f"Ray at {address}: found .*refused, expected a cluster to join; start"):
+            RayPool(training(fates), 1, address=address)
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux's list of sockets")
