@@ -237,6 +237,8 @@ OLD = {  # by the commit of this toolkit that wrote them: the options that they 
     "e0bf072": "-c evolution --limit depth=2",  # and precisions, and a record of the machine
     "a00cbb6": "-c reinforce --limit depth=2",
 }
+
+
 def test_show_says_which_trials_have_no_line(nas: Nas) -> None:
     nas(*RANDOM)
     path = FOLDER / FILE
