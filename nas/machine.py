@@ -1,4 +1,4 @@
-"""What figures come from, as a record: code, versions, processor and its cores, memory, GPU."""
+"""What figures come from, as a record: code, versions, processor and its cores, memory, GPU; and the device."""
 
 from __future__ import annotations
 
