@@ -38,7 +38,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.compare import Contender
-from benchmarks.loop import IMAGES, SPACES, WINDOW, MadeUp, contenders, memory, most
+from benchmarks.loop import IMAGES, SPACES, WINDOW, MadeUp, contenders, memory
 from benchmarks.processes import anew_with_one_thread, command, run, side_by_side, watched
 from controllers.evolution import Evolution
 from controllers.optuna_search import OptunaSearch
@@ -54,6 +54,7 @@ from nas.search import Controller, Loop, search
 
 BAR = 1024  # bytes a trial
 FEW = 2  # workers
+OPTUNA = 1_000  # trials of its samplers: each ask looks at all trials; of GP they take hours all the same
 AMONG = ("reinforce", "q-learning", "posterior-sampling", "evolution", "random")  # the controllers of neighbours
 SMALL = ("chain", "--data", "digits", "--device", "cpu", "--limit", "depth=3", "--limit", "input_size=8")
 
@@ -334,6 +335,12 @@ def searched_table(rows: Sequence[Searched], said: str) -> str:
 
 # --- the command line ---
 
+
+def length(controller: str, trials: int) -> int:
+    """How many trials of a search with instant children are run."""
+    return min(trials, OPTUNA) if controller.startswith("optuna") else trials
+
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False, soft_wrap=True)
 
@@ -361,7 +368,7 @@ def main(
 ) -> None:
     """Put searches under load; exit status 1 where something does not hold."""
     begun_at, texts, hold = time.monotonic(), [], True
-    tasks = [(space, name, most(name, trials)) for name in controllers or contenders(space)]
+    tasks = [(space, name, length(name, trials)) for name in controllers or contenders(space)]
     for _, name, _ in tasks:
         names.space(space), Contender(name).made()
     if out:
