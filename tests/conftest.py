@@ -1,6 +1,7 @@
 """What holds for all tests of one process, whichever of them come first; and the command line, as it is typed."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from nas import cli, cli_app, cluster
 
 os.environ.update(cluster._SETTINGS)  # which Ray looks at when it is imported, by a test that does so itself too
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores it, and so would children
 
 
 class Done(NamedTuple):
