@@ -6,6 +6,7 @@ a Python file or module of the user's, a colon, and a name in it.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import inspect
@@ -173,6 +174,33 @@ def limits(typed: Iterable[str]) -> dict[str, Limit]:
 def recorded_limits(header: Mapping[str, Any]) -> dict[str, Limit]:
     """The limits of a search by its ledger's header."""
     return {choice: Limit(*limit) for choice, limit in (header.get("limits") or {}).items()}
+
+
+def recorded_reward(header: Mapping[str, Any]) -> Reward | None:
+    """The built-in reward of a search by its ledger's header; None for one's own."""
+    written = header["reward"]
+    plain = next((reward for reward in REWARDS.values() if getattr(reward, "__name__", "") == written), None)
+    return plain or _recorded(written, PRICES.values())
+
+
+def recorded_stop(header: Mapping[str, Any]) -> Rule | None:
+    """The built-in rule by which a search's children stop, likewise; None for one's own too."""
+    found: Rule | None = _recorded(str(header.get("stop")), RULES.values())
+    return found
+
+
+def _recorded(written: str, kinds: Iterable[type[Any]]) -> Any:
+    """The thing that a header has as "Halving(factor=3, first=2)", of one of these classes; None if it is of another's.
+
+    Numbers and texts stay what they are, so that a search made of them has the same header.
+    """
+    name, _, given = written.removesuffix(")").partition("(")
+    kind = next((kind for kind in kinds if kind.__name__ == name), None)
+    pairs = [part.partition("=") for part in given.split(", ") if part]
+    try:
+        return kind(**{of: ast.literal_eval(value) for of, _, value in pairs}) if kind else None
+    except (UserError, TypeError, ValueError, SyntaxError):  # a header may say anything
+        return None
 
 
 def _limit(typed: str) -> tuple[str, Limit]:

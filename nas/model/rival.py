@@ -5,10 +5,9 @@ Li & Talwalkar, "Random Search and Reproducibility for Neural Architecture Searc
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from nas import compare, ledger, names
 from nas.errors import UserError
@@ -16,9 +15,9 @@ from nas.ledger import Trial
 from nas.model.searched import Search
 from nas.pool import Pool, Training
 from nas.recipe import Recipe
-from nas.reward import PRICES, REWARDS, UNBOUND, Reward
+from nas.reward import UNBOUND, Reward
 from nas.search import search as begin
-from nas.stop import RULES, Rule
+from nas.stop import Rule
 
 MEASURED = ("latency", *UNBOUND.every)  # of a header: there only if set
 REPEATS = 1_000  # trials for each network wanted, at most: repeats cost nothing
@@ -44,8 +43,9 @@ def rival(
     header, trials = ledger.read(baseline)
     found = compare.trained(trials)
     if header["controller"] != compare.RANDOM or len(found) < wanted:
+        several = "s"[: len(found) != 1]
         raise UserError(
-            f"{baseline}: found {len(found)} networks trained by {header['controller']}, expected {wanted} by "
+            f"{baseline}: found {len(found)} network{several} trained by {header['controller']}, expected {wanted} by "
             f"{compare.RANDOM}; give a random search with --unique {wanted}, or leave out --baseline and it is made"
         )
     return found[:wanted]
@@ -70,26 +70,13 @@ def _made(
 
 def _reward(search: Search) -> Reward:
     """The built-in reward of a search; raises UserError for one's own."""
-    written = search.header["reward"]
-    found = next((reward for reward in REWARDS.values() if getattr(reward, "__name__", "") == written), None)
-    return found or _made_of(written, PRICES.values()) or _refuse(search, f"the reward {written}")
+    return names.recorded_reward(search.header) or _refuse(search, f"the reward {search.header['reward']}")
 
 
 def _rule(search: Search) -> Rule | None:
-    """The built-in rule by which a search's children stop, as its header has it; raises UserError for one's own."""
+    """The built-in rule by which a search's children stop, None for none; raises UserError for one's own."""
     written = search.header.get("stop")
-    return (_made_of(written, RULES.values()) or _refuse(search, f"the rule {written}")) if written else None
-
-
-def _made_of(written: str, kinds: Iterable[type[Any]]) -> Any:
-    """The thing that a header has as "Halving(factor=3, first=2)", of one of these classes; None if it is of another's.
-
-    Numbers and texts stay what they are, so that the random search's header has it so too.
-    """
-    name, _, given = written.removesuffix(")").partition("(")
-    kind = next((kind for kind in kinds if kind.__name__ == name), None)
-    values = [part.split("=") for part in given.split(", ") if part]
-    return kind(**{of: ast.literal_eval(value) for of, value in values}) if kind else None
+    return (names.recorded_stop(search.header) or _refuse(search, f"the rule {written}")) if written else None
 
 
 def _refuse(search: Search, what: str) -> NoReturn:

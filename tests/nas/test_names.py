@@ -16,7 +16,7 @@ from nas import names
 from nas.data import native
 from nas.errors import UserError
 from nas.recipe import RECIPES, Recipe
-from nas.reward import Hard, Result, Soft, accuracy
+from nas.reward import Hard, Result, Reward, Soft, accuracy, macro_f1
 from nas.space import Limit, Space
 from nas.stop import Halving, Prediction
 from search_spaces.chain import Chain
@@ -163,6 +163,33 @@ def test_no_file_that_a_ledger_names_is_run(
     with pytest.raises(UserError, match="expected a subclass of"):
         names.space("mine.py:Mine")  # typed, it is run
     assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("made", [accuracy, macro_f1, Soft(2e6), Hard(0.5, "latency", beta=-2.0)])
+def test_a_built_in_reward_is_found_again_by_its_header(made: Reward) -> None:
+    assert names.recorded_reward({"reward": getattr(made, "__name__", repr(made))}) == made
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "mine.small",
+        "Soft(target=0.0)",
+        "Soft(target=__import__('os'))",
+        "Soft(weight=1)",
+        "Soft(target='a')",
+        "Soft(((",
+        "",
+    ],
+)
+def test_a_reward_that_is_no_built_in_is_not_found_and_nothing_is_run(written: str) -> None:
+    assert names.recorded_reward({"reward": written}) is None
+
+
+def test_a_built_in_rule_is_found_again_by_its_header() -> None:
+    assert names.recorded_stop({"stop": repr(Halving(first=3))}) == Halving(first=3)
+    assert names.recorded_stop({"stop": "mine.Rule()"}) is None
+    assert names.recorded_stop({}) is None
 
 
 def test_parameters_follow_a_colon() -> None:
