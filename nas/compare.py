@@ -20,7 +20,7 @@ import numpy as np
 
 from nas import ledger, names, plot, report
 from nas.errors import UserError, near
-from nas.ledger import RECORDS, Trial
+from nas.ledger import MACHINE, Trial
 from nas.preset import PRESETS
 from nas.report import Figures, pairs
 from nas.reward import UNBOUND
@@ -211,7 +211,7 @@ def _notes(groups: Groups, budget: int) -> list[str]:
         of = _by_name(groups, what)
         if len({repr(value) for value in of.values()}) > 1:
             notes.append(f"The {what} is not the same for all searches: {pairs(of)}.")
-    other = [name for name in RECORDS if len(_records(groups, name)) > 1]
+    other = [name for name in MACHINE if len(_records(groups, name)) > 1]
     if other:
         notes.append(
             f"Not all searches were begun with the same {' and '.join(other)}: seconds are not of one kind, and equal "
@@ -272,7 +272,7 @@ def _conditions(header: Mapping[str, Any], groups: Groups) -> dict[str, str]:
         "limits": pairs({name: limits or "none" for name, limits in _by_name(groups, "limits").items()}),
         "children stop by": pairs({name: rule or "no rule" for name, rule in _by_name(groups, "stop").items()}),
         "baseline": " and ".join(baselines(groups)) or "none",
-        **{f"{name}, of searches": _recorded(groups, name) for name in RECORDS},
+        **{f"{name}, of searches": _recorded(groups, name) for name in MACHINE},
         "hardware is that of": "this comparison",
         "wall time is that of": "all searches together, interruptions left out",
     }

@@ -14,7 +14,7 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from http.client import HTTPException
@@ -74,6 +74,7 @@ class Data:
     std: tuple[float, ...]  # likewise; 1.0 for a constant channel
     digest: str  # a hash of the pixels
     skipped: int  # unreadable files left out
+    loaded: Mapping[str, Any] | None = None  # what `load` was given beside the name; None for data it did not load
 
     @property
     def images(self) -> Images:
@@ -141,6 +142,7 @@ def load(
         std=tuple(meta["std"]),
         digest=meta["digest"],
         skipped=meta["skipped"],
+        loaded={"images": images, "largest": largest, "image_size": image_size, "skip_corrupt": skip_corrupt},
     )
 
 

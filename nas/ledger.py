@@ -7,8 +7,9 @@ The first line is the header: "format"; what the search is a function of: "space
 "stop" if there is a rule, "latency" (images in the batch whose latency is measured too), "max_params", "max_madds" and
 "max_latency_ms" where they are set, "sources" (what of the user's own code it runs, each with a checksum), "window",
 "length";
-then "code", "versions", "cpu" and "gpu" of the machine that began it, which are a record and no condition: a search
-goes on under others, and keeps these.
+then "code", "versions", "cpu" and "gpu" of the machine that began it, and "loaded", how its data were loaded: "images",
+"largest", "image_size" and "skip_corrupt" as `nas.data.load` was given them, or null for data that it did not load.
+These are a record and no condition: a search goes on under others, and keeps these.
 Each further line is a trial, in the order in which they finished, which is a record too: "trial", "answers", "key",
 "network", "reward", "error", "same_as", "at"; "figures" if the controller says any of itself (names and numbers, of the
 moment when it was asked); and if a child was trained "accuracy", "loss", "params", "madds", "seconds", "memory",
@@ -43,7 +44,8 @@ from nas.reward import Result
 
 FORMAT = 1
 FILE = "ledger.jsonl"
-RECORDS = ("code", "versions", "cpu", "gpu")  # of a header: what the search was begun with
+MACHINE = ("code", "versions", "cpu", "gpu")  # of a header: what the search was begun with
+RECORDS = (*MACHINE, "loaded")  # of a header: what is no condition
 
 
 @dataclass(frozen=True)
@@ -358,10 +360,24 @@ def _are_limits(value: object) -> bool:
     )
 
 
+def _is_loading(value: object) -> bool:
+    """What `nas.data.load` can be given beside a name."""
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"images", "largest", "image_size", "skip_corrupt"}
+        and type(value["skip_corrupt"]) is bool
+        and all(
+            count is None or (type(count) is int and 0 < count < 2**63)
+            for count in (value["images"], value["largest"], value["image_size"])
+        )
+    )
+
+
 _HOLDS: dict[str, Callable[[Any], bool]] = {
     "choices": lambda value: all(map(_are_texts, value.values())),
     "limits": lambda value: value is None or _are_limits(value),
     "sources": lambda value: value is None or (isinstance(value, dict) and _are_texts([*value.values()])),
+    "loaded": lambda value: value is None or _is_loading(value),
     "latency": lambda value: value is None or (type(value) is int and 0 < value < 2**63),
     "recipe": lambda value: type(value.get("epochs")) is int and 1 <= value["epochs"] <= 10**6,
 }

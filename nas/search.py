@@ -121,7 +121,7 @@ def search(
         workers = (Serial if done else pool)(training)
         stack.callback(workers.close)
         if ledger.header is None:
-            ledger.begin(header | {"window": window or workers.window, "length": length} | _origin(device))
+            ledger.begin(header | {"window": window or workers.window, "length": length} | _origin(data, device))
         assert ledger.header is not None
         loop = Loop(
             space, answering, workers, ledger, reward,
@@ -189,10 +189,11 @@ def batch_of(latency: int | None, reward: Reward, bounds: Bounds) -> int | None:
     return latency or (BATCH if needed else None)
 
 
-def _origin(device: str) -> dict[str, Any]:
-    """What this machine is, for who compares searches; nothing is refused for it."""
+def _origin(data: Data, device: str) -> dict[str, Any]:
+    """How the data were loaded, for who loads them again, and what this machine is; nothing is refused for it."""
     gpu = None if device == "cpu" else machine.gpu()
-    return {"code": machine.code(), "versions": machine.versions(), "cpu": machine.cpu(), "gpu": gpu}
+    here = {"code": machine.code(), "versions": machine.versions(), "cpu": machine.cpu(), "gpu": gpu}
+    return here | {"loaded": data.loaded and dict(data.loaded)}
 
 
 def _named(thing: Any) -> str:

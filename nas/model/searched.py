@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from nas.errors import UserError
 from nas.folder import Progress
 from nas.health import mend
 from nas.ledger import FILE, Trial
+from nas.reward import Reward
 from nas.search import replayed
 from nas.space import Child, Space
 from nas.summary import best
@@ -30,6 +32,11 @@ class Search(NamedTuple):
     def network(self, trial: Trial) -> Child:
         """The network of a trial; raises UserError if the space's code builds another one now."""
         return replayed(self.space, trial, self.folder / FILE).network
+
+    @property
+    def reward(self) -> Reward | None:
+        """Its reward, if that is a built-in one; None for one's own, whose code a ledger does not have."""
+        return names.recorded_reward(self.header)
 
     @property
     def short(self) -> str:
@@ -53,13 +60,13 @@ def searched(
 ) -> Search:
     """The search in this folder. space: as it was searched, where it is no built-in one.
 
-    data: where the images are now, if they have moved.  image_size, skip_corrupt: as for the search.
+    data: where the images are now, if they have moved.  image_size, skip_corrupt: as its ledger has them, unless given.
     Raises UserError if it is still under way, has no trained network, or its images or space are others now.
     """
     header, trials = ledger.read(folder)
     _check_over(folder)
     _check_trained(folder, trials)
-    spec = data or header["data"]
+    spec = data or _still_there(folder, header["data"])
     found = space or names.searched({**header, "data": spec}, trials)
     images, options = _images(folder, header, spec, found, image_size, skip_corrupt, progress)
     return Search(folder, header, trials, _space(folder, header, found, images), images, options)
@@ -69,15 +76,25 @@ def _space(folder: Path, header: Mapping[str, Any], found: Space | None, data: D
     """The space on the search's images and under its limits, if it is the search's."""
     if found is None:
         raise UserError(
-            f"{folder}: found a search of {header['space']}, which is no built-in space as it is now, expected "
-            "--space to name it, as in --space mine.py:Small"
+            f"{folder}: found a search of {header['space']}, which is no built-in space as it is now, expected to be "
+            f"told where its code is; give --space {_space_as_typed(header)}"
         )
     if repr(found) != header["space"]:
         raise UserError(
             f"{folder}: found a search of {header['space']}, expected one of {found!r} as in this command; give "
-            "--space as the search had it, with its parameters"
+            f"--space {_space_as_typed(header)}"
         )
     return found.on(data.images, names.recorded_limits(header))
+
+
+def _space_as_typed(header: Mapping[str, Any]) -> str:
+    """ "mine.py:Small:depth=2" of a space of one's own, as far as a header tells."""
+    name, _, given = header["space"].removesuffix(")").partition("(")
+    of = next((part for part in header.get("sources") or {} if f".{name}." in f"{part}."), "")
+    module = f"{of}.".partition(f".{name}.")[0] or "FILE"
+    place = module if "." in module else f"{module}.py"
+    parameters = given.replace(", ", ",").replace("'", "")
+    return shlex.quote(":".join(part for part in (place, name, parameters) if part))
 
 
 def _check_trained(folder: Path, trials: Sequence[Trial]) -> None:
@@ -106,10 +123,15 @@ def _images(
     progress: Progress | None,
 ) -> tuple[Data, dict[str, Any]]:
     """The images that the search had, and the options that load them."""
-    options: dict[str, Any] = {"largest": _largest(spec, space, image_size), "image_size": image_size}
-    options |= {"skip_corrupt": skip_corrupt}
+    loaded = header.get("loaded") or {}  # older ledgers do not say
+    options: dict[str, Any] = {
+        "largest": loaded["largest"] if loaded else _largest(spec, space, image_size),
+        "image_size": image_size or loaded.get("image_size"),
+        "skip_corrupt": skip_corrupt or loaded.get("skip_corrupt", False),
+    }
     both = header["training"] + header["validation"]
-    for images in (None, both, header["training"]):  # as --images had it; the last where validation images are marked
+    guessed = (both, header["training"])  # as --images had it; the last where validation images are marked
+    for images in (None, *([loaded["images"]] if loaded else guessed)):  # with None first it says what is wrong
         try:
             data = load(spec, **options, images=images, progress=progress)
         except UserError:
@@ -118,9 +140,21 @@ def _images(
             continue
         if data.fingerprint == header["fingerprint"]:
             return data, options | {"images": images}
+    own = "" if loaded else ", or give the search's own --image-size and --skip-corrupt"
     raise UserError(
-        f"{folder}: found other images in {spec} than those of the search, expected the same; restore them, say where "
-        "they are now with --data, or give the search's own --image-size and --skip-corrupt"
+        f"{folder}: found other images in {spec} than those of the search, expected the same; restore them, or say "
+        f"where they are now with --data{own}"
+    )
+
+
+def _still_there(folder: Path, spec: str) -> str:
+    """The name of the search's data; raises UserError if it is a path where nothing is."""
+    kind, _, path = spec.partition(":")
+    if kind not in ("folder", "npz") or Path(path).exists():
+        return spec
+    raise UserError(
+        f"{folder}: found nothing at {path}, expected the images of the search there; say where they are now with "
+        f"--data {kind}:PATH"
     )
 
 

@@ -130,6 +130,12 @@ LEDGERS: dict[str, tuple[bytes, str]] = {
     "a latency of letters": (trial(latency_ms=["fast"]), "line 2: found no sound trial (latency_ms is …), expected …"),
     "a latency of one number": (trial(latency_ms=1.5), "line 2: found no sound trial (latency_ms is 1.5), expected …"),
     "a batch of letters": (header(latency="64"), "line 1: found latency '64', expected what a search writes there; …"),
+    "how images were loaded in letters": (header(loaded="all"), "line 1: found loaded 'all', expected what a search …"),
+    "half of how they were loaded": (header(loaded={"images": 8}), "line 1: found loaded …, expected what a search …"),
+    "loaded at no size": (
+        header(loaded={"images": None, "largest": 0, "image_size": None, "skip_corrupt": False}),
+        "line 1: found loaded …, expected what a search writes there; …",
+    ),
     "an option that is no text": (header(choices={"width": [16, 32]}), "line 1: found choices …, expected what …"),
     "a header twice": (
         lines(HEADER, HEADER, TRIAL),

@@ -951,6 +951,12 @@ def test_the_header_says_what_the_search_is_a_function_of(tmp_path: Path) -> Non
     }
 
 
+def test_the_header_says_how_the_data_were_loaded(tmp_path: Path) -> None:
+    whole_search(tmp_path, trials=1)
+    loaded = {"images": 100, "largest": None, "image_size": None, "skip_corrupt": False}
+    assert read(tmp_path)[0]["loaded"] == loaded
+
+
 def test_the_window_is_the_pools_and_then_stays(tmp_path: Path) -> None:
     for workers, window in ((1, 8), (4, 8), (5, 10)):
         folder = tmp_path / str(workers)

@@ -4,15 +4,17 @@ import fcntl
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from controllers.random_search import RandomSearch
 from nas.blocks import Block
-from nas.data import load
+from nas.data import Data, load
 from nas.errors import UserError
-from nas.ledger import FILE
+from nas.ledger import FILE, sealed, unsealed
 from nas.model.searched import Search, searched
 from nas.network import Network
 from nas.pool import Job, Serial
@@ -101,12 +103,15 @@ def test_a_search_in_which_all_failed_is_refused(tmp_path: Path, trials: int, me
 
 def test_a_space_of_ones_own_is_asked_for_and_taken(tmp_path: Path) -> None:
     own = left(tmp_path / "own", Own())
-    with pytest.raises(UserError, match=r"found a search of Own\(depth=1\), which is no built-in space .* --space"):
+    mend = rf"give --space \S*{__name__.rpartition('.')[2]}\S*:Own:depth=1$"
+    with pytest.raises(UserError, match=rf"found a search of Own\(depth=1\), which is no built-in space .* {mend}"):
         searched(own)
     found = searched(own, Own())
     assert isinstance(found, Search)
     assert found.network(found.trials[0]).key == found.trials[0].key
-    with pytest.raises(UserError, match=r"found a search of Own\(depth=1\), expected one of Own\(depth=2\)"):
+    with pytest.raises(
+        UserError, match=r"found a search of Own\(depth=1\), expected one of Own\(depth=2\) .*:Own:depth=1"
+    ):
         searched(own, Own(2))
 
 
@@ -119,9 +124,49 @@ def test_images_that_are_gone_or_others_are_refused_and_moved_ones_found(tmp_pat
     for _ in partial(search, Chain(), RandomSearch, data)(folder, trials=2, window=1, pool=pool):
         pass
     (tmp_path / "one.npz").rename(tmp_path / "moved.npz")
-    with pytest.raises(UserError, match=r"one.npz: found no"):
+    with pytest.raises(UserError, match=r"npz: found nothing at \S*one.npz, expected the images .* --data npz:PATH"):
         searched(folder)
     assert searched(folder, data=f"npz:{tmp_path / 'moved.npz'}").data.fingerprint == data.fingerprint
     np.savez(tmp_path / "one.npz", x=255 - pixels, y=labels)
     with pytest.raises(UserError, match=r"found other images in npz:.* than those of the search, expected the same"):
         searched(folder)
+
+
+def photos(folder: Path) -> str:
+    """A folder of twelve images of 20 pixels in two classes, and one file that is none."""
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for number in range(6):
+            Image.fromarray(rng.integers(0, 256, (20, 20), np.uint8)).save(folder / name / f"{number}.png")
+    (folder / "cat" / "torn.png").write_bytes(b"no image")
+    return f"folder:{folder}"
+
+
+def of_photos(folder: Path, spec: str, **options: Any) -> Data:
+    data = load(spec, skip_corrupt=True, **options)
+    for _ in search(Chain(), RandomSearch, data, folder, trials=1, window=1, pool=lambda _: Serial(looked_up)):
+        pass
+    return data
+
+
+@pytest.mark.parametrize("options", [{"image_size": 12, "images": 8}, {"largest": 9}, {}])
+def test_images_are_loaded_as_the_search_had_them_wherever_they_are(tmp_path: Path, options: dict[str, int]) -> None:
+    data = of_photos(tmp_path / "search", photos(tmp_path / "photos"), **options)
+    found = searched(tmp_path / "search")
+    assert found.data.fingerprint == data.fingerprint
+    assert found.images == {"largest": None, "image_size": None, "images": None, "skip_corrupt": True} | options
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    assert searched(tmp_path / "search", data=f"folder:{tmp_path / 'moved'}").data.fingerprint == data.fingerprint
+
+
+def test_an_older_search_that_does_not_say_how_its_images_were_loaded_is_told(tmp_path: Path) -> None:
+    data = of_photos(tmp_path, photos(tmp_path / "photos"), image_size=12)
+    header, *trials = (unsealed(line) for line in (tmp_path / FILE).read_bytes().splitlines())
+    del header["loaded"]
+    (tmp_path / FILE).write_bytes(b"".join(sealed(record) for record in (header, *trials)))
+    with pytest.raises(UserError, match="found 1 files that cannot be read"):
+        searched(tmp_path)
+    with pytest.raises(UserError, match=r"found other images .* or give the search's own --image-size"):
+        searched(tmp_path, skip_corrupt=True)
+    assert searched(tmp_path, skip_corrupt=True, image_size=12).data.fingerprint == data.fingerprint
