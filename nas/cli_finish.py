@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from nas.progress import Counting, Terminal, duration
 
 if TYPE_CHECKING:
     from nas.ledger import Trial
+    from nas.model.searched import Search
     from nas.model.trainings import Step
 
 WIDE = 124  # characters that the table of all figures takes
@@ -23,8 +24,12 @@ WIDE = 124  # characters that the table of all figures takes
 
 def finish(
     folder: Annotated[Path, typer.Argument(help="Of a search that is over.")],
-    top: Annotated[int, typer.Option(min=1, max=1000, help="How many of its networks are trained again.")] = 5,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How often each network is trained.")] = 3,
+    top: Annotated[
+        int | None, typer.Option(min=1, max=1000, show_default="5", help="How many of its networks are trained again.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, max=1000, show_default="3", help="How often each network is trained.")
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option("--epochs", "-e", min=1, show_default="12, or four times the search's", help="Of each training."),
@@ -41,16 +46,19 @@ def finish(
         Path | None,
         typer.Option(help="A random search with as many networks, on the same terms; made unless given."),
     ] = None,
-    no_random: Annotated[bool, typer.Option("--no-random", help="No random search beside this one.")] = False,
+    random: Annotated[
+        bool | None,
+        typer.Option("--random/--no-random", show_default="random", help="Whether a random search is held beside it."),
+    ] = None,
     space: Annotated[
         str | None, typer.Option(help="The search's space where it is no built-in one: file.py:Class.")
     ] = None,
     data: Annotated[str | None, typer.Option("--data", "-d", help="Where the images are now, if they moved.")] = None,
     image_size: Annotated[
-        int | None, typer.Option(min=1, help="As for the search: pixels a side of a folder's images.")
+        int | None, typer.Option(min=1, show_default="the search's", help="Pixels a side of a folder's images.")
     ] = None,
     skip_corrupt: Annotated[
-        bool, typer.Option("--skip-corrupt", help="As for the search: go on without unreadable files.")
+        bool, typer.Option("--skip-corrupt", help="Go on without a folder's unreadable files, as where the search did.")
     ] = False,
     workers: Annotated[
         str, typer.Option("--workers", "-w", help="Trainings at once; auto: all there are; 0: one, without Ray.")
@@ -61,10 +69,13 @@ def finish(
 ) -> None:
     """Train a search's best network in full, beside well-known ones; test all once; leave the model in FOLDER/model.
 
-    The same command again goes on where it was stopped, and shows the figures when all is done.
+    Run again it goes on where it was stopped, with the options that it was begun with; when all is done, it shows the
+    figures, and writes the model anew if that is damaged or gone.
     """
     from nas import names
     from nas.model.finish import finish as begin
+    from nas.model.lines import FILE, FOLDER, Lines
+    from nas.model.options import settled
     from nas.model.searched import searched
 
     names.device(device)
@@ -76,14 +87,24 @@ def finish(
         search = searched(folder, own, data, image_size, skip_corrupt, counting)
     if search.short:
         console.print(search.short, markup=False, style="yellow")
-    console.print(
-        f"of {len(search.trials)} trials the {top} best, {seeds} seeds each; ledger: {folder / 'finish'}", markup=False
+    with Lines(folder / FOLDER / FILE) as lines:
+        given = settled(search, lines, top=top, seeds=seeds, epochs=epochs, flip=flip, random=random,
+                        baseline=str(baseline.resolve()) if baseline else None)  # fmt: skip
+    console.print(_introduced(search, given), markup=False)
+    _show(_watch(begin(search, **given, device=device, pool=pool)), folder)
+
+
+def _introduced(search: Search, given: dict[str, Any]) -> str:
+    """What will be trained, in a line."""
+    from nas.model.judge import seeds_each
+    from nas.model.lines import FOLDER
+
+    most = f"the {given['top']} best" if given["top"] > 1 else "the best"
+    epochs = f"{given['epochs']} epoch{'s'[: given['epochs'] != 1]}"
+    return (
+        f"of {len(search.trials)} trials {most}, {seeds_each(given['seeds'])}, {epochs}; ledger: "
+        f"{search.folder / FOLDER}"
     )
-    coming = begin(
-        search, top=top, seeds=seeds, epochs=epochs, flip=flip, baseline=baseline, random=not no_random,
-        device=device, pool=pool,
-    )  # fmt: skip
-    _show(_watch(coming), folder)
 
 
 def _watch(coming: Generator[Trial | Step, None, dict[str, Any]]) -> dict[str, Any]:
@@ -123,7 +144,7 @@ class Live:
         elif one.trained:
             self.random += 1
             self.begun = time.monotonic()
-            text = f"random search beside it: {self.random} networks"
+            text = f"random search beside it: {self.random} network{'s'[: self.random != 1]}"
             if self.status:
                 self.status.update(text)
             elif self.random % 10 == 0:
@@ -140,6 +161,7 @@ class Live:
         of = step.trained
         kind = "trained again" if of.part == RANK else "trained in full"
         result = "" if of.accuracy is None else f", validation accuracy {of.accuracy:.4f}"
+        result += "" if of.reward is None else f", reward {of.reward:.4f}"
         result += f", failed: {of.error}" if of.error else ""
         text = f"{step.done} of {step.total}: {step.name}, seed {of.seed}, {kind} in {duration(of.seconds)}{result}"
         console.print(text, markup=False)
@@ -157,24 +179,24 @@ class Live:
 def _show(found: dict[str, Any], folder: Path) -> None:
     """The ranking, the table, who won, and what to do with it."""
     from nas.model import MODEL
-    from nas.model.card import RANKING, ranking
-    from nas.model.judge import COLUMNS, table
+    from nas.model.contest import ranking_table
+    from nas.model.judge import COLUMNS, of_seeds, table
 
-    console.print("\nthe search's best networks, trained again:")
-    console.print(_table(RANKING, ranking(found["ranking"])))
+    wide = Terminal(highlight=False, soft_wrap=True, width=max(WIDE, console.width))
+    console.print(f"\nthe search's best networks, trained again, ranked {found['ranked']}:", markup=False)
+    wide.print(_table(*ranking_table(found["ranking"])))
     if found["random"]:
         console.print("\nthe same of the random search:")
-        console.print(_table(RANKING, ranking(found["random"])))
+        wide.print(_table(*ranking_table(found["random"])))
     images = found["images"]["test"]
-    console.print(f"\non {images:,} test images, in percent, means of {found['seeds']} seeds:")
-    wide = Terminal(highlight=False, soft_wrap=True, width=max(WIDE, console.width))
+    console.print(f"\non {images:,} test images, in percent, {of_seeds(found['seeds'])}:")
     wide.print(_table(COLUMNS, table(found["rows"])))
     for sentence in found["verdict"]:
         console.print(sentence, markup=False)
     console.print(f"model: {folder / MODEL}", markup=False)
 
 
-def _table(columns: tuple[str, ...], rows: list[list[str]]) -> Table:
+def _table(columns: Sequence[str], rows: list[list[str]]) -> Table:
     from rich.text import Text
 
     from nas.errors import plain

@@ -3,7 +3,8 @@
 Sources: Efron, "Bootstrap Methods: Another Look at the Jackknife", 1979 (the percentile interval); Wilcoxon,
 "Individual Comparisons by Ranking Methods", 1945 (the signed-rank test, scipy's); Kerby, "The Simple Difference
 Formula", 2014 (the rank-biserial correlation); Mann & Whitney, "On a Test of Whether one of Two Random Variables is
-Stochastically Larger than the Other", 1947 (scipy's).
+Stochastically Larger than the Other", 1947 (scipy's); Welch, "The Generalization of 'Student's' Problem when Several
+Different Population Variances are Involved", 1947 (degrees of freedom).
 """
 
 from __future__ import annotations
@@ -49,6 +50,20 @@ def bootstrap(
         means[first : first + AT_ONCE] = given[drawn].mean(1)
     low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
     return float(low), float(high)
+
+
+def half_width(means: Sequence[tuple[float, int]]) -> float:
+    """Half the 95 % interval of a sum of independent means, by Student's t with Welch's degrees of freedom.
+
+    means: of each its variance and its degrees of freedom, 1 or more; a sum of none, or of constants, has the width 0.
+    """
+    variance = sum(one for one, _ in means)
+    if variance == 0:
+        return 0.0
+    from scipy import stats  # takes a second to import
+
+    freedom = variance**2 / sum(one**2 / free for one, free in means)
+    return float(stats.t.ppf(0.975, freedom) * variance**0.5)
 
 
 def bands(curves: Floats, share: float = 0.95, resamples: int = 1_000, seed: int = 0) -> tuple[Floats, Floats]:

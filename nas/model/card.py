@@ -5,10 +5,10 @@ Mitchell et al., "Model Cards for Model Reporting", 2019.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from nas.model.judge import COLUMNS, Figures, table
+from nas.model.contest import ranking_table
+from nas.model.judge import COLUMNS, Figures, of_seeds, seeds_each, table
 from nas.progress import duration
 from nas.summary import described
 
@@ -85,9 +85,9 @@ def _data(found: Figures) -> list[str]:
 
 def _terms(found: Figures) -> str:
     return (
-        f"Accuracy, precision, recall and F1 in percent, means of {found['seeds']} seeds; all trained by one recipe on "
-        "the same images. 95 % is for the luck of the test images, seeds is the range over seeds, seconds are those of "
-        "one training."
+        f"Accuracy, precision, recall and F1 in percent, {of_seeds(found['seeds'])}; all trained by one recipe on "
+        "the same images. 95 % is for the luck of the test images, that of a difference for the luck of seeds too, "
+        "where there are several; seeds is the range over seeds, seconds are those of one training."
     )
 
 
@@ -110,22 +110,12 @@ def _search(found: Figures) -> list[str]:
 
 
 def _ranking(found: Figures) -> list[str]:
-    return markdown(RANKING, ranking(found["ranking"]))
-
-
-RANKING = ("network", "validation accuracy", "95 %", "seeds")
-
-
-def ranking(ranked: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The searches' networks as texts, one for each of RANKING; accuracies in percent."""
-    return [_ranked(one) for one in ranked]
-
-
-def _ranked(one: Mapping[str, Any]) -> list[str]:
-    each = ", ".join(f"{100 * accuracy:.2f}" for accuracy in one["accuracies"])
-    low, high = (f"{100 * bound:.2f}" for bound in one["interval"])
-    failed = [f"a seed failed: {one['error']}"] if one["error"] else []
-    return [one["name"], f"{100 * one['accuracy']:.2f}", f"{low}–{high}", "; ".join([each, *failed])]
+    lines = markdown(*ranking_table(found["ranking"]))
+    return [
+        f"Its best networks were trained again, {seeds_each(found['seeds'])}, and ranked {found['ranked']}.",
+        "",
+        *lines,
+    ]
 
 
 def _limits(found: Figures) -> list[str]:

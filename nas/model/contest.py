@@ -1,9 +1,13 @@
-"""Who takes part in a finish: the search's best networks, those of a random search, and well-known ones."""
+"""Who takes part in a finish: the search's best networks, those of a random search, and well-known ones.
+
+Searches' networks are ranked by the search's own reward of their new trainings, with the costs that the search found;
+by validation accuracy where that is the reward, or where the reward is one's own, whose code a ledger does not have.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +19,7 @@ from nas.model.peers import peers
 from nas.model.searched import Search
 from nas.model.training import FULL, RANK, Task
 from nas.network import Images, Network
+from nas.reward import COSTS, Priced, Result, Reward, accuracy, rewarded
 from nas.search import BLOCK
 from nas.space import Child
 from nas.summary import interval
@@ -38,6 +43,7 @@ class Trained:
     precision: str | None = None
     error: str | None = None
     weights: str | None = None  # CRC-32 of their file, of a training in full
+    reward: float | None = None  # the search's, of a training to choose by; None where accuracy ranks
 
     @property
     def task(self) -> Task:
@@ -57,6 +63,10 @@ class Ranked(NamedTuple):
     accuracy: float  # their mean; 0 where all failed
     interval: list[float]  # 95 %, of the mean, for the luck of the validation images
     error: str | None  # of a seed that failed
+    reward: float | None  # mean over the same seeds; None where accuracy ranks
+    costs: dict[
+        str, float
+    ]  # of nas.reward.COSTS, as the search found them: latency, and what the reward puts a price on
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,8 @@ class Contest:
     rivals: Mapping[str, str]  # key -> "trial 3 at random"
     peers: Mapping[str, str]  # name -> key
     seeds: int
+    results: Mapping[str, Result] = field(default_factory=dict)  # key -> what its search found of it
+    reward: Reward | None = None  # by which searches' networks are ranked; None: by accuracy
 
     @property
     def names(self) -> dict[str, str]:
@@ -88,9 +100,12 @@ class Contest:
         mean = float(np.mean([value for value in known.values() if value] or [1.0]))
         return {key: value or mean for key, value in known.items()}
 
-    def total(self, images: Images) -> tuple[int, float]:
+    def total(self, images: Images, finalists: Mapping[str, str] | None = None) -> tuple[int, float]:
         """How many trainings there will be, and their work; of finalists that are not known yet, the mean one's."""
         work = self.work(images)
+        if finalists is not None:
+            every = [*self.rank_tasks(), *self.full_tasks(finalists.values())]
+            return len(every), sum(work[task.key] for task in every)
         searched = {**self.ours, **self.rivals}
         unknown = 1 + bool(self.rivals)
         mean = float(np.mean([work[key] for key in searched]))
@@ -100,7 +115,20 @@ class Contest:
     def ranking(self, done: Done, keys: Mapping[str, str], images: int) -> list[Ranked]:
         """These networks, the best first, those of which a seed failed last. images: that they were validated on."""
         ranked = [self._ranked(done, key, name, images) for key, name in keys.items()]
-        return sorted(ranked, key=lambda one: (one.error is not None, -one.accuracy))
+        return sorted(ranked, key=_rank)
+
+    def rewarded(self, key: str, result: Result) -> float | None:
+        """The reward of a network's new training, with what its search measured of it; None where accuracy ranks."""
+        if self.reward is None or not result.accuracy:
+            return None
+        known = self.results[key]
+        measured = replace(
+            result,
+            latency_ms=known.latency_ms,
+            batch_latency_ms=known.batch_latency_ms,
+            peak_memory=known.peak_memory,
+        )
+        return rewarded(self.reward, measured)
 
     def finalists(self, done: Done, images: int) -> dict[str, str]:
         """Name -> key of all that are trained in full, the search's own first.
@@ -119,9 +147,52 @@ class Contest:
     def _ranked(self, done: Done, key: str, name: str, images: int) -> Ranked:
         every = [done[Task(RANK, key, seed)] for seed in range(self.seeds)]
         accuracies = [one.accuracy for one in every if one.accuracy is not None]
-        mean = float(np.mean(accuracies)) if accuracies else 0.0
+        rewards = [one.reward for one in every if one.reward is not None]
+        mean, reward = (float(np.mean(values)) if values else None for values in (accuracies, rewards))
         error = next((one.error for one in every if one.error), None)
-        return Ranked(key, name, accuracies, mean, list(interval(mean, images)), error)
+        within = list(interval(mean or 0.0, images))
+        return Ranked(key, name, accuracies, mean or 0.0, within, error, reward, self._costs(key))
+
+    def _costs(self, key: str) -> dict[str, float]:
+        priced = self.reward.cost if isinstance(self.reward, Priced) else None
+        found = {name: self.results[key].cost(name) for name in ("latency", priced) if name and key in self.results}
+        return {name: cost for name, cost in found.items() if cost is not None}
+
+
+def _rank(one: Ranked) -> tuple[bool, bool, float]:
+    """Less, the better."""
+    return one.error is not None, not one.accuracies, -(one.accuracy if one.reward is None else one.reward)
+
+
+def ranked_by(search: Search) -> str:
+    """By what a search's networks are ranked, in words."""
+    written = search.header["reward"]
+    if search.reward is None:
+        return f"by validation accuracy: the search's reward, {written}, is code of your own, which its ledger lacks"
+    return "by validation accuracy" if search.reward is accuracy else f"by the search's reward, {written}"
+
+
+def ranking_table(ranked: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """A ranking, each one `Ranked._asdict()`, as texts: columns, and rows of as many; accuracies in percent."""
+    costs = list(dict.fromkeys(name for one in ranked for name in one.get("costs", {})))
+    by_reward = any(one.get("reward") is not None for one in ranked)
+    columns = ["network", *["reward"] * by_reward, "validation accuracy", "95 %", "seeds", *(COSTS[c] for c in costs)]
+    return columns, [_row(one, by_reward, costs) for one in ranked]
+
+
+def _row(one: Mapping[str, Any], by_reward: bool, costs: Sequence[str]) -> list[str]:
+    each = ", ".join(f"{100 * accuracy:.2f}" for accuracy in one["accuracies"])
+    low, high = (f"{100 * bound:.2f}" for bound in one["interval"])
+    failed = [f"a seed failed: {one['error']}"] if one["error"] else []
+    reward = one.get("reward")
+    return [
+        one["name"], *["" if reward is None else f"{reward:.4f}"] * by_reward, f"{100 * one['accuracy']:.2f}",
+        f"{low}–{high}", "; ".join([*[each] * bool(each), *failed]), *(_cost(one["costs"].get(name)) for name in costs),
+    ]  # fmt: skip
+
+
+def _cost(value: float | None) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
 
 
 def contest(search: Search, ours: Sequence[Trial], rivals: Sequence[Trial], seeds: int) -> Contest:
@@ -135,6 +206,8 @@ def contest(search: Search, ours: Sequence[Trial], rivals: Sequence[Trial], seed
         {trial.key: f"trial {trial.trial} at random" for trial in rivals},
         {name: network.key for name, network in known.items()},
         seeds,
+        {trial.key: trial.result for trial in [*rivals, *ours] if trial.result},
+        None if search.reward is accuracy else search.reward,
     )
 
 

@@ -1,8 +1,9 @@
 """From a search to a trained, tested network: rank its best, train the first in full, hold it against others.
 
-The search's best networks are trained again, each with several seeds, and ranked by their mean accuracy on the
-validation images; so are those of a random search with an equal budget. The first of each, and well-known networks
-(`nas/model/peers.py`), are then trained on training and validation images, all by one recipe (`nas/model/training.py`).
+The search's best networks are trained again, each with several seeds, and ranked by the search's reward of
+that, the mean over seeds; so are those of a random search with an equal budget. The first of each, and well-known
+networks (`nas/model/peers.py`), are then trained on training and validation images, all by one recipe
+(`nas/model/training.py`).
 When nothing is left to train, the test images are touched, once: what they say is the ledger's last line.
 """
 
@@ -13,56 +14,57 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nas import compare, machine
+from nas import machine
 from nas.ledger import Trial
-from nas.model.contest import Contest, contest, peers_of
+from nas.model.contest import Contest, contest, peers_of, ranked_by
 from nas.model.judge import Figures, verdict
-from nas.model.lines import Lines
+from nas.model.lines import FILE, FOLDER, Lines
+from nas.model.options import settled
 from nas.model.outcome import Final, chosen, cost, keep
 from nas.model.rival import rival
 from nas.model.searched import Search
-from nas.model.training import AVERAGED, EPOCHS, TIMES, Finishing, strong
+from nas.model.training import AVERAGED, Finishing, strong
 from nas.model.trainings import Step, Trainings
 from nas.pool import Pool, RayPool, Training
 from nas.recipe import Recipe
+from nas.reward import Priced
 from nas.search import THREADS
 from nas.summary import best
-
-FOLDER, FILE = "finish", "trainings.jsonl"
 
 
 def finish(
     search: Search,
     *,
-    top: int = 5,
-    seeds: int = 3,
+    top: int | None = None,
+    seeds: int | None = None,
     epochs: int | None = None,
     flip: bool | None = None,
-    baseline: Path | None = None,
-    random: bool = True,
+    baseline: Path | str | None = None,
+    random: bool | None = None,
     device: str = "auto",
     pool: Callable[[Training], Pool] = RayPool,
 ) -> Generator[Trial | Step, None, Figures]:
     """Finish a search, or go on with that: yields each new training once it is on the disk; its value is the figures.
 
-    search: as `nas.model.searched.searched` finds it.  top: how many of its networks are ranked.
-    seeds: trainings of each network.  epochs: of each training; at least EPOCHS and TIMES the search's unless given.
-    flip: whether images are mirrored in training; what suits the data unless given.
+    search: as `nas.model.searched.searched` finds it.  top: how many of its networks are ranked, 5 unless given.
+    seeds: trainings of each network, 3 unless given.  epochs: of each training; at least EPOCHS and TIMES the search's
+    unless given.  flip: whether images are mirrored in training; what suits the data unless given.
     baseline: the folder of a random search to be held against; without one it is made, and its trials are yielded too.
     random: False for none at all; nor is there one beside a random search.  device, pool: as for `nas.search.search`.
-    It leaves the model as model/ in the search's folder. Raises UserError for whatever a user can mend.
+    What is not given is as it was when the finish was begun. It leaves the model as model/ in the search's folder, anew
+    where it is damaged or gone. Raises UserError for whatever a user can mend.
     """
-    random = random and search.header["controller"] != compare.RANDOM
-    recipe = strong(search.data, epochs or max(EPOCHS, TIMES * search.header["recipe"]["epochs"]), flip)
     with Lines(search.folder / FOLDER / FILE) as lines:
-        header = _header(search, recipe, top, seeds, str(baseline.resolve()) if baseline else random)
+        given = settled(search, lines, top=top, seeds=seeds, epochs=epochs, flip=flip, random=random,
+                        baseline=str(Path(baseline).resolve()) if baseline else None)  # fmt: skip
+        recipe = strong(search.data, given["epochs"], given["flip"])
+        header = _header(search, recipe, given)
         lines.check(header)
         found = next((record["outcome"] for record in lines.records if "outcome" in record), None)
         if found is None:
-            place = search.folder / FOLDER / "random"
-            rivals = (yield from rival(search, place, baseline, device=device, pool=pool)) if random else []
-            _begin(lines, header)
-            of = contest(search, best(search.trials, top), best(rivals, top), seeds)
+            rivals = (yield from _rivals(search, given, device, pool)) if given["random"] else []
+            _begin(lines, header, given)
+            of = contest(search, best(search.trials, given["top"]), best(rivals, given["top"]), given["seeds"])
             with _trainings(lines, search, of, recipe, device, pool) as trainings:
                 finalists = yield from _all(search, of, trainings)
             found = _outcome(Final(search, of, trainings, finalists), recipe, device)
@@ -71,19 +73,28 @@ def finish(
     return found
 
 
-def _header(search: Search, recipe: Recipe, top: int, seeds: int, random: str | bool) -> dict[str, Any]:
+def _rivals(
+    search: Search, given: Mapping[str, Any], device: str, pool: Callable[[Training], Pool]
+) -> Generator[Trial, None, list[Trial]]:
+    baseline = Path(given["baseline"]) if given["baseline"] else None
+    return (yield from rival(search, search.folder / FOLDER / "random", baseline, device=device, pool=pool))
+
+
+def _header(search: Search, recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
     """What a finish is a function of."""
     return {
         "search": search.header["seed"], "space": search.header["space"], "fingerprint": search.data.fingerprint,
-        "best trials": [trial.trial for trial in best(search.trials, top)], "seeds": seeds, "recipe": asdict(recipe),
-        "averaged": AVERAGED, "threads": THREADS, "random": random,
+        "best trials": [trial.trial for trial in best(search.trials, given["top"])], "seeds": given["seeds"],
+        "recipe": asdict(recipe), "averaged": AVERAGED, "threads": THREADS,
+        "random": given["random"] and (given["baseline"] or True),
         "peers": {name: network.key for name, network in peers_of(search).items()},
     }  # fmt: skip
 
 
-def _begin(lines: Lines, header: Mapping[str, Any]) -> None:
+def _begin(lines: Lines, header: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     if lines.header is None:
-        lines.begin({**header, "versions": machine.versions(), "code": machine.code(), "cpu": machine.cpu()})
+        here = {"versions": machine.versions(), "code": machine.code(), "cpu": machine.cpu()}
+        lines.begin({**header, "options": dict(given), **here})
 
 
 def _trainings(
@@ -94,13 +105,14 @@ def _trainings(
         search.space, search.data, recipe, device, THREADS, None, networks=of.networks, tasks=tuple(every)
     )
     images = search.data.images
-    return Trainings(lines, training, pool, of.names, of.work(images), of.total(images))
+    return Trainings(lines, training, pool, of.names, of.work(images), of.total(images), of.rewarded)
 
 
 def _all(search: Search, of: Contest, trainings: Trainings) -> Generator[Step, None, dict[str, str]]:
     """Rank, then train in full; its value is who was trained in full, name -> key."""
     yield from trainings.run(of.rank_tasks())
     finalists = of.finalists(trainings.done, len(search.data.valid))
+    trainings.total = of.total(search.data.images, finalists)
     yield from trainings.run(of.full_tasks(finalists.values()))
     return finalists
 
@@ -113,7 +125,8 @@ def _outcome(final: Final, recipe: Recipe, device: str) -> Figures:
         "format": 1,
         "model": chosen(final, rows),
         "rows": rows,
-        "verdict": verdict(rows),
+        "verdict": verdict(rows) + _of_price(search),
+        "ranked": ranked_by(search),
         "ranking": [one._asdict() for one in of.ranking(done, of.ours, validated)],
         "random": [one._asdict() for one in of.ranking(done, of.rivals, validated)],
         "data": {"spec": search.data.name, **search.images},
@@ -124,3 +137,10 @@ def _outcome(final: Final, recipe: Recipe, device: str) -> Figures:
         "search": cost(search),
         "seconds": round(sum(one.seconds for one in done.values()), 1),
     }
+
+
+def _of_price(search: Search) -> list[str]:
+    """What to remember of a search that was not for accuracy alone."""
+    if not isinstance(search.reward, Priced):
+        return []
+    return [f"The search was for accuracy at a price, {search.reward!r}: its network need not be the most accurate."]

@@ -1,7 +1,7 @@
 """Trained networks on the test images: figures, the table, and in words who won.
 
 Accuracies are means over seeds. Their intervals are Wilson's, for the luck of the test images; differences are those of
-the same images, with percentile bootstraps over the images (`nas/statistics.py`).
+the same images, with intervals for the luck of the images and, with several seeds, for that of training.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from nas.statistics import Floats, bootstrap
+from nas.statistics import Floats, half_width
 from nas.summary import interval
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ COLUMNS = (
     "network", "test accuracy", "95 %", "seeds", "precision", "recall", "F1", "parameters", "multiply-adds", "seconds",
 )  # fmt: skip
 OURS = "this search"
+SURE = 3  # seeds; with fewer, too little is known of the luck of training to say who wins
 BATCH = 500  # images
 
 
@@ -56,17 +57,23 @@ def figures(labels: Ints, found: Sequence[Ints]) -> Figures:
 def difference(labels: Ints, ours: Sequence[Ints], theirs: Sequence[Ints]) -> list[float]:
     """By how much our accuracy is higher than theirs on the same images, and the 95 % interval of that: three numbers.
 
-    labels (N,); ours, theirs: by seed, predicted classes (N,).
+    labels (N,); ours, theirs: by seed, predicted classes (N,). The interval is for the luck of the images, and of the
+    seeds of those that have two or more.
     """
-    apart = _hits(labels, ours) - _hits(labels, theirs)
-    low, high = bootstrap(apart) or (-1.0, 1.0)  # of one image nothing is known
-    return [float(apart.mean()), low, high]
+    hits = [_hits(labels, one) for one in (ours, theirs)]
+    apart = hits[0].mean(0) - hits[1].mean(0)
+    mean, images = float(apart.mean()), len(labels)
+    if images < 2:
+        return [mean, -1.0, 1.0]  # of one image nothing is known
+    luck = [(float(apart.var(ddof=1)) / images, images - 1)]
+    luck += [(float(one.mean(1).var(ddof=1)) / len(one), len(one) - 1) for one in hits if len(one) > 1]
+    half = half_width(luck)
+    return [mean, max(-1.0, mean - half), min(1.0, mean + half)]
 
 
 def _hits(labels: Ints, found: Sequence[Ints]) -> Floats:
-    """Of each image, the share of seeds that were right."""
-    hits: Floats = np.mean([one == labels for one in found], axis=0, dtype=np.float64)
-    return hits
+    """Whether each seed was right of each image, (seeds, N): 1 or 0."""
+    return np.array([one == labels for one in found], np.float64)
 
 
 def ordered(rows: Sequence[Figures]) -> list[Figures]:
@@ -96,54 +103,77 @@ def verdict(rows: Sequence[Figures]) -> list[str]:
     ours = next(row for row in rows if row["name"] == OURS)
     same = [row for row in rows if row is not ours and row["key"] == ours["key"]]
     others = [row for row in rows if row is not ours and row not in same and "difference" in row]
-    ahead = [row for row in others if row["difference"][1] > 0]
-    behind = [row for row in others if row["difference"][2] < 0]
-    level = [row for row in others if row not in ahead and row not in behind]
-    higher = [row for row in others if row["difference"][0] < 0]
-    said = [_first(ours, others, ahead, behind, higher)]
-    said += [f"The search's network is ahead of {_listed(ahead)}."] if ahead else []
-    said += [f"These test images do not tell it from {_listed(level)}."] if level else []
+    seeds = min(len(row["accuracies"]) for row in (ours, *others))
+    said = _compared(ours, others, seeds)
     said += [f"The {row['name']} came to the same network." for row in same]
-    said += [
-        f"{row['name']}: {row['failed']} of its seeds failed and count for nothing."
-        for row in rows
-        if row.get("failed")
-    ]
+    failed = [(row["name"], row["failed"]) for row in rows if row.get("failed")]
+    said += [f"{name}: {count} seed{'s'[: count > 1]} failed, left out of its figures." for name, count in failed]
     return said + [f"{row['name']} failed: {row['error']}" for row in rows if "error" in row]
 
 
-def _first(
-    ours: Figures,
-    others: Sequence[Figures],
-    ahead: Sequence[Figures],
-    behind: Sequence[Figures],
-    higher: Sequence[Figures],
-) -> str:
-    if behind:
-        return f"The search's network does not win: it is beaten by {_listed(behind)}."
-    if higher:
-        best = max(higher, key=lambda row: float(row["accuracy"]))
-        return (
-            f"The search's network does not win: {best['name']} has {_percent(best['accuracy'])} %, it has "
-            f"{_percent(ours['accuracy'])} %, which is within the interval of their difference."
-        )
+def _compared(ours: Figures, others: Sequence[Figures], seeds: int) -> list[str]:
+    """Our network against others. seeds: of each of them, at least."""
     if not others:
-        return "The search's network stands alone: nothing that it could be compared with was trained."
-    if len(ahead) == len(others):
-        return f"The search's network wins, with {_percent(ours['accuracy'])} % of the test images."
+        return ["The search's network stands alone: nothing that it could be compared with was trained."]
+    ahead = [row for row in others if row["difference"][1] > 0]
+    behind = [row for row in others if row["difference"][2] < 0]
+    level = [row for row in others if row not in ahead and row not in behind]
+    wins = seeds >= SURE and len(ahead) == len(others)
+    said = [f"The search's network wins, with {_percent(ours['accuracy'])} % of the test images."] if wins else []
+    said += [] if wins else [_first(ours, others), _doubt(seeds, behind)]
+    said += [f"The search's network is ahead of {_listed(ahead)}."] if ahead else []
+    said += [f"The search's network is behind {_listed(behind)}."] if behind else []
+    return said + ([f"The search's network cannot be told from {_listed(level)}."] if level else [])
+
+
+def _first(ours: Figures, others: Sequence[Figures]) -> str:
+    """Its place, by accuracies as they are shown."""
+    best = max(others, key=lambda row: float(row["accuracy"]))
+    mine, theirs = _percent(ours["accuracy"]), _percent(best["accuracy"])
+    if mine == theirs:
+        return f"The search's network and {best['name']} have the same test accuracy, {mine} %."
+    if ours["accuracy"] > best["accuracy"]:
+        return f"The search's network has the highest test accuracy, {mine} %."
+    return f"The search's network has a test accuracy of {mine} %, {best['name']} has {theirs} %."
+
+
+def _doubt(seeds: int, behind: Sequence[Figures]) -> str:
+    """Why it is not said to win."""
+    if seeds < SURE:
+        why = (
+            "intervals hold the luck of the test images, not that of training"
+            if seeds == 1
+            else "they say little of luck"
+        )
+        return f"With {seeds_each(seeds)} that is no verdict: {why}; finish with {SURE} seeds or more for one."
+    if behind:
+        return "It does not win."
     return (
-        f"The search's network has the highest accuracy, {_percent(ours['accuracy'])} %, but is not ahead of all: the "
-        "interval of a difference holds 0."
+        "It does not win: the interval of a difference holds 0, so that may be luck of the test images or of training."
     )
+
+
+def seeds_each(seeds: int) -> str:
+    """ "1 seed each", "3 seeds each"."""
+    return f"{seeds} seed{'s'[: seeds != 1]} each"
+
+
+def of_seeds(seeds: int) -> str:
+    """What an accuracy is of: "of 1 seed", "means of 3 seeds"."""
+    return f"means of {seeds} seeds" if seeds > 1 else "of 1 seed"
 
 
 def _listed(rows: Sequence[Figures]) -> str:
     """Names with differences in points, ours less theirs, and their intervals."""
     return "; ".join(
-        f"{row['name']} ({100 * row['difference'][0]:+.2f} points, 95 % interval {100 * row['difference'][1]:+.2f} to "
-        f"{100 * row['difference'][2]:+.2f})"
+        f"{row['name']} ({_points(row['difference'][0])} points, 95 % interval {_points(row['difference'][1])} to "
+        f"{_points(row['difference'][2])})"
         for row in rows
     )
+
+
+def _points(share: float) -> str:
+    return f"{round(100 * share, 2) + 0.0:+.2f}"  # without - before 0.00
 
 
 def _percent(share: float) -> str:

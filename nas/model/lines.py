@@ -18,6 +18,7 @@ from nas.ledger import is_sealed, put, sealed, unsealed
 from nas.space import shorten
 
 FORMAT = 1
+FOLDER, FILE = "finish", "trainings.jsonl"  # in the folder of a search
 
 
 class Lines:
@@ -52,8 +53,8 @@ class Lines:
             if there != here:
                 raise UserError(
                     f"{self.path.parent}: found a finish begun with {name} {shorten(repr(there))}, expected "
-                    f"{shorten(repr(here))} as in this command; give the same options to go on with it, or remove "
-                    f"{self.path.parent} to begin anew"
+                    f"{shorten(repr(here))} as it is now, for the search, its images or this toolkit changed since; "
+                    f"restore these, or remove {self.path} to begin anew"
                 )
 
     def begin(self, header: Mapping[str, Any]) -> None:
@@ -101,5 +102,5 @@ class Lines:
     def _damaged(self, number: int, found: str) -> UserError:
         return UserError(
             f"{self.path}, line {number}: found a damaged line ({found}), expected one JSON record with its checksum; "
-            f"restore the line from a copy, or remove {self.path.parent} to begin anew"
+            f"restore the line from a copy, or remove {self.path} to begin anew"
         )

@@ -17,7 +17,7 @@ from nas.model import MODEL
 from nas.model.card import card
 from nas.model.contest import Contest
 from nas.model.judge import OURS, Figures, difference, figures, predicted
-from nas.model.saved import Model, save
+from nas.model.saved import NETWORK, WEIGHTS, Model, is_whole, save
 from nas.model.searched import Search
 from nas.model.training import FULL, Task, loaded
 from nas.model.trainings import Trainings, weights, weights_file
@@ -61,7 +61,7 @@ class Final:
             raise UserError(
                 f"{self.contest.names[key]}: found that it failed when it was trained in full "
                 f"({self.trainings.done[Task(FULL, key, 0)].error}), expected a seed that trains; remove "
-                f"{self.trainings.folder}, and finish with another --device or other --epochs"
+                f"{self.trainings.lines.path}, and finish with another --device or other --epochs"
             )
 
     def _model(self, task: Task) -> Model:
@@ -105,19 +105,22 @@ def cost(search: Search) -> Figures:
 
 
 def keep(search: Search, folder: Path, found: Figures) -> None:
-    """Leave the model beside the search's ledger, once, and then remove all weights in `folder`."""
-    of = found["model"]
+    """Leave the model beside the search's ledger, unless it lies there whole; of all weights in `folder`, keep its own.
+
+    Raises UserError if neither the model nor its weights are there.
+    """
+    of, place = found["model"], search.folder / MODEL
     task = Task(FULL, of["key"], of["seed"])
-    path, place = weights_file(folder, task), search.folder / MODEL
-    if path.is_file():
+    if not is_whole(place, found):
         trial = next(trial for trial in search.trials if trial.trial == of["trial"])
-        save(model_of(search, search.network(trial), weights(folder, task, of["weights"])), place, found, card(found))
-        shutil.rmtree(path.parent)
-    elif not place.is_dir():
-        raise UserError(
-            f"{place}: found it removed, expected the model that was left there; remove {folder} too, and the same "
-            "command trains anew"
-        )
+        model = model_of(search, search.network(trial), weights(folder, task, of["weights"]))
+        if not (place / NETWORK).exists() and (place / WEIGHTS).exists():
+            shutil.rmtree(place)  # what is left of a model
+        save(model, place, found, card(found))
+    kept = weights_file(folder, task)
+    for other in kept.parent.glob("*"):
+        if other != kept:
+            other.unlink()
 
 
 def model_of(search: Search, network: Child, written: bytes) -> Model:

@@ -138,6 +138,16 @@ def found(folder: Path) -> Path:
     )
 
 
+def is_whole(folder: Path, metrics: Mapping[str, Any]) -> bool:
+    """Whether a model lies here with these figures, and all its files as network.json has their checksums."""
+    try:
+        sums = _read_record(folder / NETWORK)["sha256"]
+        whole = WEIGHTS in sums and all(_content(folder, name, sums) for name in sums)
+        return whole and (folder / CARD).is_file() and json.loads((folder / METRICS).read_bytes()) == metrics
+    except (UserError, OSError, KeyError, TypeError, ValueError, RecursionError):
+        return False
+
+
 # --- written ---
 
 

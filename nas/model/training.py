@@ -65,13 +65,18 @@ class Finishing(Training):
         return trained(network, self.prepare(), self.recipe, seed, self.threads, self.limit, whole)
 
 
+def mirrors(data: Data) -> bool:
+    """Whether mirrored images are of the same class."""
+    return data.name not in UNMIRRORED
+
+
 def strong(data: Data, epochs: int, flip: bool | None = None) -> Recipe:
     """How a network is trained in full on these images.
 
     Nesterov's momentum, a rate that rises and then falls by a cosine (Loshchilov & Hutter 2017), crops of an eighth and
     mirrored images (He et al. 2016), smoothed labels (Szegedy et al. 2016). flip: None for what suits the data.
     """
-    mirrored = data.name not in UNMIRRORED if flip is None else flip
+    mirrored = mirrors(data) if flip is None else flip
     return Recipe(
         epochs=epochs, batch=32 if len(data.train) < FEW else 128, rate=0.1, decay=5e-4, warmup=0.1,
         crop=max(1, max(data.pixels.shape[2:]) // 8), flip=mirrored, smoothing=0.1,
@@ -117,7 +122,8 @@ def _trained(network: Child, data: Resident, recipe: Recipe, seed: int, deadline
 
 def _judged(model: nn.Module, size: int, data: Resident) -> Finished:
     counts, nats = evaluate(model, size, data)
-    return Finished((round(float(counts.trace() / counts.sum()), 6),), (round(nats, 6),))
+    confusion = tuple(map(tuple, counts.tolist()))
+    return Finished((round(float(counts.trace() / counts.sum()), 6),), (round(nats, 6),), confusion=confusion)
 
 
 class _Averaged(Attempt):

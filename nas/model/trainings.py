@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 from nas.errors import UserError
 from nas.model.contest import Trained, as_trained
-from nas.model.lines import Lines
+from nas.model.lines import FILE, Lines
 from nas.model.training import Finished, Finishing, Task
 from nas.pool import Job, Pool, Training
 from nas.reward import Result
@@ -31,6 +31,7 @@ class Trainings:
     """`run` does what is not done yet; `done` has it all. The pool is made when it is first needed.
 
     work: by key, of one training, in any unit.  total: how many trainings there will be, and their work.
+    rewarded: by key and result the search's reward, or None.
     Raises UserError if the ledger's lines are no trainings, or if a worker fails.
     """
 
@@ -42,8 +43,10 @@ class Trainings:
         names: Mapping[str, str],
         work: Mapping[str, float],
         total: tuple[int, float],
+        rewarded: Callable[[str, Result], float | None],
     ) -> None:
         self.lines, self.training, self.names, self.work, self.total = lines, training, names, work, total
+        self.rewarded = rewarded
         self.folder = lines.path.parent
         self.done = {trained.task: trained for trained in recorded(lines)}
         self._make = pool
@@ -79,7 +82,7 @@ class Trainings:
                 f"{self.names[task.key]}, seed {task.seed}: found {result.error}, expected its worker to live; mend "
                 "that, and the same command goes on"
             )
-        trained = _trained(task, result)
+        trained = _trained(task, result, self.rewarded(task.key, result))
         if isinstance(result, Finished) and result.weights:
             self._keep(task, result.weights)
         self.lines.append(vars(trained))
@@ -108,7 +111,7 @@ class Trainings:
 
 
 def weights_file(folder: Path, task: Task) -> Path:
-    """Where the weights of a training lie until the model is kept: a name that any network's key gives."""
+    """Where the weights of a training lie: a name that any network's key gives."""
     key = hashlib.blake2b(task.key.encode(), digest_size=8).hexdigest()
     return folder / "weights" / f"{key}-{task.seed}.safetensors"
 
@@ -122,7 +125,10 @@ def weights(folder: Path, task: Task, checksum: str | None) -> bytes:
     except OSError as error:
         wrong = str(error.strerror)
     if wrong:
-        raise UserError(f"{path}: found {wrong}, expected the weights that were trained; remove {folder} to train anew")
+        raise UserError(
+            f"{path}: found {wrong}, expected the weights that were trained; remove {folder / FILE}, and the same "
+            "command trains anew"
+        )
     return found
 
 
@@ -133,11 +139,11 @@ def recorded(lines: Lines) -> list[Trained]:
     except TypeError as error:
         raise UserError(
             f"{lines.path}: found a line that is no training ({error}), expected one of this version; remove "
-            f"{lines.path.parent} to begin anew"
+            f"{lines.path} to begin anew"
         ) from None
 
 
-def _trained(task: Task, result: Result) -> Trained:
+def _trained(task: Task, result: Result, reward: float | None) -> Trained:
     weights = result.weights if isinstance(result, Finished) and result.weights else None
     return Trained(
         *task,
@@ -145,6 +151,7 @@ def _trained(task: Task, result: Result) -> Trained:
         loss=result.loss[-1] if result.loss else None,
         params=result.params, madds=result.madds, seconds=result.seconds, memory=result.memory,
         precision=result.precision, error=result.error, weights=None if weights is None else _checksum(weights),
+        reward=reward,
     )  # fmt: skip
 
 

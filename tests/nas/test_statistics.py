@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nas.statistics import bands, bootstrap, mann_whitney, paired, rank_biserial, wilcoxon
+from nas.statistics import bands, bootstrap, half_width, mann_whitney, paired, rank_biserial, wilcoxon
 
 
 def test_the_interval_of_equal_values_is_that_value() -> None:
@@ -97,3 +97,10 @@ def test_three_values_above_three_others_are_one_of_their_20_orders() -> None:
 
 def test_equal_values_are_not_higher() -> None:
     assert mann_whitney(np.ones(10), np.ones(25)) == 1.0
+
+
+def test_the_width_of_an_interval_is_students_with_welchs_degrees_of_freedom() -> None:
+    assert half_width([(4.0, 1)]) == pytest.approx(2 * 12.7062, abs=1e-3)  # t of 1
+    assert half_width([(1.0, 1), (1.0, 1)]) == pytest.approx(2**0.5 * 4.3027, abs=1e-3)  # t of (1 + 1)² / (1 + 1) = 2
+    assert half_width([(1.0, 10**9), (0.0, 1)]) == pytest.approx(1.96, abs=1e-3)
+    assert half_width([]) == half_width([(0.0, 3)]) == 0.0

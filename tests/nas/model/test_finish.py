@@ -1,6 +1,7 @@
 """A search finished: undisturbed, interrupted anywhere, and once more when all is done."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -19,15 +20,19 @@ from nas.data import load
 from nas.errors import UserError
 from nas.ledger import FILE as LEDGER
 from nas.ledger import Ledger, Trial
-from nas.model.finish import FILE, FOLDER, finish
+from nas.model.contest import contest, ranked_by
+from nas.model.finish import _of_price, finish
 from nas.model.judge import Figures
+from nas.model.lines import FILE, FOLDER
 from nas.model.saved import load as load_model
 from nas.model.searched import Search, searched
 from nas.model.trainings import Step
 from nas.network import Network
 from nas.pool import Serial
+from nas.reward import Hard, Result
 from nas.search import search
 from nas.space import Choice, Pick, Space
+from nas.summary import best
 
 QUICK: dict[str, Any] = {"top": 2, "seeds": 1, "epochs": 1, "device": "cpu", "pool": Serial}
 Coming = Generator[Trial | Step, None, Figures]
@@ -129,7 +134,7 @@ def test_the_model_that_is_left_has_the_accuracy_that_is_said(
     logits = load_model(found.folder / "model").logits(torch.from_numpy(np.array(pixels)))
     assert float((logits.argmax(1).numpy() == labels).mean()) == figures["model"]["accuracy"]
     assert json.loads((found.folder / "model" / "metrics.json").read_text()) == figures
-    assert not (found.folder / FOLDER / "weights").exists()
+    assert len(list((found.folder / FOLDER / "weights").iterdir())) == 1  # the model's own
 
 
 def test_the_card_says_what_it_is_of_and_how_good(done: tuple[Search, list[Trial | Step], Figures]) -> None:
@@ -149,6 +154,7 @@ def test_a_finish_that_is_done_trains_and_tests_nothing_again(
     found, _, figures = done
     before = (found.folder / FOLDER / FILE).read_bytes()
     assert ended(finish(found, **QUICK)) == ([], figures)
+    assert ended(finish(found)) == ([], figures)  # with the options that it was begun with
     assert (found.folder / FOLDER / FILE).read_bytes() == before
 
 
@@ -180,15 +186,25 @@ def test_test_images_are_not_touched_before_all_is_trained_nor_with_other_weight
 
 
 @pytest.mark.parametrize(
-    ("options", "field"),
-    [({"seeds": 3}, "seeds 1, expected 3"), ({"epochs": 2}, "recipe .* expected"), ({"top": 1}, "best trials"),
-     ({"random": False}, "random True, expected False")],
+    ("options", "there", "here"),
+    [({"seeds": 3}, "--seeds 1", "--seeds 3; leave --seeds out"), ({"epochs": 2}, "--epochs 1", "--epochs 2"),
+     ({"top": 1}, "--top 2", "--top 1"), ({"flip": True}, "--no-flip", "--flip"),
+     ({"random": False}, "--random", "--no-random"), ({"baseline": "/elsewhere"}, "no --baseline", "--baseline /else")],
 )  # fmt: skip
-def test_other_options_are_refused(
-    done: tuple[Search, list[Trial | Step], Figures], options: dict[str, Any], field: str
+def test_other_options_are_refused_by_their_names(
+    done: tuple[Search, list[Trial | Step], Figures], options: dict[str, Any], there: str, here: str
 ) -> None:
-    with pytest.raises(UserError, match=f"found a finish begun with {field}"):
+    said = (
+        f"found a finish begun with {there}, expected the same in this command, which has {here}.* or remove .*{FILE}"
+    )
+    with pytest.raises(UserError, match=said):
         next(finish(done[0], **(QUICK | options)))
+
+
+def test_a_baseline_and_no_random_search_exclude_each_other(begun: Path, tmp_path: Path) -> None:
+    shutil.copytree(begun, tmp_path / "both")
+    with pytest.raises(UserError, match="--baseline: found it with --no-random, expected one of them; leave one out"):
+        next(finish(searched(tmp_path / "both", Own()), random=False, baseline=begun))
 
 
 def test_a_search_that_went_on_since_is_refused(copied: Callable[[], Search]) -> None:
@@ -196,15 +212,94 @@ def test_a_search_that_went_on_since_is_refused(copied: Callable[[], Search]) ->
     better = replace(found.trials[0], trial=3, reward=0.99)
     with Ledger(found.folder) as ledger:
         ledger.append(better)
-    with pytest.raises(UserError, match=r"found a finish begun with best trials .*, expected \[3, "):
+    with pytest.raises(
+        UserError, match=r"found a finish begun with best trials .*, expected \[3, .* the search, its images"
+    ):
         next(finish(searched(found.folder, Own()), **QUICK))
 
 
-def test_a_model_that_was_removed_is_asked_for(copied: Callable[[], Search]) -> None:
+def remove(model: Path) -> None:
+    shutil.rmtree(model)
+
+
+def change_a_byte(model: Path) -> None:
+    written = bytearray((model / "weights.safetensors").read_bytes())
+    written[-1] ^= 1
+    (model / "weights.safetensors").write_bytes(written)
+
+
+def lose_the_description(model: Path) -> None:
+    (model / "network.json").unlink()
+
+
+def lose_the_figures(model: Path) -> None:
+    (model / "metrics.json").write_text("{}")
+
+
+@pytest.mark.parametrize("spoil", [remove, change_a_byte, lose_the_description, lose_the_figures])
+def test_a_model_that_is_gone_or_damaged_is_written_anew(
+    copied: Callable[[], Search], spoil: Callable[[Path], None]
+) -> None:
+    found = copied()
+    model = found.folder / "model"
+    before = (model / "weights.safetensors").read_bytes()
+    spoil(model)
+    _, figures = ended(finish(found))
+    assert (model / "weights.safetensors").read_bytes() == before
+    assert json.loads((model / "metrics.json").read_text()) == figures
+    assert load_model(model).network.key == figures["model"]["key"]
+
+
+def test_a_whole_model_stays_as_it_is_without_weights_to_write_it_from(copied: Callable[[], Search]) -> None:
+    found = copied()
+    shutil.rmtree(found.folder / FOLDER / "weights")
+    (found.folder / "model" / "README.md").write_text("my own words")
+    ended(finish(found))
+    assert (found.folder / "model" / "README.md").read_text() == "my own words"
+
+
+def test_a_model_whose_weights_are_gone_too_is_trained_anew_as_the_message_says(copied: Callable[[], Search]) -> None:
     found = copied()
     shutil.rmtree(found.folder / "model")
-    with pytest.raises(UserError, match="model: found it removed, expected the model that was left there; remove"):
-        ended(finish(found, **QUICK))
+    shutil.rmtree(found.folder / FOLDER / "weights")
+    said = f"found No such file or directory, expected the weights that were trained; remove .*{FOLDER}/{FILE}, and the"
+    with pytest.raises(UserError, match=said):
+        ended(finish(found))
+    (found.folder / FOLDER / FILE).unlink()
+    first = next(finish(found, **QUICK))
+    assert isinstance(first, Step)  # the random search is still there
+    assert first.done == 1
+
+
+def test_a_search_for_a_price_crowns_what_its_reward_ranks_first(tmp_path: Path) -> None:
+    data, reward = load("digits", images=100), Hard(1.0, "params")
+    for _ in search(Own(), Evolution, data, tmp_path, trials=3, reward=reward, device="cpu", pool=Serial):
+        pass
+    found = searched(tmp_path, Own())
+    coming = finish(found, top=3, seeds=1, epochs=1, random=False, device="cpu", pool=Serial)
+    again = [one.trained for one in (next(coming), next(coming), next(coming)) if isinstance(one, Step)]
+    coming.close()
+    assert [one.reward for one in again] == [pytest.approx((one.accuracy or 0) / (one.params or 0)) for one in again]
+    of = contest(found, best(found.trials, 3), [], 1)
+    first = of.finalists({one.task: one for one in again}, len(data.valid))["this search"]
+    assert first == max(again, key=lambda one: one.reward or 0).key
+    assert ranked_by(found) == "by the search's reward, Hard(target=1.0, cost='params', alpha=0.0, beta=-1.0)"
+    assert "was for accuracy at a price, Hard(target=1.0, " in _of_price(found)[0]
+
+
+def own_reward(result: Result) -> float:
+    return result.accuracy[-1] / 2
+
+
+def test_a_search_for_ones_own_reward_is_ranked_by_accuracy_and_says_so(tmp_path: Path) -> None:
+    data = load("digits", images=100)
+    for _ in search(Own(), Evolution, data, tmp_path, trials=1, reward=own_reward, device="cpu", pool=Serial):
+        pass
+    found = searched(tmp_path, Own())
+    said = r"by validation accuracy: the search's reward, \S*\.own_reward, is code of your own, which its ledger lacks"
+    assert re.fullmatch(said, ranked_by(found))
+    assert contest(found, best(found.trials, 3), [], 1).reward is None
+    assert _of_price(found) == []
 
 
 def test_a_random_search_has_no_random_search_beside_it(tmp_path: Path) -> None:

@@ -42,7 +42,22 @@ def test_a_difference_is_that_of_the_same_images() -> None:
     assert difference(LABELS, ours, [classes(1, 1, 0, 0)]) == [1.0, 1.0, 1.0]
     apart, low, high = difference(np.tile(LABELS, 25), [np.tile(LABELS, 25)], [np.tile(classes(0, 0, 1, 0), 25)])
     assert apart == 0.25
-    assert (low, high) == pytest.approx((0.25 - 0.085, 0.25 + 0.085), abs=0.02)  # 1.96 √(¼ ¾ / 100)
+    assert (low, high) == pytest.approx((0.25 - 0.0864, 0.25 + 0.0864), abs=1e-4)  # 1.984 √(¼ ¾ / 99), t of 99
+
+
+def test_the_interval_of_a_difference_holds_the_luck_of_training() -> None:
+    right, wrong = classes(0, 0, 1, 1), classes(1, 1, 0, 0)
+    level = [classes(0, 1, 1, 0)] * 2  # each image is right or wrong with both seeds: no luck of training
+    apart, low, high = difference(np.tile(LABELS, 250), [np.tile(right, 250), np.tile(wrong, 250)],
+                                  [np.tile(one, 250) for one in level])  # fmt: skip
+    assert apart == 0
+    assert (low, high) == (-1.0, 1.0)  # two seeds, of 1 and 0: t of one, 12.7, times √(½ / 2), cut off at all images
+    _, low, high = difference(np.tile(LABELS, 250), [np.tile(right, 250)], [np.tile(one, 250) for one in level])
+    assert high - low < 0.07  # 2 * 1.96 √(¼ / 999)
+
+
+def test_of_one_image_nothing_is_known() -> None:
+    assert difference(LABELS[:1], [LABELS[:1]], [LABELS[2:3]]) == [1.0, -1.0, 1.0]
 
 
 def test_seeds_that_fail_on_different_images_count_by_their_share() -> None:
@@ -50,12 +65,12 @@ def test_seeds_that_fail_on_different_images_count_by_their_share() -> None:
     assert apart == -0.125  # half of one image in four
 
 
-def row(name: str, accuracy: float, apart: tuple[float, float, float] | None = None) -> Figures:
+def row(name: str, accuracy: float, apart: tuple[float, float, float] | None = None, seeds: int = 3) -> Figures:
     figures = {
         "name": name,
         "key": name,
         "accuracy": accuracy,
-        "accuracies": [accuracy],
+        "accuracies": [accuracy] * seeds,
         "interval": [accuracy, accuracy],
     }
     figures |= {
@@ -74,25 +89,54 @@ def test_a_winner_is_called_one_only_if_it_is_ahead_of_all() -> None:
     assert verdict([row(OURS, 0.9), ahead])[0] == "The search's network wins, with 90.00 % of the test images."
     said = verdict([row(OURS, 0.9), ahead, level])
     assert said == [
-        "The search's network has the highest accuracy, 90.00 %, but is not ahead of all: the interval of a difference "
-        "holds 0.",
+        "The search's network has the highest test accuracy, 90.00 %.",
+        "It does not win: the interval of a difference holds 0, so that may be luck of the test images or of training.",
         "The search's network is ahead of MLP (+20.00 points, 95 % interval +10.00 to +30.00).",
-        "These test images do not tell it from ResNet-20 (+10.00 points, 95 % interval -10.00 to +20.00).",
+        "The search's network cannot be told from ResNet-20 (+10.00 points, 95 % interval -10.00 to +20.00).",
     ]
 
 
 def test_a_network_that_is_beaten_is_said_to_be() -> None:
     said = verdict([row(OURS, 0.9), row("MLP", 0.95, (-0.05, -0.07, -0.03)), row("plain CNN", 0.7, (0.2, 0.1, 0.3))])
-    assert said[0] == (
-        "The search's network does not win: it is beaten by MLP (-5.00 points, 95 % interval -7.00 to -3.00)."
-    )
+    assert said == [
+        "The search's network has a test accuracy of 90.00 %, MLP has 95.00 %.",
+        "It does not win.",
+        "The search's network is ahead of plain CNN (+20.00 points, 95 % interval +10.00 to +30.00).",
+        "The search's network is behind MLP (-5.00 points, 95 % interval -7.00 to -3.00).",
+    ]
 
 
 def test_a_higher_accuracy_within_the_interval_is_no_win_either() -> None:
-    assert verdict([row(OURS, 0.9), row("MLP", 0.91, (-0.01, -0.03, 0.01))])[0] == (
-        "The search's network does not win: MLP has 91.00 %, it has 90.00 %, which is within the interval of their "
-        "difference."
-    )
+    assert verdict([row(OURS, 0.9), row("MLP", 0.91, (-0.01, -0.03, 0.01))])[:2] == [
+        "The search's network has a test accuracy of 90.00 %, MLP has 91.00 %.",
+        "It does not win: the interval of a difference holds 0, so that may be luck of the test images or of training.",
+    ]
+
+
+@pytest.mark.parametrize("theirs", [0.9, 0.90001, 0.89999])
+def test_accuracies_that_are_shown_as_equal_are_said_to_be_equal(theirs: float) -> None:
+    said = verdict([row(OURS, 0.9), row("MLP", theirs, (0.9 - theirs, -0.02, 0.02))])
+    assert said[0] == "The search's network and MLP have the same test accuracy, 90.00 %."
+    assert said[1].startswith("It does not win: ")
+
+
+def test_no_points_are_no_minus() -> None:
+    said = verdict([row(OURS, 0.9), row("MLP", 0.9, (-1e-17, -0.02, 0.02))])
+    assert "MLP (+0.00 points, 95 % interval -2.00 to +2.00)" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "why"),
+    [(1, "With 1 seed each that is no verdict: intervals hold the luck of the test images, not that of training"),
+     (2, "With 2 seeds each that is no verdict: they say little of luck")],
+)  # fmt: skip
+def test_with_few_seeds_nobody_wins(seeds: int, why: str) -> None:
+    said = verdict([row(OURS, 0.9, seeds=seeds), row("MLP", 0.7, (0.2, 0.1, 0.3))])
+    assert said == [
+        "The search's network has the highest test accuracy, 90.00 %.",
+        f"{why}; finish with 3 seeds or more for one.",
+        "The search's network is ahead of MLP (+20.00 points, 95 % interval +10.00 to +30.00).",
+    ]
 
 
 def test_the_same_network_found_twice_is_no_rival() -> None:
@@ -105,7 +149,7 @@ def test_the_same_network_found_twice_is_no_rival() -> None:
 
 def test_what_failed_is_said_to_have_failed() -> None:
     lucky = row("plain CNN", 0.5, (0.4, 0.3, 0.5)) | {"failed": 1}
-    assert verdict([row(OURS, 0.9), lucky])[-1] == "plain CNN: 1 of its seeds failed and count for nothing."
+    assert verdict([row(OURS, 0.9), lucky])[-1] == "plain CNN: 1 seed failed, left out of its figures."
     failed = {"name": "MLP", "key": "MLP", "error": "out of memory"}
     said = verdict([row(OURS, 0.9), failed])
     assert said == [

@@ -35,6 +35,7 @@ def test_the_same_seed_gives_the_same_weights(data: Data, resident: Resident) ->
 def test_weights_come_from_a_training_in_full_alone_and_are_judged_on_no_image(data: Data, resident: Resident) -> None:
     again, full = (trained(SMALL, resident, strong(data, 1), 0, 1, whole=whole) for whole in (False, True))
     assert (again.weights, len(again.accuracy)) == (b"", 1)
+    assert sum(map(sum, again.confusion)) == 40  # validation images, for rewards by class
     assert (bool(full.weights), full.accuracy) == (True, ())
     assert again.params == full.params == SMALL.costs(data.images)[0]  # type: ignore[index]
 

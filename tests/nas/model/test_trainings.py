@@ -18,6 +18,11 @@ RANK, FULL = Task("rank", "small", 0), Task("full", "large", 0)
 WORK = {"small": 1.0, "large": 3.0}
 
 
+def halved(key: str, result: Result) -> float | None:
+    """A reward of the small network alone."""
+    return result.accuracy[-1] / 2 if key == "small" and result.accuracy else None
+
+
 def trainings(lines: Lines, asked: list[int], result: Result | None = None) -> Trainings:
     """Of two tasks; asked: their numbers as they are done."""
 
@@ -30,7 +35,7 @@ def trainings(lines: Lines, asked: list[int], result: Result | None = None) -> T
 
     data = load("digits")
     training = Finishing(Space(), data, strong(data, 1), "cpu", 1, None, tasks=(RANK, FULL))
-    return Trainings(lines, training, pool, {"small": "trial 1", "large": "MLP"}, WORK, (2, 4.0))
+    return Trainings(lines, training, pool, {"small": "trial 1", "large": "MLP"}, WORK, (2, 4.0), halved)
 
 
 def run(path: Path, tasks: Sequence[Task], result: Result | None = None) -> tuple[list[Step], list[int]]:
@@ -57,6 +62,7 @@ def test_a_line_has_what_a_training_gave_and_the_checksum_of_its_weights(tmp_pat
         full, rank = recorded(lines)
         assert (rank.task, rank.accuracy, rank.loss, rank.weights) == (RANK, 0.5, 1.0, None)
         assert (full.task, full.accuracy, full.seconds, full.weights) == (FULL, None, 2.0, "1ad27358")
+        assert (rank.reward, full.reward) == (0.25, None)
         assert trainings(lines, []).weights(FULL) == b"weights"
 
 
