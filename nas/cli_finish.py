@@ -58,7 +58,8 @@ def finish(
         int | None, typer.Option(min=1, show_default="the search's", help="Pixels a side of a folder's images.")
     ] = None,
     skip_corrupt: Annotated[
-        bool, typer.Option("--skip-corrupt", help="Go on without a folder's unreadable files, as where the search did.")
+        bool,
+        typer.Option("--skip-corrupt", help="Go on without a folder's unreadable files, even if the search had none."),
     ] = False,
     workers: Annotated[
         str, typer.Option("--workers", "-w", help="Trainings at once; auto: all there are; 0: one, without Ray.")
