@@ -184,7 +184,10 @@ def _show(found: dict[str, Any], folder: Path) -> None:
     from nas.model.judge import COLUMNS, of_seeds, table
 
     wide = Terminal(highlight=False, soft_wrap=True, width=max(WIDE, console.width))
-    console.print(f"\nthe search's best networks, trained again, ranked {found['ranked']}:", markup=False)
+    console.print(
+        f"\nthe search's best networks, trained again, ranked {found.get('ranked', 'by validation accuracy')}:",
+        markup=False,
+    )
     wide.print(_table(*ranking_table(found["ranking"])))
     if found["random"]:
         console.print("\nthe same of the random search:")

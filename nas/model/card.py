@@ -110,12 +110,9 @@ def _search(found: Figures) -> list[str]:
 
 
 def _ranking(found: Figures) -> list[str]:
-    lines = markdown(*ranking_table(found["ranking"]))
-    return [
-        f"Its best networks were trained again, {seeds_each(found['seeds'])}, and ranked {found['ranked']}.",
-        "",
-        *lines,
-    ]
+    by = found.get("ranked", "by validation accuracy")
+    said = f"Its best networks were trained again, {seeds_each(found['seeds'])}, and ranked {by}."
+    return [said, "", *markdown(*ranking_table(found["ranking"]))]
 
 
 def _limits(found: Figures) -> list[str]:

@@ -140,11 +140,8 @@ def _first(ours: Figures, others: Sequence[Figures]) -> str:
 def _doubt(seeds: int, behind: Sequence[Figures]) -> str:
     """Why it is not said to win."""
     if seeds < SURE:
-        why = (
-            "intervals hold the luck of the test images, not that of training"
-            if seeds == 1
-            else "they say little of luck"
-        )
+        held = "intervals hold the luck of the test images, not that of training"
+        why = held if seeds == 1 else "two trainings say little of their luck"
         return f"With {seeds_each(seeds)} that is no verdict: {why}; finish with {SURE} seeds or more for one."
     if behind:
         return "It does not win."

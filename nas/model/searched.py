@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -150,7 +151,7 @@ def _images(
 def _still_there(folder: Path, spec: str) -> str:
     """The name of the search's data; raises UserError if it is a path where nothing is."""
     kind, _, path = spec.partition(":")
-    if kind not in ("folder", "npz") or Path(path).exists():
+    if kind not in ("folder", "npz") or os.path.exists(os.path.expanduser(path)):  # noqa: PTH110, PTH111 - these never raise
         return spec
     raise UserError(
         f"{folder}: found nothing at {path}, expected the images of the search there; say where they are now with "

@@ -128,7 +128,7 @@ def test_no_points_are_no_minus() -> None:
 @pytest.mark.parametrize(
     ("seeds", "why"),
     [(1, "With 1 seed each that is no verdict: intervals hold the luck of the test images, not that of training"),
-     (2, "With 2 seeds each that is no verdict: they say little of luck")],
+     (2, "With 2 seeds each that is no verdict: two trainings say little of their luck")],
 )  # fmt: skip
 def test_with_few_seeds_nobody_wins(seeds: int, why: str) -> None:
     said = verdict([row(OURS, 0.9, seeds=seeds), row("MLP", 0.7, (0.2, 0.1, 0.3))])
