@@ -64,9 +64,7 @@ class Ranked(NamedTuple):
     interval: list[float]  # 95 %, of the mean, for the luck of the validation images
     error: str | None  # of a seed that failed
     reward: float | None  # mean over the same seeds; None where accuracy ranks
-    costs: dict[
-        str, float
-    ]  # of nas.reward.COSTS, as the search found them: latency, and what the reward puts a price on
+    costs: dict[str, float]  # by names of COSTS, as the search found them: latency, and what has a price
 
 
 @dataclass(frozen=True)
