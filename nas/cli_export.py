@@ -29,7 +29,10 @@ def export(
     ] = None,
     image: Annotated[
         list[Path] | None,
-        typer.Option(help="An image, or a folder of them, to check that file on, instead of validation images."),
+        typer.Option(
+            help="An image, or a folder of them, to check that file on, instead of validation images; for several, one "
+            "--image each."
+        ),
     ] = None,
     data: DataOfModel = None,
     trust: Trust = False,
@@ -129,15 +132,11 @@ def _real(model: Model, folder: Path, image: Sequence[Path], data: str | None) -
     """Images to check a file on, and what they are: those given, validation images, or, and said so, none but noise."""
     import numpy as np
 
-    from nas.model.images import decoded, files, part
+    from nas.model.images import all_decoded, files, part
 
     if image:
-        named = files(image)
-        pixels, errors = decoded(named, model)
-        wrong = [f"{file}: found {error}" for file, error in zip(named, errors, strict=True) if error]
-        if wrong:
-            raise UserError(f"{wrong[0]}, expected an image; name another with --image")
-        return pixels, f"the {len(pixels)} images given"
+        pixels = all_decoded(files(image), model)
+        return pixels, "the image given" if len(pixels) == 1 else f"the {len(pixels)} images given"
     try:
         known = part(model, folder, "validation", data)
     except UserError as error:

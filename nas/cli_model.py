@@ -22,7 +22,10 @@ Trust = Annotated[
     typer.Option("--trust", help="Read the program of a network with parts of one's own: it can run code."),
 ]
 DataOfModel = Annotated[
-    str | None, typer.Option("--data", "-d", help="Where the model's images are now, unless it says so itself.")
+    str | None,
+    typer.Option(
+        "--data", "-d", help="Where the model's images are now, as in folder:/home/me/photos, unless it says so itself."
+    ),
 ]
 
 
@@ -36,7 +39,7 @@ def predict(
 ) -> None:
     """Labels of images with their probabilities; a file without an image is said, and the others are gone on with."""
     from nas import names
-    from nas.model.images import files
+    from nas.model.images import KINDS, files
     from nas.model.predict import predict as predicted
     from nas.model.saved import load
 
@@ -53,8 +56,8 @@ def predict(
             console.print(f"{one.file}  {said}", markup=False)
     if wrong:
         raise UserError(
-            f"found no image in {len(wrong)} of {len(every)} files, expected JPEG, PNG, PPM, BMP, TIFF or WebP; mend "
-            "them, or leave them out:\n  " + "\n  ".join(wrong[:20]) + "\n  and more" * (len(wrong) > 20)
+            f"found no image in {len(wrong)} of {len(every)} files, expected {KINDS}; save them anew as one of these, "
+            "or leave them out:\n  " + "\n  ".join(wrong[:20]) + "\n  and more" * (len(wrong) > 20)
         )
 
 
@@ -70,7 +73,10 @@ def explain(
     ] = None,
     image: Annotated[
         list[Path] | None,
-        typer.Option(help="An image, or a folder of them, to show by Grad-CAM what the model looks at."),
+        typer.Option(
+            help="An image, or a folder of them, to show by Grad-CAM what the model looks at; for several, one --image "
+            "each."
+        ),
     ] = None,
     data: DataOfModel = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

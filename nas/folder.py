@@ -6,6 +6,7 @@ file is (alpha is dropped, 16 bits become 8), else RGB.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import stat
@@ -28,6 +29,11 @@ Progress = Callable[[int, int], None]  # called with how many images are done an
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # those of ImageFolder
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")  # by content; for others Pillow may run another program
 GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N")
+OURS = {b"\xff\xd8\xff": "a JPEG", b"\x89PNG": "a PNG", b"II*\0": "a TIFF", b"MM\0*": "a TIFF"}  # by their beginnings
+OTHERS = {
+    b"GIF8": "a GIF", b"%PDF": "a PDF", b"%!PS": "a PostScript drawing", b"PK\3\4": "a zip archive",
+    b"<svg": "an SVG drawing", b"<?xml": "XML", b"<!doctype html": "a web page (HTML)", b"<html": "a web page (HTML)",
+}  # fmt: skip
 BLOCK = 512  # headers read between two reports of progress
 
 
@@ -89,7 +95,7 @@ def reader(
         try:
             return pixels(path, size, grey)
         except Exception as error:  # Pillow's plugins raise nearly anything at bytes they do not expect
-            return f"{path}: {'not an image' if 'cannot identify' in str(error) else error}"
+            return f"{path}: {_instead(path, error)}"
 
     def read(paths: Sequence[str]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
         # Pillow warns of odd headers that it reads well all the same
@@ -119,11 +125,44 @@ def pixels(path: str, size: int, grey: bool) -> npt.NDArray[np.uint8]:
     return scaled[None] if grey else scaled.transpose(2, 0, 1)
 
 
+def _instead(path: str, error: Exception) -> str:
+    """What there is in place of an image that can be read: "nothing there", "an empty file", "a text, no image"."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return "nothing there" if isinstance(error, FileNotFoundError) else error.strerror
+    with open(path, "rb") as file:  # noqa: PTH123  as in `_check_regular`
+        start = file.read(BLOCK)
+    ours = next((name for begin, name in OURS.items() if start.startswith(begin)), "")
+    if "cannot identify" not in str(error):
+        return f"{ours or 'an image'} that cannot be read ({error})"
+    return f"{ours} that cannot be read (it breaks off or is damaged)" if ours else _no_image(start)
+
+
+def _no_image(start: bytes) -> str:
+    """What a file is that begins so and is no image."""
+    if not start:
+        return "an empty file"
+    begun = start.removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    known = next((name for begin, name in OTHERS.items() if begun.startswith(begin.lower())), "")
+    if not known:
+        known = "a text" if _is_text(start) else "unknown bytes"
+    return f"{known}, no image that can be read"
+
+
+def _is_text(start: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)  # which lets the last letter break off
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in start
+
+
 def _eight_bits(image: Image) -> Image:
     from PIL import Image
 
     if image.mode == "F":
-        raise ValueError("floating-point pixels, whose range is not known; save the file with 8 bits a channel")
+        raise UserError("floating-point pixels, whose range is not known; save the file with 8 bits a channel")
     if not image.mode.startswith("I"):
         return image
     high = np.asarray(image).astype(np.int64) >> 8  # Pillow's own conversion cuts off at 255 instead
@@ -131,9 +170,9 @@ def _eight_bits(image: Image) -> Image:
 
 
 def _check_regular(path: str) -> None:
-    """Raise OSError for what would be waited for without end, as a pipe is."""
+    """Raise UserError for what would be waited for without end, as a pipe is."""
     if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  a Path is slow to make, a hundred thousand times
-        raise OSError("no regular file")
+        raise UserError("no regular file")
 
 
 def _header(path: str) -> tuple[int, bool] | None:

@@ -105,12 +105,12 @@ class Progress:
         if self.unique < self.trials:
             done, what, new = self.networks, "networks", of_networks[1]
         last = self.rewards[-max(10, self.length // 10) :]
-        mean = sum(last) / len(last) if last else float("nan")
+        good = f"best {self.best:.4f}, running mean {sum(last) / len(last):.4f}" if last else "no reward yet"
         failed = f", {self.failed} failed" if self.failed else ""
         refused = f", {self.refused} refused" if self.refused else ""
         stopped = f", {self.stopped} stopped" if self.stopped else ""
         return (
-            f"{done} of {self.length} {what}{failed}{refused}{stopped}, best {self.best:.4f}, running mean {mean:.4f}, "
+            f"{done} of {self.length} {what}{failed}{refused}{stopped}, {good}, "
             f"{health(self.finished[-LAST:])}, {self._advantage()}"
             f"{3600 * new / passed:,.0f} an hour, {duration(seconds)} left"
         )

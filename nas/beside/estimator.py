@@ -270,7 +270,6 @@ def _data(name: str, pixels: Pixels, labels: Ints, classes: tuple[str, ...]) -> 
 
 def _card(model: Model, images: int) -> str:
     """The text of README.md."""
-    from nas.model.card import USE
     from nas.summary import described
 
     network = getattr(model.network, "written", model.network.key)
@@ -278,7 +277,6 @@ def _card(model: Model, images: int) -> str:
         "# A network for images", "",
         f"It tells {len(model.classes)} classes apart: {', '.join(model.classes)}. It was found by a search and then "
         f"trained on {images:,} images; how good it is on others was not measured here.", "",
-        "## Use", "", *USE, "",
         "## Network", "", "```", *described(network), "```", "",
         "## Limits", "",
         "It knows its own classes only: whatever an image shows, one of them is given. Its probabilities were not "

@@ -20,10 +20,12 @@ PEERS = (
 
 
 def card(found: Figures) -> str:
-    """The text of README.md, in Markdown; found: as `nas.model.finish.finish` gives it."""
+    """The text of README.md, in Markdown, to which `nas.model.saved.save` adds how the folder is used.
+
+    found: as `nas.model.finish.finish` gives it.
+    """
     parts = {
         "": _head(found),
-        "Use": USE,
         "Data": _data(found),
         "Network": ["```", *described(found["model"]["network"]), "```"],
         "Beside others": [*markdown(COLUMNS, table(found["rows"])), "", *found["verdict"], "", _terms(found), PEERS],
@@ -32,26 +34,6 @@ def card(found: Figures) -> str:
         "Limits": _limits(found),
     }
     return "\n\n".join("\n".join([f"## {name}\n"] * bool(name) + list(lines)) for name, lines in parts.items()) + "\n"
-
-
-USE = [
-    "With torch alone:",
-    "",
-    "```python",
-    "import torch",
-    'model = torch.export.load("model.pt2").module()',
-    "probabilities = model(images).softmax(1)  # images: uint8 (N, C, H, W) of any size",
-    "```",
-    "",
-    "Or, with names of classes, from where the toolkit is installed; no part of the search is imported:",
-    "",
-    "```python",
-    "from pathlib import Path",
-    "from nas.model.saved import load",
-    'model = load(Path("."))',
-    "probabilities = model.logits(images).softmax(1)",
-    "```",
-]
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

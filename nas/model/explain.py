@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nas.errors import UserError
 from nas.model import pictures
 from nas.model.gradcam import gradcam
-from nas.model.images import Part, decoded
+from nas.model.images import Part, all_decoded
 from nas.model.predict import probabilities
 from nas.model.saved import in_place_of
 from nas.statistics import Floats
@@ -49,7 +49,8 @@ def explain(model: Model, part: Part, folder: Path, files: Sequence[Path] = ()) 
     Raises UserError for a file without an image, and a folder that is something else or cannot be written.
     """
     shares = probabilities(model, part.pixels)
-    found = {"of": part.what, **figures(shares, part.labels, model.classes)}
+    seen = ", which it was trained on too: unseen ones would come out worse" if part.seen else ""
+    found = {"of": f"{part.what}{seen}", **figures(shares, part.labels, model.classes)}
     looked = _looked_at(model, part, shares, found, files)
     drawn = {
         "classes": pictures.classes(found),
@@ -189,10 +190,7 @@ class Looked(NamedTuple):
 def _looked_at(model: Model, part: Part, shares: Floats, found: Figures, files: Sequence[Path]) -> Looked:
     """The files given, else the most confident mistakes, else what the model is least sure of."""
     if files:
-        pixels, errors = decoded(files, model)
-        wrong = [f"{file}: found {error}" for file, error in zip(files, errors, strict=True) if error]
-        if wrong:
-            raise UserError(f"{wrong[0]}, expected an image; name another with --image")
+        pixels = all_decoded(files, model)
         given = probabilities(model, pixels)
         return Looked("the images given", TWO, pixels, given, [file.name for file in files], _likeliest(given))
     chosen = [one["image"] for one in found["mistakes"][:LOOKED_AT]]

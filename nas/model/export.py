@@ -1,7 +1,8 @@
 """A model as a file for other programs: a torch.export program or ONNX, held against the model on real images.
 
 Both take "images", uint8 (N, C, H, W) of any number and size, and give "logits" (N, K); resizing and normalisation are
-inside. A file appears under its name once its probabilities were found equal to the model's, to within `TOLERANCE`.
+inside. In ONNX the free axes are called "batch", "height" and "width". A file appears under its name once its
+probabilities were found equal to the model's, to within `TOLERANCE`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,9 +26,12 @@ from nas.model.images import batches
 from nas.model.predict import probabilities
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
+
     from nas.model.saved import Model
 
 TOLERANCE = 1e-4  # of a probability: float32 sums in another order differ by a hundredth of it
+AXES = ("batch", "channels", "height", "width")  # of images
 Run = Callable[[Pixels], Tensor]  # uint8 (N, C, H, W) to logits (N, K)
 
 
@@ -97,7 +102,9 @@ def _as_onnx(model: Model) -> bytes:
     exported = program.of_whole(model)
     try:
         with program.quietly():
-            made = torch.onnx.export(exported, dynamo=True, verbose=False, output_names=["logits"])
+            made = torch.onnx.export(
+                exported, dynamo=True, verbose=False, input_names=["images"], output_names=["logits"]
+            )
     except torch.onnx.OnnxExporterError as error:
         why = _innermost(error)
         raise UserError(
@@ -106,8 +113,20 @@ def _as_onnx(model: Model) -> bytes:
         ) from error
     assert made is not None
     made.model.metadata_props["classes"] = json.dumps(model.classes)
-    content: bytes = made.model_proto.SerializeToString()
+    written = made.model_proto
+    _name_axes(written)
+    content: bytes = written.SerializeToString()
     return content
+
+
+def _name_axes(written: ModelProto) -> None:
+    """Call what is free of the images' shape by its name, wherever it occurs; torch.export numbers it: s34."""
+    dims = written.graph.input[0].type.tensor_type.shape.dim
+    known = {dim.dim_param: name for dim, name in zip(dims, AXES, strict=True) if dim.dim_param}
+    for value in (*written.graph.input, *written.graph.output, *written.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = re.sub(r"\w+", lambda found: known.get(found[0], found[0]), dim.dim_param)
 
 
 def _innermost(error: BaseException) -> str:

@@ -16,25 +16,28 @@ from nas.model.saved import METRICS, found
 
 if TYPE_CHECKING:
     from nas.cache import Ints, Pixels
+    from nas.data import Data
     from nas.model.saved import Model
 
 PARTS = ("validation", "test")
+KINDS = "JPEG, PNG, PPM, BMP, TIFF or WebP"
 
 
 class Part(NamedTuple):
     """Labelled images of one data set."""
 
-    what: str  # "the 287 validation images of digits, which it was trained on"
+    what: str  # "the 287 validation images of digits"
+    seen: bool  # whether the model was trained on them
     pixels: Pixels  # (N, C, H, W)
     labels: Ints  # (N,)
 
 
 def files(paths: Sequence[Path]) -> list[Path]:
-    """The files that are named, and those in folders that are named that have an image's ending, sorted.
+    """The files that are named, there or not, and those in folders that are named that have an image's ending, sorted.
 
-    Raises UserError for what is not there, and for a folder without such a file.
+    Raises UserError for a folder without such a file.
     """
-    return [file for path in paths for file in (_inside(path) if path.is_dir() else [_there(path)])]
+    return [file for path in paths for file in (_inside(path) if path.is_dir() else [path])]
 
 
 def decoded(paths: Sequence[Path], model: Model) -> tuple[Pixels, list[str]]:
@@ -57,36 +60,37 @@ def decoded(paths: Sequence[Path], model: Model) -> tuple[Pixels, list[str]]:
     ]
 
 
+def all_decoded(paths: Sequence[Path], model: Model) -> Pixels:
+    """The same, of files that are all to be images: raises UserError for the first that is none."""
+    pixels, errors = decoded(paths, model)
+    for path, error in zip(paths, errors, strict=True):
+        if error:
+            raise UserError(
+                f"{path}: found {error}, expected an image, {KINDS}; name another with --image, or leave it out"
+            )
+    return pixels
+
+
 def part(model: Model, folder: Path, which: str | None = None, data: str | None = None) -> Part:
     """Validation or test images of the data that a model in this folder was made of, with their labels.
 
     which: "validation" or "test"; by default those that the model was not trained on, validation images if it can be.
-    data: as typed, instead of what metrics.json or the ledger beside the model name.
+    data: as typed, where they are now, instead of where metrics.json or the ledger beside the model say.
     Raises UserError where the data are not known, are gone, or are others.
     """
-    from nas.data import load, test_images
+    from nas.data import test_images
 
     metrics = _metrics(found(folder))
-    given = {"spec": data} if data else _given(found(folder), metrics)
+    given = _given(found(folder), metrics, data)
     seen = "valid" in metrics.get("trained_on", ())
     wanted = which or ("test" if seen else "validation")
-    known = load(**given)
+    known = _loaded(given, moved=data is None)
     _check(model, known.classes, known.pixels.shape[1], given["spec"])
     if wanted == "test":
         pixels, labels = test_images(**given)
-        return Part(f"the {len(labels):,} test images of {given['spec']}", pixels, labels)
-    said = ", which it was trained on too: unseen ones would come out worse" if seen else ""
-    return Part(
-        f"the {len(known.valid):,} validation images of {given['spec']}{said}",
-        known.pixels[known.valid],
-        known.labels[known.valid],
-    )
-
-
-def _there(path: Path) -> Path:
-    if not path.exists():
-        raise UserError(f"{path}: found nothing there, expected an image or a folder of images; check the path")
-    return path
+        return Part(f"the {len(labels):,} test images of {given['spec']}", False, pixels, labels)
+    what = f"the {len(known.valid):,} validation images of {given['spec']}"
+    return Part(what, seen, known.pixels[known.valid], known.labels[known.valid])
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -110,19 +114,38 @@ def _metrics(place: Path) -> Mapping[str, Any]:
         ) from None
 
 
-def _given(place: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """What `nas.data.load` is to be given."""
+def _given(place: Path, metrics: Mapping[str, Any], data: str | None) -> dict[str, Any]:
+    """What `nas.data.load` is to be given; data: as typed, in place of where they were."""
     from nas.ledger import FILE, read
 
     said = metrics.get("data")
-    if isinstance(said, str):
-        return {"spec": said}
     if isinstance(said, Mapping) and isinstance(said.get("spec"), str):
         known = ("spec", "images", "largest", "image_size", "skip_corrupt")
-        return {name: said[name] for name in known if said.get(name) is not None}
+        given = {name: said[name] for name in known if said.get(name) is not None}
+        return given | ({"spec": data} if data else {})
+    if data or isinstance(said, str):
+        return {"spec": data or said}
     if (place.parent / FILE).is_file():
         return {"spec": read(place.parent)[0]["data"]}
-    raise UserError(f"{place}: found no data named in {METRICS}, expected them; name them with --data, as in digits")
+    raise UserError(
+        f"{place}: found no data named in {METRICS}, expected them; name them with --data, as in --data digits or "
+        "--data folder:/home/me/photos"
+    )
+
+
+def _loaded(given: Mapping[str, Any], moved: bool) -> Data:
+    """The data. moved: whether they may be elsewhere than it is said; a refusal then tells how to name the place."""
+    from nas.data import load
+
+    try:
+        return load(**given)
+    except UserError as error:
+        kind, _, path = given["spec"].partition(":")
+        if not moved or not path:
+            raise
+        raise UserError(
+            f"{error}; if they are elsewhere now, name the place, as in --data {kind}:/home/me/{Path(path).name}"
+        ) from None
 
 
 def _check(model: Model, classes: Sequence[str], channels: int, spec: str) -> None:

@@ -30,7 +30,7 @@ def of_whole(model: Model) -> ExportedProgram:
     from torch.export import Dim
 
     example = torch.zeros(2, model.images.channels, 5, 7, dtype=torch.uint8)
-    return _exported(_on_cpu(model.whole), example, {0: Dim("n"), 2: Dim("height"), 3: Dim("width")})
+    return _exported(_on_cpu(model.whole), example, {0: Dim("batch"), 2: Dim("height"), 3: Dim("width")})
 
 
 def stored(program: ExportedProgram, model: Model) -> bytes:
@@ -46,7 +46,9 @@ def of_module(model: Model) -> ExportedProgram:
     from torch.export import Dim
 
     size = model.network.input_size
-    return _exported(_Alone(_on_cpu(model.module)), torch.zeros(2, model.images.channels, size, size), {0: Dim("n")})
+    return _exported(
+        _Alone(_on_cpu(model.module)), torch.zeros(2, model.images.channels, size, size), {0: Dim("batch")}
+    )
 
 
 def as_module(content: bytes) -> nn.Module:

@@ -5,7 +5,7 @@
     model.pt2            the whole as a torch.export program: uint8 (N, C, H, W) of any size to logits (N, K)
     network.pt2          only of a network with blocks or modules of one's own: `Model.module` as such a program
     metrics.json         figures, as they were given
-    README.md            the model card, as it was given
+    README.md            the model card, as it was given, and how to use the folder
 
 A network of built-in blocks is built from network.json and gets its weights; nothing that is read is run. One's own
 blocks are code, which a folder does not have: such a network comes from network.pt2. torch unpickles what a program may
@@ -40,6 +40,7 @@ from nas.blocks import DEFAULTS, KINDS, Block
 from nas.errors import UserError
 from nas.model import MODEL
 from nas.model.program import as_module, of_module, of_whole, stored
+from nas.model.use import use
 from nas.network import LARGEST_SIDE, Images, Network
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def save(model: Model, folder: Path, metrics: Mapping[str, Any], card: str) -> N
     metrics: figures, as JSON can hold them. Of their fields two are read again, to find images that the model can be
     looked at with: "data", what `nas.data.load` was given, as text or as its arguments by name, and "trained_on", the
     parts of them that it has seen, of "train" and "valid".
-    card: the text of README.md.
+    card: the text of README.md; after its first part comes how this folder is used.
     A network that torch.export cannot write as a program is kept without model.pt2, and network.json says why.
     Raises UserError if the folder is something else, or cannot be written.
     """
@@ -169,12 +170,19 @@ def save(model: Model, folder: Path, metrics: Mapping[str, Any], card: str) -> N
     except UserError as error:
         reason = str(error)
     record = _record(model, {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}, reason)
-    texts = {NETWORK: json.dumps(record, indent=1), METRICS: json.dumps(dict(metrics), indent=1), CARD: card}
+    told = _with_part(card, "Use", use(model.images, own, reason))
+    texts = {NETWORK: json.dumps(record, indent=1), METRICS: json.dumps(dict(metrics), indent=1), CARD: told}
     with in_place_of(folder.absolute(), NETWORK) as new:
         for name, content in (files | {name: text.encode() for name, text in texts.items()}).items():
             with (new / name).open("xb") as file:
                 file.write(content)
                 os.fsync(file.fileno())
+
+
+def _with_part(card: str, name: str, text: str) -> str:
+    """A text in Markdown with one more part, the first of those that have names."""
+    head, mark, rest = card.partition("\n## ")
+    return f"{head}\n## {name}\n\n{text}\n{mark}{rest}"
 
 
 def weights_of(module: nn.Module) -> bytes:

@@ -194,9 +194,9 @@ AMONG: dict[str, tuple[Callable[[], object], str]] = {
     "a link to itself": (lambda: link("cat/x.png", "x.png"), UNREADABLE),
     "a link to a device": (lambda: link("cat/x.png", "/dev/zero"), UNREADABLE),
     "a pipe": (lambda: os.mkfifo(PHOTOS / "cat/x.png"), UNREADABLE),
-    "a name with an escape": (lambda: put("cat/\x1b[2J.png"), r"cat/\x1b[2J.png: not an image"),
+    "a name with an escape": (lambda: put("cat/\x1b[2J.png"), r"cat/\x1b[2J.png: an empty file"),
     "a name of two lines": (lambda: put("cat/a\nb.png"), UNREADABLE),
-    "a name that is no text": (lambda: put("cat/\udcff.png"), r"cat/\udcff.png: not an image"),
+    "a name that is no text": (lambda: put("cat/\udcff.png"), r"cat/\udcff.png: an empty file"),
     "a folder that leads back": (
         lambda: link("cat/more", ".."),
         "cat/more: found a link to a folder around it, or met …",

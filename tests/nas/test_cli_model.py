@@ -47,14 +47,15 @@ def test_predict_says_labels_and_probabilities(nas: Nas, folder: Path) -> None:
 
 
 def test_predict_goes_on_after_what_is_no_image_and_ends_with_2(nas: Nas, folder: Path) -> None:
-    done = nas("predict", folder, ".", "--json")
+    done = nas("predict", folder, ".", "gone.png", "--json")
     lines = [json.loads(line) for line in done.out.splitlines()]
-    assert [one["image"] for one in lines] == ["0.png", "1.png", "letter.png"]
-    assert [len(one.get("labels", [])) for one in lines] == [3, 3, 0]
-    assert lines[2]["error"] == "not an image"
+    assert [one["image"] for one in lines] == ["0.png", "1.png", "letter.png", "gone.png"]
+    assert [len(one.get("labels", [])) for one in lines] == [3, 3, 0, 0]
+    assert [one["error"] for one in lines[2:]] == ["a text, no image that can be read", "nothing there"]
     assert done.status == 2
-    assert done.err.startswith("nas: found no image in 1 of 3 files, expected JPEG, PNG")
-    assert "letter.png: not an image" in done.err
+    assert done.err.startswith("nas: found no image in 2 of 4 files, expected JPEG, PNG")
+    assert "letter.png: a text" in done.err
+    assert "gone.png: nothing there" in done.err
 
 
 def test_export_says_how_far_the_files_are_from_the_model(nas: Nas, folder: Path) -> None:

@@ -478,7 +478,10 @@ def test_images_are_kept_as_large_as_the_space_asks_but_not_larger_than_they_are
 def test_a_file_of_a_format_that_another_program_would_have_to_draw_is_no_image(tmp_path: Path) -> None:
     path = photos(tmp_path / "photos", {"cat": 3, "dog": 3})
     filled(0).save(path / "cat" / "drawn.png", format="EPS")  # Pillow would run Ghostscript
-    with pytest.raises(UserError, match=r"found 1 files that cannot be read.*\n.*drawn\.png: not an image$"):
+    with pytest.raises(
+        UserError,
+        match=r"found 1 files that cannot be read.*\n.*drawn\.png: a PostScript drawing, no image that can be read$",
+    ):
         data.load(f"folder:{path}")
 
 

@@ -64,6 +64,12 @@ def test_the_line_says_how_far_how_good_and_how_healthy() -> None:
     assert progress.line().endswith(" left")
 
 
+def test_before_the_first_reward_the_line_has_none() -> None:
+    progress = Progress(console(), [], 40)
+    progress.add(trial(0, None, error="diverged: at once"))
+    assert progress.line().startswith("1 of 40 trials, 1 failed, no reward yet, entropy 0.41, ")
+
+
 def test_new_bests_and_failures_are_printed_for_good() -> None:
     here = console()
     progress = Progress(here, [], 4)

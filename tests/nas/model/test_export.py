@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -57,8 +58,18 @@ def test_onnx_says_what_the_model_says(model: Model, digits: Data, tmp_path: Pat
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.onnx"]
 
 
-def test_every_built_in_block_is_onnx(trained: Callable[..., Model], digits: Data, tmp_path: Path) -> None:
+def test_every_built_in_block_is_onnx_with_its_axes_named(
+    trained: Callable[..., Model], digits: Data, tmp_path: Path
+) -> None:
     assert to_onnx(trained(EVERYTHING), tmp_path / "model.onnx", np.array(digits.pixels[:20])) < 1e-5
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    found = {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output, *graph.value_info)
+    }
+    assert found["images"] == ["batch", 1, "height", "width"]
+    assert found["logits"] == ["batch", 10]
+    assert set(re.findall(r"[a-z]\w*", str(found.values()))) == {"dict_values", "batch", "height", "width"}
 
 
 def test_a_program_says_what_the_model_says(model: Model, digits: Data, tmp_path: Path) -> None:

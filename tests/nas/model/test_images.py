@@ -38,9 +38,7 @@ def test_a_model_of_these_too_is_shown_test_images(model: Model, folder: Path, t
     assert np.array_equal(found.pixels, pixels)
     assert np.array_equal(found.labels, labels)
     seen = part(model, place, "validation")
-    assert (
-        seen.what == "the 40 validation images of digits, which it was trained on too: unseen ones would come out worse"
-    )
+    assert (seen.what, seen.seen, found.seen) == ("the 40 validation images of digits", True, False)
 
 
 def test_data_that_no_one_names_are_asked_for(model: Model, folder: Path, tmp_path: Path) -> None:
@@ -61,3 +59,16 @@ def test_damaged_metrics_are_said(model: Model, folder: Path, tmp_path: Path) ->
     (place / METRICS).write_text("{")
     with pytest.raises(UserError, match=r"metrics.json: found it damaged"):
         part(model, place)
+
+
+def test_data_that_are_elsewhere_now_are_found_with_their_new_place(
+    model: Model, folder: Path, digits: Data, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "gone.npz", x=digits.pixels[:200], y=digits.labels[:200])
+    place = kept(folder, tmp_path, {"data": {"spec": f"npz:{tmp_path / 'gone.npz'}", "images": 100}})
+    before = part(model, place)
+    (tmp_path / "gone.npz").rename(tmp_path / "here.npz")
+    with pytest.raises(UserError, match=r"elsewhere now, name the place, as in --data npz:/home/me/gone\.npz$"):
+        part(model, place)
+    again = part(model, place, data=f"npz:{tmp_path / 'here.npz'}")
+    assert np.array_equal(again.labels, before.labels)  # of the same hundred images, not of all that are there

@@ -64,8 +64,9 @@ def test_an_image_on_its_side_is_turned(model: Model, digits: Data, tmp_path: Pa
 def test_a_file_without_an_image_is_said_and_the_others_go_on(model: Model, digits: Data, tmp_path: Path) -> None:
     (tmp_path / "b.png").write_text("no image")
     good = [drawn(digits, tmp_path / "a.png", 0), drawn(digits, tmp_path / "c.png", 1)]
-    first, bad, last = predict(model, [good[0], tmp_path / "b.png", good[1]])
-    assert (bad.labels, bad.error) == ((), "not an image")
+    first, bad, gone, last = predict(model, [good[0], tmp_path / "b.png", tmp_path / "gone.png", good[1]])
+    assert (bad.labels, bad.error) == ((), "a text, no image that can be read")
+    assert (gone.labels, gone.error) == ((), "nothing there")
     assert [first, last] == list(predict(model, good))
 
 
@@ -78,9 +79,7 @@ def test_a_folder_stands_for_the_images_in_it(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"found nothing there, expected an image or a folder of images"):
-        files([tmp_path / "gone.png"])
+def test_a_folder_without_an_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"found no image in it, expected files ending in"):
         files([tmp_path])
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -115,7 +116,7 @@ def test_a_folder_gives_the_model_back(model: Model, folder: Path, digits: Data)
 def test_a_folder_has_these_files_and_no_other(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {NETWORK, WEIGHTS, WHOLE, METRICS, CARD}
     assert json.loads((folder / METRICS).read_text())["accuracy"] == 0.9
-    assert (folder / CARD).read_text() == "# A card\n"
+    assert (folder / CARD).read_text().startswith("# A card\n\n## Use\n")
     assert [path.name for path in folder.parent.iterdir()] == ["model"]  # nothing unfinished is left
 
 
@@ -176,6 +177,29 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
     model, folder = tiny(Block("conv", 4), Block(sine), Block(relu)), tmp_path_factory.mktemp("own") / "model"
     save(model, folder, {}, "")
     return model, folder
+
+
+@pytest.mark.parametrize("whose", ["built in", "own"])
+def test_every_snippet_of_a_card_runs_as_it_is_written(whose: str, folder: Path, own: tuple[Model, Path]) -> None:
+    place = folder if whose == "built in" else own[1]
+    snippets = re.findall(r"```python\n(.*?)```", (place / CARD).read_text(), re.DOTALL)
+    assert len(snippets) == 2
+    said = "; ".join(
+        f"exec({snippet!r}, found := {{}}); print(found['probabilities'].shape[0])" for snippet in snippets
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", said], cwd=place, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True,
+        text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("1\n1\n", "")
+
+
+def test_a_card_says_how_a_folder_without_a_program_is_used(tmp_path: Path) -> None:
+    save(replace(tiny(), module=Unwritable(nn.Linear(1, 1))), tmp_path / "model", {}, "# A card\n\nx\n\n## Limits\n")
+    card = (tmp_path / "model" / CARD).read_text()
+    assert re.findall(r"^## .*", card, re.MULTILINE) == ["## Use", "## Limits"]
+    assert "With torch alone there is no way: found a network that torch.export cannot write" in card
+    assert "model.pt2" not in card
 
 
 def test_own_blocks_come_back_where_their_code_is_not(own: tuple[Model, Path]) -> None:
