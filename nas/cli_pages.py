@@ -37,8 +37,8 @@ def draw(
     space: OwnSpace = None,
 ) -> None:
     """Draw a network of a search, block by block, or what the search learnt, as SVG."""
-    from nas.pages.drawing import alone
-    from nas.pages.page import lesson, network, opened, write
+    from nas.pages.alone import lesson, network
+    from nas.pages.page import opened, write
 
     if what not in DRAWINGS:
         raise UserError(f"--what: found {what!r}{near(what, DRAWINGS)}, expected one of {', '.join(DRAWINGS)}")
@@ -52,7 +52,7 @@ def draw(
         picture = out or folder / f"network-{found}.svg"
     else:
         picture, image = out or folder / f"{what}.svg", lesson(search, what)
-    write(picture, alone(image))
+    write(picture, image)
     console.print(f"drawing: {picture}", markup=False)
 
 

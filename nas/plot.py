@@ -22,6 +22,7 @@ from nas import health
 from nas.errors import UserError, near, plain
 from nas.ledger import FILE, RECORDS, Trial, read
 from nas.names import searched
+from nas.recipe import named
 from nas.reward import COSTS
 from nas.space import Space, shorten
 from nas.statistics import Floats
@@ -50,6 +51,8 @@ COLOURS = (
 GREY = "#666666"
 MARKERS = ("", "o", "s", "^", "D")  # for the first eleven groups, the next eleven, ...
 
+ACROSS = 124  # letters that a legend has room for, a handle taking nine
+LONGEST = 200  # letters of what a group is called
 FEW = 5  # seeds of which quantiles say more than the extremes
 
 # What health is called in pictures; in between stand the controller's own figures by their names.
@@ -60,7 +63,12 @@ WITHOUT = f"trial\n({ADVANTAGE}: shown from twenty networks on, where the space 
 OF_HEALTH = {REPEATS: COLOURS[2], SPREAD: COLOURS[4], ADVANTAGE: COLOURS[5]}  # none is a colour of rewards
 
 # Fields of a header that say no more than another one where that differs too.
-FOLLOWS = {"choices": "space", "training": "data", "validation": "data", "fingerprint": "data"}
+FOLLOWS = {
+    "choices": {"space"},
+    "training": {"data"},
+    "validation": {"data", "training"},
+    "fingerprint": {"data", "training"},
+}
 
 
 PICTURES = ("rewards", "health", "pareto")
@@ -168,13 +176,30 @@ def aligned(group: Sequence[Search]) -> list[list[float | None]]:
 
 def labels(headers: Sequence[Header]) -> list[str]:
     """For each header what it does not share with all others, seed and records aside: "Reinforce, rate 0.01"."""
-    flat = [_leaves(header) for header in headers]
+    flat = [_leaves(header) for header in _with_few_fields(headers)]
     paths = dict.fromkeys(path for leaves in flat for path in leaves if path[0] not in ("seed", *RECORDS))
     differing = [path for path in paths if len({repr(leaves.get(path, "-")) for leaves in flat}) > 1]
     fields = {path[0] for path in differing}
-    said = [path for path in differing if FOLLOWS.get(path[0]) not in fields]
+    said = [
+        path for path in differing if not FOLLOWS.get(path[0], set()) & fields and not _of_controller(path, headers)
+    ]
     texts = [", ".join(_said(path, leaves[path]) for path in said if path in leaves) for leaves in flat]
-    return [shorten(text, 90) or "defaults" for text in texts]
+    return [shorten(text, LONGEST) or "defaults" for text in texts]
+
+
+def _with_few_fields(headers: Sequence[Header]) -> list[Header]:
+    """The headers, their recipes by name where these differ in more than two fields."""
+    recipes = [header["recipe"] for header in headers]
+    differing = [field for field in recipes[0] if len({repr(recipe.get(field)) for recipe in recipes}) > 1]
+    if len(differing) <= 2:
+        return list(headers)
+    return [{**header, "recipe": named(recipe)} for header, recipe in zip(headers, recipes, strict=True)]
+
+
+def _of_controller(path: tuple[str, ...], headers: Sequence[Header]) -> bool:
+    """Whether a field is a parameter that differs with the controller alone, and so says no more than that does."""
+    found = {(header["controller"], repr(header["parameters"].get(path[-1]))) for header in headers}
+    return path[0] == "parameters" and len(found) == len({controller for controller, _ in found})
 
 
 def band_captions(counts: Sequence[int]) -> list[str]:
@@ -326,8 +351,18 @@ def _picture_of_fronts(groups: Sequence[Sequence[Search]], cost: str) -> tuple[F
     if len(everyone) == 1:
         entries += _draw_smallest(axes, everyone[0], cost)
     if axes.dataLim.x0 > 0:
-        axes.set_xscale("log")
+        _logarithmic(axes, cost)
     return figure, entries
+
+
+def _logarithmic(axes: Axes, cost: str) -> None:
+    """Powers of ten for counts; milliseconds as they are: 0.5, 1, 2, 5."""
+    from matplotlib.ticker import FuncFormatter
+
+    axes.set_xscale("log")
+    if cost == "latency":
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else ""))
 
 
 def _draw_front(axes: Axes, group: Sequence[Search], cost: str, number: int, name: str) -> Entries:
@@ -360,7 +395,11 @@ def _draw_smallest(axes: Axes, search: Search, cost: str) -> Entries:
     (star,) = axes.plot(x, y, "*", color=COLOURS[1], markersize=13, linestyle="", zorder=4)
     (ring,) = axes.plot(*_at([found], cost), "o", color=COLOURS[1], markersize=11, markerfacecolor="none", zorder=4)
     said = f"fewest parameters above that line (trial {found.trial})"
-    return [(f"best (trial {first.trial})", star), ("one standard error below the best", line), (said, ring)]
+    return [
+        (f"highest reward (trial {first.trial})", star),
+        ("one standard error of its accuracy below that", line),
+        (said, ring),
+    ]
 
 
 def _at(trials: Sequence[Trial], cost: str) -> tuple[list[float], list[float]]:
@@ -552,14 +591,15 @@ def _page(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
 
 def _legend(figure: Figure, entries: Entries) -> None:
     """Below the axes, where it hides nothing, in as many columns as fit; the picture grows with its rows."""
-    longest = max(len(text) for text, _ in entries)
-    one_row = sum(len(text) + 9 for text, _ in entries) <= 125
-    columns = len(entries) if one_row else max(1, 125 // (longest + 9))
-    rows = math.ceil(len(entries) / columns)
+    texts = ["\n".join(textwrap.wrap(plain(text), ACROSS - 9, break_on_hyphens=False)) for text, _ in entries]
+    longest = max(len(line) for text in texts for line in text.splitlines())
+    one_row = sum(len(text) + 9 for text in texts) <= ACROSS
+    columns = len(entries) if one_row else max(1, ACROSS // (longest + 9))
+    rows = math.ceil(len(entries) / columns) + sum(text.count("\n") for text in texts)
     figure.set_figheight(figure.get_figheight() + 0.2 * max(0, rows - 2))
     figure.legend(
         [handle for _, handle in entries],
-        [_plain(text) for text, _ in entries],
+        [_plain(text) for text in texts],
         loc="outside lower center",
         ncols=columns,
         frameon=False,

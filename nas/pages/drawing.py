@@ -236,12 +236,6 @@ def svg(width: int, height: int, parts: Iterable[Markup], name: str) -> Markup:
     ).format(width, height, name, NOTHING.join(parts))
 
 
-def alone(image: Markup) -> str:
-    """The image as a file of its own, with its colours, light and dark."""
-    head, _, rest = image.partition(">")
-    return plain(f"{head}><style>{style()}</style>{rest}\n")
-
-
 @cache
 def style() -> str:
     """The colours and letters of drawings."""

@@ -179,14 +179,14 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
     best = summary.best(trials, MOST_TRIALS)
     finished = finishing(search.folder)
     return {
-        "title": f"{shorten(header['space'].partition('(')[0], 60)} on {shorten(header['data'], 60)}",
+        "title": title(header),
         "folder": search.folder.name,
-        "about": _about(header, trials),
+        "about": about(header, trials),
         "state": "ended" if live and ended(search) else "live",
         "facts": _facts(header, trials, best),
         "said": _said(search, best, drawn, bool(finished)),
         "rewards": _rewards(header, trials) if best else None,
-        "networks": [(trial, _network(search, trial)) for trial in best[:DRAWN]],
+        "networks": [(trial, drawn_network(search, trial)) for trial in best[:DRAWN]],
         "heads": HEADS,
         "best": [_row(header, trial) for trial in best],
         "fronts": [front for cost, name in COSTS.items() if (front := _front(header, trials, cost, name))],
@@ -202,7 +202,13 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
     }
 
 
-def _about(header: Header, trials: Sequence[Trial]) -> str:
+def title(header: Header) -> str:
+    """What was searched on what."""
+    return f"{shorten(header['space'].partition('(')[0], 60)} on {shorten(header['data'], 60)}"
+
+
+def about(header: Header, trials: Sequence[Trial]) -> str:
+    """By which controller the search is, and how far it has come."""
     done, length = len(trials), header["length"]
     state = f"{done:,} of {length:,} trials" if done < length else f"{done:,} trials"
     return f"{controller(header)}, seed {header['seed']}, {state}"
@@ -290,53 +296,6 @@ def _rewards(header: Header, trials: Sequence[Trial]) -> Markup:
     return chart.chart("rewards by trial", x, y, marks) + chart.legend(entries)
 
 
-def network(search: Search, number: int | None) -> tuple[int, Markup]:
-    """The trial of this number, the best unless given, and the drawing of its network.
-
-    Raises UserError if there is no such trial, or none with a reward.
-    """
-    best = summary.best(search.trials, 1)
-    if number is None and not best:
-        raise lacking(search)
-    found = best[0] if number is None else next((one for one in search.trials if one.trial == number), None)
-    if found is None:
-        raise UserError(
-            f"--trial: found {number}, expected the number of one of the {len(search.trials)} trials that have finished"
-        )
-    return found.trial, _network(search, found)
-
-
-def lesson(search: Search, what: str) -> Markup:
-    """What was learnt as a drawing: "preferences", "importance" or "path".
-
-    Raises UserError where it cannot be had.
-    """
-    if search.space is None:
-        raise UserError(
-            f"{search.folder}: found a search of {search.header['space']} on {search.header['data']}, expected a "
-            "built-in space and data that are there; name the space with --space, as in --space mine.py:Small"
-        )
-    if what == "preferences":
-        every = [tiles.preference(one) for one in learnt.preferences(search.space, search.trials)[0]]
-        image = tiles.stacked(every) if every else None
-    elif what == "importance":
-        matters = learnt.importances(search.space, search.trials)
-        image = tiles.importance(matters) if matters else None
-    else:
-        path = learnt.path(search.space, search.header, search.folder)
-        image = tiles.path(path[1]) if path else None
-    if image is None:
-        raise UserError(f"{search.folder}: found too little for --what {what}, expected {NEEDS[what]}")
-    return image
-
-
-NEEDS = {
-    "preferences": "trials with questions that leave something to decide",
-    "importance": f"{learnt.LEAST} networks with different rewards; search on, with more --trials",
-    "path": "a controller that says what it prefers: q-learning, or reinforce",
-}
-
-
 def lacking(search: Search) -> UserError:
     """What to say of a search without any reward."""
     wrong = health.failing(search.trials)
@@ -344,7 +303,8 @@ def lacking(search: Search) -> UserError:
     return UserError(f"{search.folder}: found no trial with a reward, expected one at least; {mend}")
 
 
-def _network(search: Search, trial: Trial) -> Markup:
+def drawn_network(search: Search, trial: Trial) -> Markup:
+    """A trial's network, by its space where that is known, else by its text."""
     try:
         return drawing.drawn(trial, search.space, search.images)
     except UserError:  # answers that are none of the space's: a ledger may have anything after its first trials
@@ -472,7 +432,7 @@ def _learnt(search: Search, live: bool) -> dict[str, Any]:
         "explained": matters.together if matters else None,
         "networks": matters.networks if matters else 0,
         "least": learnt.LEAST,
-        "path": tiles.path(path[1]) if path else None,
+        "path": tiles.path(path[1], path[0]) if path else None,
         "valued": path[0] if path else "",
     }
 

@@ -11,7 +11,7 @@ from nas import names
 from nas.ledger import FILE
 from nas.pages.model import figures
 from nas.plot import Header
-from nas.recipe import RECIPES
+from nas.recipe import named
 from nas.reward import PRICES, REWARDS
 from nas.space import Limit
 from nas.stop import RULES
@@ -43,7 +43,7 @@ def command(header: Header, trials: int) -> str:
     if ":" not in header["data"]:
         words += ["--images", str(header["training"] + header["validation"])]
     words += ["--seed", str(header["seed"]), "--window", str(header["window"])]
-    words += ["--recipe", _recipe(header["recipe"]), "--reward", reward(header)]
+    words += ["--recipe", named(header["recipe"]), "--reward", reward(header)]
     for name, value in header["parameters"].items():
         words += ["--set", f"{name}={value}"]
     for name, limit in (header.get("limits") or {}).items():
@@ -106,11 +106,3 @@ def _called(written: str, known: Mapping[str, type[Any]]) -> str:
     typed = next((typed for typed, kind in known.items() if kind.__name__ == name), None)
     parts = ",".join(part.strip() for part in given.replace("'", "").split(",") if part.strip())
     return written if typed is None else f"{typed}:{parts}" if parts else typed
-
-
-def _recipe(fields: Mapping[str, Any]) -> str:
-    """The built-in recipe that needs the fewest changes, with these."""
-    every = {name: {f: v for f, v in fields.items() if vars(recipe).get(f) != v} for name, recipe in RECIPES.items()}
-    name = min(every, key=lambda one: len(every[one]))
-    changes = ",".join(f"{field}={value}" for field, value in every[name].items())
-    return f"{name}:{changes}" if changes else name

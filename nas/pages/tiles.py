@@ -15,10 +15,12 @@ from nas.space import shorten
 from nas.statistics import Floats
 
 WIDTH = 328  # pixels: what a phone has room for
-TOP, BOTTOM, LEFT, RIGHT = 24, 112, 52, 188  # of a preference's area
+TOP, BOTTOM, LEFT, RIGHT = 24, 112, 60, 190  # of a preference's area
+ALONE = np.array([20, 48])  # the bar beside it
 PITCH = 12  # pixels from label to label
 KINDS = 7  # colours; where there are more options, the last stands for all the rest
 MOST_STEPS = 30  # of a path
+SCALE = 112, 92  # pixels: where the axis of importances and of values begins, and how wide it is
 
 
 def preference(one: Preference) -> Markup:
@@ -31,13 +33,14 @@ def preference(one: Preference) -> Markup:
     alone = np.repeat(_edges(uniform[None]), 2, axis=0)
     parts = [_word(0, 13, one.question, "name"), _word(WIDTH, 13, _answers(one.answers), "less end")]
     for number, option in enumerate(options):
-        for xs, ys in ((np.array([6, 36]), alone), (across, edges)):
+        for xs, ys in ((ALONE, alone), (across, edges)):
             parts.append(
                 _area(xs, ys[:, number], ys[:, number + 1], number, f"{option}: {_percent(uniform[number])} at random")
             )
     seen = np.diff(np.concatenate([alone, edges])).max(0) > 0  # a limit may have kept an option out
     parts += _labels(options, edges[-1], seen)
-    parts += [_word(0, 128, "random", "less"), _word(LEFT, 128, f"trial {one.trials[0]}", "less")]
+    parts += [_word(12, 128, "random", "less"), _word(LEFT, 128, f"trial {one.trials[0]}", "less")]
+    parts.append(Markup('<text class="less" transform="translate(11 {}) rotate(-90)">share</text>').format(BOTTOM))
     parts += [_word(RIGHT, 128, str(one.trials[-1]), "less end")] if len(one.trials) > 1 else []
     return svg(WIDTH, 134, parts, f"answers to {one.question} over the trials")
 
@@ -49,22 +52,30 @@ def stacked(tiles: Sequence[Markup]) -> Markup:
 
 
 def importance(found: Importances) -> Markup:
-    """A bar for each choice with its interval, and what all of them explain together."""
+    """A bar for each choice with its interval, what all of them explain together, and the axis."""
     rows = [found.together, *found.choices]
     high = max(0.05, *(one.interval[1] for one in rows))
     parts = [part for number, one in enumerate(rows) for part in _bar(one, 24 * number + 12 * (number > 0), high)]
-    return svg(WIDTH, 24 * len(rows) + 16, parts, "what share of the rewards' variance each choice explains")
+    bottom = 24 * len(rows) + 12
+    parts += _axis(bottom, ("0", f"{_percent(high)}"), "of the rewards’ variance")
+    return svg(WIDTH, bottom + 34, parts, "what share of the rewards' variance each choice explains")
 
 
-def path(steps: Sequence[Step]) -> Markup:
-    """A line for each question: where the values of its answers lie, the chosen one's as a dot, and its name."""
+def path(steps: Sequence[Step], what: str) -> Markup:
+    """A line for each question: where the values of its answers lie, the chosen one's as a dot, and its name.
+
+    what: the values are.
+    """
     shown = steps[:MOST_STEPS]
     values = [value for step in shown for value in step.values.values()] or [0.0]
     low, high = min(values), max(values)
-    parts = [part for number, step in enumerate(shown) for part in _step(step, 24 * number, low, high)]
-    left = len(steps) - len(shown)
-    parts += [_word(0, 24 * len(shown) + 15, f"… and {left} more questions", "less")] if left else []
-    return svg(WIDTH, 24 * (len(shown) + bool(left)) + 4, parts, "the path that the controller likes best")
+    heads = ((0, "question", "less"), (sum(SCALE) + 12, "answer", "less"), (WIDTH, shorten(what, 12), "less end"))
+    parts = [_word(x, 12, head, kind) for x, head, kind in heads]
+    parts += [part for number, step in enumerate(shown, 1) for part in _step(step, 24 * number, low, high)]
+    left, bottom = len(steps) - len(shown), 24 * len(shown) + 28
+    parts += [_word(0, bottom + 15, f"… and {left} more questions", "less")] if left else []
+    parts += _axis(bottom, (f"{low:.2f}", f"{high:.2f}"), what)
+    return svg(WIDTH, bottom + 34, parts, "the path that the controller likes best")
 
 
 # --- of preferences ---
@@ -139,7 +150,7 @@ def _percent(share: float) -> str:
 
 
 def _bar(one: Importance, top: int, high: float) -> Iterator[Markup]:
-    left, width = 112, 112
+    left, width = SCALE
 
     def at(value: float) -> float:
         return left + width * min(max(value, 0), high) / high
@@ -158,7 +169,7 @@ def _bar(one: Importance, top: int, high: float) -> Iterator[Markup]:
 
 
 def _step(step: Step, top: int, low: float, high: float) -> Iterator[Markup]:
-    left, width = 124, 92
+    left, width = SCALE
 
     def at(value: float) -> float:
         return left + width * (value - low) / (high - low or 1)
@@ -174,6 +185,15 @@ def _step(step: Step, top: int, low: float, high: float) -> Iterator[Markup]:
     )
     yield _word(left + width + 12, top + 16, shorten(step.answer, 10), "name")
     yield _word(WIDTH, top + 16, f"{value:.2f}", "less end")
+
+
+def _axis(top: int, ends: tuple[str, str], name: str) -> Iterator[Markup]:
+    """A line along `SCALE` with what its two ends stand for, and below it what is measured."""
+    left, width = SCALE
+    yield Markup('<path class="axis" d="M{0} {1}v-4v4h{2}v-4"/>').format(left, top, width)
+    yield _word(left, top + 13, ends[0], "less")
+    yield _word(left + width, top + 13, ends[1], "less end")
+    yield _word(left, top + 28, name, "less")
 
 
 def _word(x: float, y: float, text: str, kind: str) -> Markup:

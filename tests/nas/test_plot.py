@@ -4,7 +4,7 @@ import random
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from nas.plot import (
     title,
     window_of,
 )
+from nas.recipe import RECIPES
 from nas.reward import Result
 from nas.space import Choice, Pick, Space
 from search_spaces.chain import Chain
@@ -201,6 +202,17 @@ def test_labels_call_a_group_without_the_parameters_of_the_others_defaults() -> 
     assert labels([header(), header(parameters={"rate": 0.01})]) == ["defaults", "rate 0.01"]
 
 
+def test_labels_name_recipes_that_differ_in_much() -> None:
+    far, near = (asdict(RECIPES[name]) | {"epochs": 3} for name in ("metaqnn", "quick"))
+    assert labels([header(recipe=far), header(recipe=near)]) == ["recipe metaqnn:epochs=3", "recipe quick:epochs=3"]
+
+
+def test_labels_leave_out_a_parameter_that_only_one_of_the_controllers_has_unless_it_differs_there() -> None:
+    tables = header(controller="QLearning", parameters={"discount": 1.0})
+    headers = [tables, header(parameters={"rate": 0.1, "decay": 0.9}), header(parameters={"rate": 0.2, "decay": 0.9})]
+    assert labels(headers) == ["QLearning", "Reinforce, rate 0.1", "Reinforce, rate 0.2"]
+
+
 def test_labels_leave_out_what_follows_from_the_space_or_the_data() -> None:
     other = header(space="MetaQnn(depth=9)", choices={"layer": ["conv"]}, data="mnist", fingerprint="ffff")
     assert labels([header(), other]) == ["Chain, digits", "MetaQnn(depth=9), mnist"]
@@ -215,7 +227,7 @@ def test_what_a_search_was_begun_with_tells_no_groups_apart() -> None:
 
 def test_labels_stay_short() -> None:
     far = header(data="folder:" + "long/" * 100, space=f"Space({'x' * 100})", controller="C" * 100)
-    assert all(len(label) < 100 for label in labels([header(), far]))
+    assert all(len(label) < 210 for label in labels([header(), far]))
 
 
 def test_the_title_says_what_all_searches_share() -> None:
@@ -419,7 +431,13 @@ def said_of_costs(folders: list[Path], cost: str = "madds") -> list[str]:
 
 def test_accuracy_against_a_cost_has_the_front_the_best_and_the_smallest_as_good(tmp_path: Path) -> None:
     words = said_of_costs([search(tmp_path / "a", FEW)])
-    assert {"validation accuracy", "multiply-adds", "network (4)", "Pareto front (3)", "best (trial 0)"} <= set(words)
+    assert {
+        "validation accuracy",
+        "multiply-adds",
+        "network (4)",
+        "Pareto front (3)",
+        "highest reward (trial 0)",
+    } <= set(words)
     assert "fewest parameters above that line (trial 1)" in words  # 0.9 - sqrt(0.9 · 0.1 / 200) = 0.879
     words = said_of_costs([tmp_path / "a"], "latency")
     assert {"ms an image (latency)", "Pareto front (2)"} <= set(words)

@@ -8,7 +8,7 @@ import pytest
 from nas.blocks import Block
 from nas.ledger import Trial
 from nas.network import Images, Network
-from nas.pages.drawing import Row, alone, cells_of, drawing, drawn, lanes_of, parsed, picture, rows_of
+from nas.pages.drawing import Row, cells_of, drawing, drawn, lanes_of, parsed, rows_of
 from search_spaces.chain import Chain
 from search_spaces.nasbench201 import NasBench201
 from search_spaces.zoph import Zoph
@@ -103,10 +103,3 @@ def test_a_network_that_is_not_sound_is_drawn_without_shapes() -> None:
 def test_thousands_of_blocks_are_cut_short() -> None:
     image = drawing(Network(8, tuple(Block("conv", 1 + n % 2) for n in range(2000))), IMAGES)
     assert "and 1,853 more" in image  # 2,002 rows with image and classifier, 149 of them shown
-
-
-def test_a_drawing_as_a_file_is_sound_xml_with_its_own_colours() -> None:
-    root = ElementTree.fromstring(alone(picture([Row("image"), Row("<conv>", "a & b", sources=(0,))])))
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    (style,) = root.iter("{http://www.w3.org/2000/svg}style")
-    assert "prefers-color-scheme: dark" in (style.text or "")

@@ -23,7 +23,7 @@ def one(options: int, shares: list[list[float]]) -> Preference:
 
 def test_the_last_shares_stand_beside_their_areas() -> None:
     said = texts(preference(one(2, [[0.5, 0.5], [0.25, 0.75]])))
-    assert said == ["width", "30 answers in the last window", "o0 25 %", "o1 75 %", "random", "trial 9", "10"]
+    assert said == ["width", "30 answers in the last window", "o0 25 %", "o1 75 %", "random", "trial 9", "share", "10"]
 
 
 def test_the_rarest_of_many_options_are_one() -> None:
@@ -69,15 +69,17 @@ def test_a_bar_is_as_long_as_its_share_and_none_below_zero() -> None:
     image = importance(
         Importances(50, Importance("all together", 0.5, (0.4, 0.8)), [Importance("width", -0.1, (-0.2, 0.1))])
     )
+    assert texts(image)[-3:] == ["0", "80 %", "of the rewards’ variance"]
     both, width = ElementTree.fromstring(image).iter(f"{SVG}rect")
-    assert float(both.get("width", "")) == 70  # 112 pixels are the highest end of an interval, 0.8
+    assert float(both.get("width", "")) == 57.5  # 92 pixels are the highest end of an interval, 0.8
     assert float(width.get("width", "")) == 0
     assert "-10 % (-20 to 10)" in texts(image)
 
 
 def test_a_path_names_each_answer_and_its_value_up_to_thirty_questions() -> None:
     step = Step("width 1", "16", {"8": 0.25, "16": 0.75})
-    assert texts(path([step])) == ["width 1", "16", "0.75"]
-    assert texts(path([step] * 40))[-1] == "… and 10 more questions"
-    (dot,) = ElementTree.fromstring(path([step])).iter(f"{SVG}circle")
-    assert float(dot.get("cx", "")) == 216  # of the strip from 124 to 216, its end
+    heads, axis = ["question", "answer", "Q-value"], ["0.25", "0.75", "Q-value"]
+    assert texts(path([step], "Q-value")) == [*heads, "width 1", "16", "0.75", *axis]
+    assert "… and 10 more questions" in texts(path([step] * 40, "Q-value"))
+    (dot,) = ElementTree.fromstring(path([step], "Q-value")).iter(f"{SVG}circle")
+    assert float(dot.get("cx", "")) == 204  # of the strip from 112 to 204, its end

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from nas.pages.alone import alone, lesson, network
+from nas.pages.chart import NOTHING
+from nas.pages.drawing import Row, picture, svg
+from nas.pages.page import opened
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def texts(image: str) -> list[str]:
+    return ["".join(text.itertext()) for text in ElementTree.fromstring(image).iter(f"{SVG}text")]
+
+
+def test_a_drawing_as_a_file_is_sound_xml_with_its_own_colours_and_ground() -> None:
+    image = picture([Row("image"), Row("<conv>", "a & b", sources=(0,))])
+    root = ElementTree.fromstring(alone(image, "<b>", "of & on", "\x1b"))
+    assert root.tag == f"{SVG}svg"
+    (style,) = root.iter(f"{SVG}style")
+    assert "prefers-color-scheme: dark" in (style.text or "")
+    ground = next(root.iter(f"{SVG}rect"))
+    assert (ground.get("width"), ground.get("height")) == (root.get("width"), root.get("height"))
+    assert ground.get("class") == "ground"
+
+
+def test_texts_stand_around_a_drawing_in_lines_that_it_is_as_wide_as() -> None:
+    root = ElementTree.fromstring(alone(svg(500, 100, [NOTHING], "x"), "Title", "of a search", "word " * 40))
+    title, of, *below = root.iter(f"{SVG}text")
+    (inner,) = root.iter(f"{SVG}g")
+    assert inner.get("transform") == "translate(20 71)"  # below the lines of 21 and 16 pixels
+    assert (title.get("y"), of.get("y")) == ("37", "53")
+    assert [int(line.get("y", "")) for line in below] == [195, 211, 227]  # from 71 + 100 + 12 on
+    assert (root.get("width"), root.get("height")) == ("540", "251")
+
+
+@pytest.mark.parametrize(
+    ("what", "title", "axes"),
+    [
+        ("preferences", "Which options it came to prefer", ["share", "random"]),
+        ("importance", "Which choices matter for the reward", ["0", "of the rewards’ variance"]),
+        ("path", "The path that it now likes best", ["question", "answer", "Q-value"]),
+    ],
+)
+def test_what_was_learnt_says_what_it_is_of_and_how_it_is_read(
+    what: str, title: str, axes: list[str], folder: Path
+) -> None:
+    said = texts(lesson(opened(folder), what))
+    assert said[:2] == [title, "Chain on digits · q-learning, seed 0, 60 trials"]
+    assert set(axes) <= set(said)
+    assert any(text.endswith(".") for text in said)
+
+
+def test_a_network_says_whose_it_is_and_how_it_is_read(folder: Path) -> None:
+    number, image = network(opened(folder), None)
+    said = texts(image)
+    assert said[0].startswith(f"Network of trial {number}: reward 0.")
+    assert "channels × height × width" in " ".join(said)
