@@ -85,6 +85,7 @@ def classes(found: Found) -> Figure:
     axes.axvline(found["accuracy"], color=GREY, linewidth=1, linestyle="--", zorder=0.5)
     left = sum(bool(row["images"]) for row in found["classes"]) - len(rows)
     more = f" ({left} better classes not shown)" if left else ""
+    axes.set_title("how many of each class's images are found")
     axes.set_xlabel(f"share of the class's images that is found; dashed: of all images{more}")
     return figure
 
@@ -107,6 +108,7 @@ def confusion(found: Found) -> Figure:
         turned = 90 if max(map(len, names)) > 3 else 0
         axes.set_yticks(range(count), names, fontsize=size)
         axes.set_xticks(range(count), names, fontsize=size, rotation=turned)
+    axes.set_title("what is said of images of each class")
     axes.set_ylabel("true class")
     axes.set_xlabel("said")
     return figure
@@ -124,7 +126,7 @@ def calibration(found: Found) -> Figure:
     axes.plot(x, y, color=RIGHT, marker="o", markersize=6, linestyle="")
     axes.set_ylim(-0.02, 1.02)
     axes.set_ylabel("share that is right")
-    axes.set_title(f"expected calibration error {known['error']:.3f}, by chance up to {known['by_chance']:.3f}")
+    axes.set_title(f"how sure and how right: expected calibration error {known['error']:.3f}")
     width = known["bins"][0]["high"] - known["bins"][0]["low"]
     below.bar(
         [one["low"] + width / 2 for one in filled], [one["images"] for one in filled], 0.92 * width, color="#8FB8D4"
@@ -138,7 +140,7 @@ def calibration(found: Found) -> Figure:
 
 def mistakes(wrong: Sequence[Found], pixels: Pixels) -> Figure:
     """Small images with what was said, how sure, and what is true. pixels: uint8 (N, C, H, W) of all images."""
-    figure, tiles = _tiles(len(wrong), COLUMNS, 0.42)
+    figure, tiles = _tiles("the most confident mistakes", len(wrong), COLUMNS, 0.42)
     for axes, one in zip(tiles, wrong, strict=True):
         _show(axes, pixels[one["image"]])
         sure = f"{_named(one['said'])} ({100 * one['confidence']:.0f} %)"
@@ -154,7 +156,8 @@ def heat(
     pixels: uint8 (N, C, H, W); maps: each (N, H, W), 0 to 1; names: (N,); said: (N, maps), what each map is for.
     """
     together = 1 + len(maps)
-    figure, tiles = _tiles(len(pixels) * together, together, 0.3, groups=COLUMNS // together)
+    title = "what the model looks at: the more orange, the more it speaks for the class"
+    figure, tiles = _tiles(title, len(pixels) * together, together, 0.3, groups=COLUMNS // together)
     for number, image in enumerate(pixels):
         alone, *others = tiles[number * together : (number + 1) * together]
         _show(alone, image)
@@ -179,7 +182,7 @@ def _page(heights: Sequence[float], width: float = WIDTH) -> tuple[Figure, list[
     return figure, panels
 
 
-def _tiles(count: int, together: int, above: float, groups: int = 1) -> tuple[Figure, list[Axes]]:
+def _tiles(title: str, count: int, together: int, above: float, groups: int = 1) -> tuple[Figure, list[Axes]]:
     """So many places for small images, `together` beside each other and `groups` of those a row.
 
     above: inches for the lines over each.
@@ -189,7 +192,8 @@ def _tiles(count: int, together: int, above: float, groups: int = 1) -> tuple[Fi
     rows = math.ceil(count / (together * groups))
     ratios = ([1.0] * together + [0.2]) * groups  # a gap between groups
     side = WIDTH / sum(ratios[:-1])
-    figure = Figure(figsize=(WIDTH, rows * (side + above)), dpi=200, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(WIDTH, rows * (side + above) + 0.3), dpi=200, layout="constrained", facecolor="white")
+    figure.suptitle(title, fontsize=12)
     grid = figure.subplots(rows, len(ratios) - 1, squeeze=False, width_ratios=ratios[:-1])
     for axes in grid.flat:
         axes.set_axis_off()

@@ -17,6 +17,7 @@ from nas.pages.chart import NOTHING
 from nas.space import shorten
 
 WIDEST, MOST_BYTES = 1_000, 1_200_000  # of pictures: pixels, and bytes of all of them
+DRAWN = 1_800  # pixels that the widest pictures of `nas explain` have
 
 
 def model(folder: Path) -> dict[str, Any] | None:
@@ -68,14 +69,18 @@ def _captions(folder: Path) -> dict[Path, str]:
     return known | {path: path.stem.replace("_", " ") for path in there.values() if path not in known}
 
 
-def _pictures(captions: Mapping[Path, str]) -> tuple[list[tuple[str, Markup]], list[str]]:
-    """(caption, data) of each picture, decoded and written anew, small; and sentences on those that are none."""
+def _pictures(captions: Mapping[Path, str]) -> tuple[list[tuple[str, int, Markup]], list[str]]:
+    """(caption, width, data) of each picture, decoded and written anew, small; and sentences on those that are none.
+
+    The width, in pixels of the page, gives all pictures letters of one size: a narrow one is not drawn out.
+    """
     from PIL import Image
 
     found, wrong, left = [], [], MOST_BYTES
     for path, caption in captions.items():
         try:
             with Image.open(path, formats=["PNG"]) as image:
+                width = min(WIDEST, image.width * WIDEST // DRAWN)
                 image.thumbnail((WIDEST, 4 * WIDEST))
                 written = io.BytesIO()
                 image.convert("RGB").save(written, "WEBP", quality=82)
@@ -87,5 +92,5 @@ def _pictures(captions: Mapping[Path, str]) -> tuple[list[tuple[str, Markup]], l
             wrong.append(f"{path.name} is left out, for the page would be too large; it is in {path.parent}.")
             continue
         data = Markup("data:image/webp;base64,{}").format(base64.b64encode(written.getvalue()).decode())
-        found.append((caption, data))
+        found.append((caption, width, data))
     return found, wrong

@@ -54,7 +54,7 @@ def test_pictures_have_their_captions_in_the_order_of_explain_and_others_come_la
     (folder / "explain" / "explain.json").write_text(json.dumps({"pictures": [*listed, 7, {"file": "a_b.png"}]}))
     found = model(folder)
     assert found is not None
-    assert [caption for caption, _ in found["pictures"]] == ["classes of digits", "calibration of digits", "a b"]
+    assert [caption for caption, _, _ in found["pictures"]] == ["classes of digits", "calibration of digits", "a b"]
 
 
 @pytest.mark.parametrize("pictures", [None, 7, {"file": "../x.png"}, [{"file": [], "caption": {}}]])
@@ -63,7 +63,7 @@ def test_captions_that_cannot_be_read_are_the_names_of_the_files(folder: Path, p
     (folder / "explain" / "explain.json").write_text(json.dumps({"pictures": pictures}))
     found = model(folder)
     assert found is not None
-    assert [caption for caption, _ in found["pictures"]] == ["one"]
+    assert [caption for caption, _, _ in found["pictures"]] == ["one"]
 
 
 def test_a_picture_is_written_anew_and_no_wider_than_a_page(folder: Path) -> None:
@@ -71,7 +71,14 @@ def test_a_picture_is_written_anew_and_no_wider_than_a_page(folder: Path) -> Non
     (folder / "explain" / "two.png").write_bytes(b"no picture")
     found = model(folder)
     assert found is not None
-    ((name, data),) = found["pictures"]
-    assert name == "mistakes"
+    ((name, width, data),) = found["pictures"]
+    assert (name, width) == ("mistakes", WIDEST)
     assert data.startswith("data:image/webp;base64,")
     assert found["wrong"] == ["two.png: found no picture (UnidentifiedImageError)."]
+
+
+def test_a_picture_half_as_wide_is_shown_half_as_wide(folder: Path) -> None:
+    Image.fromarray(np.zeros((10, 900, 3), np.uint8)).save(folder / "explain" / "one.png")
+    found = model(folder)
+    assert found is not None
+    assert [width for _, width, _ in found["pictures"]] == [500]  # of 1,000, for 900 pixels of 1,800
