@@ -1,5 +1,7 @@
 """What a comparison says: its figures as one JSON object, and Markdown and a picture made of that object alone.
 
+It is what `nas compare` and the benchmarks write; the page of `nas report` is `nas/pages/page.py`.
+
 Intervals are percentile bootstraps of the mean over seeds; tests are paired, seed by seed (`nas/statistics.py`).
 The checklist is that of Lindauer & Hutter, "Best Practices for Scientific Research on Neural Architecture Search",
 JMLR 2020, as far as a program can record it.

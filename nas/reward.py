@@ -10,7 +10,7 @@ import numpy as np
 from nas.errors import UserError, near, where
 
 # What a network may cost, by what a reward calls it: the less, the better.
-COSTS = {"params": "parameters", "madds": "multiply-adds", "latency": "ms an image", "memory": "bytes of memory"}
+COSTS = {"params": "parameters", "madds": "multiply-adds", "latency": "ms an image", "memory": "bytes of peak memory"}
 MEASURED = ("latency", "memory")  # of these, what differs from run to run
 
 
