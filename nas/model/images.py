@@ -144,7 +144,8 @@ def _loaded(given: Mapping[str, Any], moved: bool) -> Data:
         if not moved or not path:
             raise
         raise UserError(
-            f"{error}; if they are elsewhere now, name the place, as in --data {kind}:/home/me/{Path(path).name}"
+            f"{error}; if the model's images are elsewhere now, name the place, as in --data "
+            f"{kind}:/home/me/{Path(path).name}"
         ) from None
 
 

@@ -70,6 +70,15 @@ def test_export_says_how_far_the_files_are_from_the_model(nas: Nas, folder: Path
     assert Path("a.pt2").is_file()
 
 
+def test_export_says_nothing_of_training_for_it_compares_two_forms_of_one_model(
+    nas: Nas, folder: Path, tmp_path: Path
+) -> None:
+    place = Path(shutil.copytree(folder / "model", tmp_path / "model"))
+    (place / "metrics.json").write_text(json.dumps({"data": "digits", "trained_on": ["train", "valid"]}))
+    done = nas("export", place, "--torch", "a.pt2")
+    assert done.out.replace("\n", " ").endswith("from the model's, on 256 of the 299 validation images of digits ")
+
+
 def test_export_checks_on_images_that_are_given(nas: Nas, folder: Path) -> None:
     done = nas("export", folder / "model", "--torch", "a.pt2", "--image", "0.png", "--image", "1.png")
     assert done.status == 0
