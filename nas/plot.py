@@ -189,7 +189,7 @@ def labels(headers: Sequence[Header]) -> list[str]:
 
 def _with_few_fields(headers: Sequence[Header]) -> list[Header]:
     """The headers, their recipes by name where these differ in more than two fields."""
-    recipes = [header["recipe"] for header in headers]
+    recipes = [header.get("recipe") or {} for header in headers]
     differing = [field for field in recipes[0] if len({repr(recipe.get(field)) for recipe in recipes}) > 1]
     if len(differing) <= 2:
         return list(headers)
@@ -198,8 +198,10 @@ def _with_few_fields(headers: Sequence[Header]) -> list[Header]:
 
 def _of_controller(path: tuple[str, ...], headers: Sequence[Header]) -> bool:
     """Whether a field is a parameter that differs with the controller alone, and so says no more than that does."""
-    found = {(header["controller"], repr(header["parameters"].get(path[-1]))) for header in headers}
-    return path[0] == "parameters" and len(found) == len({controller for controller, _ in found})
+    if path[0] != "parameters":
+        return False
+    found = {(header.get("controller"), repr(header.get("parameters", {}).get(path[-1]))) for header in headers}
+    return len(found) == len({controller for controller, _ in found})
 
 
 def band_captions(counts: Sequence[int]) -> list[str]:
