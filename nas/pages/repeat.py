@@ -35,14 +35,11 @@ def conditions(header: Header) -> list[tuple[str, str]]:
 def command(header: Header, trials: int) -> str:
     """What to type for the same search of so many trials, as far as its header tells; a line for each of its lengths.
 
-    One's own code is named by class alone. How many images were taken of a folder or an npz file, and how they were
-    decoded, is not in a header.
+    One's own code is named by class alone.
     """
     words = ["nas", "search", _called(header["space"], names.spaces())]
     words += ["--controller", controller(header), "--data", header["data"]]
-    if ":" not in header["data"]:
-        words += ["--images", str(header["training"] + header["validation"])]
-    words += ["--seed", str(header["seed"]), "--window", str(header["window"])]
+    words += _loading(header) + ["--seed", str(header["seed"]), "--window", str(header["window"])]
     words += ["--recipe", named(header["recipe"]), "--reward", reward(header)]
     for name, value in header["parameters"].items():
         words += ["--set", f"{name}={value}"]
@@ -53,6 +50,17 @@ def command(header: Header, trials: int) -> str:
     words += ["--stop", _called(header["stop"], RULES)] if header.get("stop") else []
     lengths = [header["length"], *([trials] if trials > header["length"] else [])]  # what was added later
     return "\n".join(shlex.join([*words, "--trials", str(length)]) for length in lengths)
+
+
+def _loading(header: Header) -> list[str]:
+    """How the images were loaded. Older headers do not say: there it is all images that a built-in data set had."""
+    loaded = header.get("loaded")
+    if not loaded:
+        count = header["training"] + header["validation"]
+        return [] if ":" in header["data"] else ["--images", str(count)]
+    counts = {"--images": loaded["images"], "--image-size": loaded["image_size"]}
+    words = [word for name, count in counts.items() if count is not None for word in (name, str(count))]
+    return words + ["--skip-corrupt"] * loaded["skip_corrupt"]
 
 
 def finishing(folder: Path) -> str:

@@ -54,8 +54,18 @@ def test_a_search_that_was_made_longer_is_two_commands(folder: Path) -> None:
     assert second == first.removesuffix("60") + "90"
 
 
-def test_images_of_a_folder_are_not_counted_for_it_may_bring_its_own_validation_images(folder: Path) -> None:
+def test_images_are_loaded_as_the_header_says(folder: Path) -> None:
     header, _ = ledger.read(folder)
+    assert "--images 100" in command(header, 60)
+    loaded = {"images": None, "largest": 64, "image_size": 32, "skip_corrupt": True}
+    text = command({**header, "data": "folder:photos", "loaded": loaded}, 60)
+    assert "--data folder:photos --image-size 32 --skip-corrupt --seed" in text
+
+
+def test_of_an_older_header_images_of_a_folder_are_not_counted_for_it_may_bring_its_own_validation_images(
+    folder: Path,
+) -> None:
+    header = {name: value for name, value in ledger.read(folder)[0].items() if name != "loaded"}
     assert "--images 100" in command(header, 60)
     assert "--images" not in command({**header, "data": "folder:photos"}, 60)
 
