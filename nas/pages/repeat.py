@@ -39,7 +39,7 @@ def command(header: Header, trials: int) -> str:
     """
     words = ["nas", "search", _called(header["space"], names.spaces())]
     words += ["--controller", controller(header), "--data", header["data"]]
-    words += _loading(header) + ["--seed", str(header["seed"]), "--window", str(header["window"])]
+    words += [*_loading(header), "--seed", str(header["seed"]), "--window", str(header["window"])]
     words += ["--recipe", named(header["recipe"]), "--reward", reward(header)]
     for name, value in header["parameters"].items():
         words += ["--set", f"{name}={value}"]
