@@ -37,7 +37,7 @@ class Evolution:
         under_way = {candidate.key for candidate in pending}
         for _ in range(DRAWS):
             child = mutate(self.space, parent, rng, trial)
-            if child.key not in self.seen and child.key not in under_way:
+            if child.key not in self.seen and child.key not in under_way and self.space.is_within(child):
                 break
         return child
 

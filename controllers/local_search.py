@@ -41,7 +41,8 @@ class LocalSearch:
         if reward is not None and (self.top is None or reward > self.top):
             self.top = reward
             rng = random.Random(f"{self.seed} around {candidate.key}")
-            self.untold = {n.key: n for n in neighbours(self.space, candidate, rng, trial) if n.key not in self.seen}
+            around = filter(self.space.is_within, neighbours(self.space, candidate, rng, trial))
+            self.untold = {neighbour.key: neighbour for neighbour in around if neighbour.key not in self.seen}
         if not self.untold:
             self.top = None
 

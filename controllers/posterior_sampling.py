@@ -86,9 +86,8 @@ class PosteriorSampling:
         draw = np.random.default_rng([self.seed, trial])
         memory = self.critic.memory()
         new = self.critic.new(self._walks(self.pool, *memory, draw, rng, trial), pending)
-        if not new:
-            return self.critic.by_lot(self.space, pending, rng, trial)
-        return self.critic.pick(new, *memory, draw)
+        picked = self.critic.pick(self.space, new, *memory, draw) if new else None
+        return picked or self.critic.by_lot(self.space, pending, rng, trial)
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
         """Remember a new network."""

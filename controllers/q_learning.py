@@ -100,7 +100,7 @@ class QLearning:
             best = max(row.get(given, self.initial) for given in question.legal)
             return rng.choice([given for given in question.legal if row.get(given, self.initial) == best])
 
-        return self.space.walk(answer, trial)
+        return self.space.first_within(lambda: self.space.walk(answer, trial))
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
         """Update along the network, then along networks drawn from the memory."""

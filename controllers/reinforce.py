@@ -100,11 +100,11 @@ class Reinforce:
         rng = random.Random(f"{self.seed} {trial}")
         thoughts = self.policy.thoughts()
         if self.screen == 1 or len(self.critic.told) < self.batch:
-            return self._drawn(thoughts(), rng, trial)
+            return self.space.first_within(lambda: self._drawn(thoughts(), rng, trial))
         new = self.critic.new([self._drawn(thoughts(), rng, trial) for _ in range(self.screen)], pending)
-        if not new:
-            return self.critic.by_lot(self.space, pending, rng, trial)
-        return self.critic.pick(new, *self.critic.memory(), np.random.default_rng([self.seed, trial]))
+        draw = np.random.default_rng([self.seed, trial])
+        picked = self.critic.pick(self.space, new, *self.critic.memory(), draw) if new else None
+        return picked or self.critic.by_lot(self.space, pending, rng, trial)
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
         """Keep the child; with the last one of a batch, move the policy."""
