@@ -2,8 +2,9 @@
 
     python -m benchmarks.bounded --seeds 14 --out runs/bounded.md
 
-A refused network costs no training, but a trial. Grounds: the cells of NAS-Bench-201 with their real costs and the
-table's rewards (`benchmarks/tables.py`), and `chain` with rewards that are made up of the answers
+A refused network costs no training, but a trial. What it costs is known before, so controllers draw again while what
+they drew is beyond the bound (`nas.space.Space.first_within`). Grounds: the cells of NAS-Bench-201 with their real
+costs and the table's rewards (`benchmarks/tables.py`), and `chain` with rewards that are made up of the answers
 (`benchmarks/loop.py`), where long networks, which cost more, are the better ones. Each search is `nas.search.Loop` with
 a window of 8, and ends after so many networks or trials, whichever comes first.
 """
@@ -124,7 +125,7 @@ def conditions(seeds: range, share: float, trials: int, facts: Mapping[str, Any]
         f"Means over {len(seeds)} seeds, {seeds[0]} to {seeds[-1]}, of the highest reward, in percent; differences to "
         f"random search, seed by seed, with a bootstrap 95 % interval. {100 * share:g} % of random networks are within "
         f"the bound. A search ends after {3 * trials} trials at the latest; fewer networks: how many searches had not "
-        "trained so many by then. Refused: the share of all trials. Of the trials told as failed, no other reason.\n\n"
+        "trained so many by then. Refused: the share of all trials.\n\n"
         f"Window {WINDOW}, schedules over the networks; in {facts['wall_seconds']:,.0f} s on {hardware['cpu']}, "
         f"{hardware['cores']} cores; {pairs(facts['code'])}, {pairs(facts['versions'])}.\n\n`{facts['command']}`"
     )

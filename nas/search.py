@@ -94,7 +94,8 @@ def search(
     stop: when children stop before their last epoch, one of `nas.stop`; None for never.
     latency: measure each network's before it is trained, and its peak memory, in batches of so many images too; where a
     reward or a bound needs it and it is None, of 64.
-    max_params, max_madds, max_latency_ms: a network that costs more is refused before it is trained.
+    max_params, max_madds, max_latency_ms: a network that costs more is refused before it is trained. The space that the
+    controller gets knows them: what networks cost without being measured is looked at before they are asked for.
     pool: `Serial`, or `RayPool`, with arguments of its own as in partial(RayPool, workers=4).
     It ends after `trials`, repeats included, `unique` networks, `seconds`, interruptions left out, `device_seconds` of
     training, or `patience` repeats or refused networks in a row, whichever comes first. What a controller stretches
