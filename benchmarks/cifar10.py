@@ -1,15 +1,14 @@
 """CIFAR-10 within some minutes, all of it: a search, its best network trained in full, and the test images once.
 
     python -m benchmarks.cifar10 --minutes 30 --device cuda --out runs/cifar10
-    python -m benchmarks.cifar10 --data folder:PATH --space stages:widest=32 --child-images 5000 --minutes 8 --runs 1 \
-        --device cpu --out runs/small
+    python -m benchmarks.cifar10 --data folder:PATH --space stages:widest=32 --images 12000 --child-images 2500 \
+        --minutes 8 --runs 1 --device cpu --out runs/small
 
 A run searches for a share of its minutes, takes the network of the highest reward, and trains it on training and
 validation images by the recipe of `nas finish`, for as many epochs as fit into what is left: at least one, whose time
-is told by an eighth of one. Random
-search has the same minutes and the same seeds beside it. Only loading the images, which is done once, is not counted.
-The space is `stages`, which has networks of the kind that is known to learn CIFAR-10 within minutes of a GPU; on a CPU
-narrower ones are affordable, and children that see a part of the images.
+is told by an eighth of one. Random search has the same minutes and the same seeds beside it. Only loading the images,
+which is done once, is not counted. The space is `stages`, which has networks of the kind that is known to learn
+CIFAR-10 within minutes of a GPU; on a CPU narrower ones are affordable, and children that see a part of the images.
 For scale: MetaQNN has 6.92 % test error after 80 to 100 GPU-days (Baker et al. 2017, table 3), Zoph & Le 4.47 % with
 pooling, from 800 GPUs (2017, table 1), both with all 50,000 training images and hours of training in the end.
 """

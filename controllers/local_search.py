@@ -5,8 +5,8 @@ that moves at the first improvement); Den Ottelander et al., "Local Search is a 
 Architecture Search", 2020. A neighbour is the candidate with another answer to one question.
 Departs from the papers: it starts from one random network instead of the best of several; with more than one trial
 under way it looks at as many neighbours at once, and at random networks when it has run out of them.
-A failed child is a neighbour that is no better; a stopped one is as good as its estimate (`nas.stop`). A repeat tells
-it nothing.
+A network beyond the space's bounds is no neighbour. A failed child is one that is no better; a stopped one is as good
+as its estimate (`nas.stop`). A repeat tells it nothing.
 """
 
 import random

@@ -10,7 +10,8 @@ Departs from the paper, for hundreds of children instead of thousands:
 - answers are by lot with the probability `explore`;
 - the rate is 0.04 instead of 0.0006.
 So the trained children are not plain samples of the policy; the update takes them as if they were, without a ratio of
-probabilities. Where all that is drawn is known, a random network is asked.
+probabilities. What is beyond the space's bounds is not picked, and where nothing is screened it is drawn again. Where
+all that is drawn is known or beyond, a random network is asked.
 The paper's rule is `rate=0.0006, baseline=average, best=0, explore=0, screen=1`, and `--preset zoph2017`. Whatever the
 parameters: the input of a step is the last answer plus which choice is asked, for spaces whose next question depends on
 the answers; candidates are scored again under the present weights when they are told, for a search runs ahead of its

@@ -271,7 +271,8 @@ def search(
         console.print(f"preset {preset}: {replace(plan, limits=limits).options()}", markup=False)
     passing = _passing(here, bounds, length)
     if dry_run:
-        _dry_run(Training(here, images_here, chosen, device, THREADS, child_timeout, batch, bounds), trials)
+        bounded = found_space.on(images_here.images, limits, bounds)
+        _dry_run(Training(bounded, images_here, chosen, device, THREADS, child_timeout, batch), trials)
         console.print(passing, markup=False, end="")
         return
     _introduce(here, images_here, chosen, length, folder, passing)
