@@ -1,4 +1,4 @@
-"""Convolutional stages of small images, among them the ResNet-9 that trains on CIFAR-10 within minutes.
+"""Convolutional stages of small images, the ResNet-9 among them that learns CIFAR-10 within minutes of a GPU.
 
 Page, "How to Train Your ResNet", 2018 (a convolution and a pooling a stage, residual blocks after some of them, at 64
 to 512 channels); He et al., "Deep Residual Learning for Image Recognition", CVPR 2016 (the blocks, strides in place of
