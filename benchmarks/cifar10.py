@@ -1,17 +1,22 @@
 """CIFAR-10 within some minutes, all of it: a search, its best network trained in full, and the test images once.
 
     python -m benchmarks.cifar10 --minutes 30 --device cuda --out runs/cifar10
-    python -m benchmarks.cifar10 --data folder:PATH --minutes 4 --images 3000 --runs 1 --device cpu --out runs/small
+    python -m benchmarks.cifar10 --data folder:PATH --space stages:widest=32 --images 12000 --child-images 2500 \
+        --minutes 8 --runs 1 --device cpu --out runs/small
 
 A run searches for a share of its minutes, takes the network of the highest reward, and trains it on training and
-validation images by the recipe of `nas finish`, for as many epochs as fit into what is left, by the time of one. Random
-search has the same minutes and the same seeds beside it. Only loading the images, which is done once, is not counted.
+validation images by the recipe of `nas finish`, for as many epochs as fit into what is left: at least one, whose time
+is told by an eighth of one. Random search has the same minutes and the same seeds beside it. Only loading the images,
+which is done once, is not counted. The space is `stages`, which has networks of the kind that is known to learn
+CIFAR-10 within minutes of a GPU; on a CPU narrower ones are affordable, and children that see a part of the images.
 For scale: MetaQNN has 6.92 % test error after 80 to 100 GPU-days (Baker et al. 2017, table 3), Zoph & Le 4.47 % with
 pooling, from 800 GPUs (2017, table 1), both with all 50,000 training images and hours of training in the end.
 """
 
 from __future__ import annotations
 
+import copy
+import itertools
 import json
 import time
 from collections.abc import Sequence
@@ -37,13 +42,14 @@ from nas.pages.drawing import alone, drawing, parsed
 from nas.plot import plot
 from nas.pool import RayPool, Serial
 from nas.recipe import RECIPES
-from nas.report import checklist, grid, make_folder, pairs, write_text
+from nas.report import checklist, counted, grid, make_folder, pairs, write_text
 from nas.search import search
 from nas.space import Child, Space
 from nas.summary import best, described, interval
 from nas.train import Resident
 
 SPARE = 0.05  # share of what is left that is not planned for: evaluation, and epochs that are slower than the first
+PART = 8  # the time of an epoch is told by one over every so many images
 METAQNN, ZOPH = 6.92, 4.47  # test error in percent
 
 
@@ -71,6 +77,7 @@ class Terms:
 
     space: Space
     data: Data
+    children: Data  # what children of the search train on
     out: Path
     seconds: float  # of a run
     share: float  # of these, for the search
@@ -111,7 +118,7 @@ def searched(terms: Terms, controller: str, seed: int) -> tuple[Trial, int]:
     folder = terms.folder(controller, seed)
     recipe = replace(RECIPES["quick"], epochs=terms.epochs)
     for _ in search(
-        terms.space, kind, terms.data, folder, trials=1_000_000, seconds=terms.share * terms.seconds,
+        terms.space, kind, terms.children, folder, trials=1_000_000, seconds=terms.share * terms.seconds,
         parameters=parameters, recipe=recipe, seed=seed, device=terms.device,
         pool=Serial if terms.workers == 0 else partial(RayPool, workers=terms.workers),
     ):  # fmt: skip
@@ -127,9 +134,13 @@ def finish(terms: Terms, network: Child, seed: int, seconds: float) -> tuple[Fin
     """Train in full for about so many seconds: the result, its epochs, and the model."""
     data, threads = Resident(terms.data, terms.device), machine.cores()
     begun = time.monotonic()
-    _sound(trained(network, data, strong(terms.data, 1), seed, threads, whole=True))
-    one = time.monotonic() - begun
-    epochs = max(1, int((1 - SPARE) * (seconds - one) / one))
+    part = copy.copy(data)
+    part.train, part.valid = data.train[::PART], data.valid[::PART]
+    for _ in range(2):  # the first one loads what is needed
+        started = time.monotonic()
+        _sound(trained(network, part, strong(terms.data, 1), seed, threads, whole=True))
+    one, left = PART * (time.monotonic() - started), seconds - (time.monotonic() - begun)
+    epochs = max(1, int((1 - SPARE) * left / one))
     finished = _sound(trained(network, data, strong(terms.data, epochs), seed, threads, whole=True))
     known = terms.data
     module = loaded(network, known.images, finished.weights)
@@ -150,10 +161,16 @@ HEADS = (
 )  # fmt: skip
 
 
-def markdown(terms: Terms, outcomes: Sequence[Outcome], facts: dict[str, Any]) -> str:
-    """The table, the mean and range of each controller, the network found, and what a repetition needs to know."""
+def markdown(
+    terms: Terms, outcomes: Sequence[Outcome], ledgers: Sequence[Sequence[Trial]], facts: dict[str, Any]
+) -> str:
+    """The table, the mean and range of each controller, the network found, and what a repetition needs to know.
+
+    ledgers: the trials of each outcome's search.
+    """
     rows, lowest = [_row(one) for one in outcomes], _lowest(outcomes)
-    hardware, data = facts["hardware"], terms.data
+    searches = [_ledger(one, trials) for one, trials in zip(outcomes, ledgers, strict=True)]
+    hardware, data, children = facts["hardware"], terms.data, terms.children
     beside = f", {hardware['gpu']}" if terms.device != "cpu" and hardware.get("gpu") else ""
     texts = [
         grid(HEADS, rows, words=1),
@@ -161,15 +178,35 @@ def markdown(terms: Terms, outcomes: Sequence[Outcome], facts: dict[str, Any]) -
         f"For scale: MetaQNN {METAQNN} %, Zoph & Le {ZOPH} %, with all training images and days of GPUs. Minutes are "
         "those of the search and of the training in full; accuracies in percent; the network chosen is that of the "
         "highest reward, and the test images were looked at once a run.",
+        grid(LEDGER, searches, words=1),
+        "What the ledgers have: trials, and of these repeats, networks that failed and networks trained; then of each "
+        "quarter of the networks trained, in the order in which they ended, the mean reward, and the highest by its "
+        "end.",
         f"The network of the lowest error, {lowest.controller} with seed {lowest.seed}:",
         "\n".join(["```", *described(lowest.network), "```"]),
-        f"{len(data.train):,} images to train on and {len(data.valid):,} for validation in the search, all of these in "
-        f"full training, {outcomes[0].images:,} test images. Children have {terms.epochs} epochs.",
+        f"{len(children.train):,} images to train on and {len(children.valid):,} for validation in the search, "
+        f"{len(data.train) + len(data.valid):,} in full training, {outcomes[0].images:,} test images. Children have "
+        f"{counted(terms.epochs, 'epoch')}.",
         f"In {facts['wall_seconds'] / 60:,.0f} min on {hardware['cpu']}, {hardware['cores']} cores{beside}; "
         f"{pairs(facts['code'])}, {pairs(facts['versions'])}.",
         f"`{facts['command']}`",
     ]  # fmt: skip
     return "\n\n".join(texts) + "\n"
+
+
+LEDGER = ("search", "seed", "trials", "repeats", "failed", "trained", "mean reward", "highest reward")
+
+
+def _ledger(one: Outcome, trials: Sequence[Trial]) -> list[str]:
+    """What one search's ledger has, and its curve in quarters."""
+    rewards = [trial.reward for trial in trials if trial.scored and trial.reward is not None]
+    ends = [len(rewards) * quarter // 4 for quarter in range(5)]
+    parts = [(rewards[start:end], rewards[:end]) for start, end in itertools.pairwise(ends) if start < end]
+    failed = sum(trial.same_as is None and trial.reward is None for trial in trials)
+    repeats = sum(trial.same_as is not None for trial in trials)
+    counts = [f"{count:,}" for count in (len(trials), repeats, failed, len(rewards))]
+    means = ", ".join(f"{sum(part) / len(part):.3f}" for part, _ in parts)
+    return [one.controller, str(one.seed), *counts, means, ", ".join(f"{max(upto):.3f}" for _, upto in parts)]
 
 
 def _row(one: Outcome) -> list[str]:
@@ -212,9 +249,12 @@ def main(
     runs: Annotated[int, typer.Option(min=1, help="Runs of each controller, with seeds from --seed on.")] = 3,
     share: Annotated[float, typer.Option(min=0.05, max=0.95, help="Of the minutes, for the search.")] = 0.4,
     controller: Annotated[str, typer.Option("--controller", "-c", help="As for `nas search`.")] = "reinforce",
-    space: Annotated[str, typer.Option(help="As for `nas search`.")] = "chain",
+    space: Annotated[str, typer.Option(help="As for `nas search`.")] = "stages",
     data: Annotated[str, typer.Option("--data", "-d", help="As for `nas search`.")] = "cifar10",
     images: Annotated[int | None, typer.Option(min=2, help="A part of the training images.")] = None,
+    child_images: Annotated[
+        int | None, typer.Option(min=2, help="A part of these that the search's children have; all unless given.")
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Of each child of the search.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     workers: Annotated[
@@ -224,9 +264,11 @@ def main(
 ) -> None:
     """Search and train within some minutes, with random search beside it; the same command again goes on."""
     begun = time.monotonic()
+    whole = load(data, images=images)
     terms = Terms(
-        names.space(space), load(data, images=images), out, 60 * minutes, share, epochs, names.device(device), workers
-    )
+        names.space(space), whole, load(data, images=child_images) if child_images else whole, out, 60 * minutes,
+        share, epochs, names.device(device), workers,
+    )  # fmt: skip
     sound(terms.space.on(terms.data.images))
     names.controller(controller)
     make_folder(out)
@@ -235,11 +277,12 @@ def main(
         for number in range(seed, seed + runs):
             outcomes.append(outcome(terms, name, number))
             console.print(" | ".join(_row(outcomes[-1])), markup=False)
-    plot([terms.folder(one.controller, one.seed) for one in outcomes], out / "rewards.png", "rewards")
+    folders = [terms.folder(one.controller, one.seed) for one in outcomes]
+    plot(folders, out / "rewards.png", "rewards")
     if network := parsed(_lowest(outcomes).network):
         write_text(out / "network.svg", alone(drawing(network, terms.data.images)))
     facts = checklist(command("cifar10").replace(data, data.partition(":")[0]), time.monotonic() - begun)
-    text = markdown(terms, outcomes, facts)
+    text = markdown(terms, outcomes, [read(folder)[1] for folder in folders], facts)
     write_text(out / "cifar10.md", text)
     console.print(text, markup=False)
 

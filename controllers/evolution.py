@@ -2,7 +2,8 @@
 
 Source: Real et al., "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019, algorithm 1.
 Departs from the paper: a mutation changes the answer to one question, in whatever space; one that leads to a network
-seen before is drawn again, at most 20 times; population 25 and sample 10 instead of 100 and 25, for small budgets.
+seen before, or beyond the space's bounds, is drawn again, at most 20 times; population 25 and sample 10 instead of 100
+and 25, for small budgets.
 A failed child and a repeat do not enter the population; a stopped one does, with its estimate (`nas.stop`).
 """
 
@@ -37,7 +38,7 @@ class Evolution:
         under_way = {candidate.key for candidate in pending}
         for _ in range(DRAWS):
             child = mutate(self.space, parent, rng, trial)
-            if child.key not in self.seen and child.key not in under_way:
+            if child.key not in self.seen and child.key not in under_way and self.space.is_within(child):
                 break
         return child
 

@@ -5,8 +5,8 @@ that moves at the first improvement); Den Ottelander et al., "Local Search is a 
 Architecture Search", 2020. A neighbour is the candidate with another answer to one question.
 Departs from the papers: it starts from one random network instead of the best of several; with more than one trial
 under way it looks at as many neighbours at once, and at random networks when it has run out of them.
-A failed child is a neighbour that is no better; a stopped one is as good as its estimate (`nas.stop`). A repeat tells
-it nothing.
+A network beyond the space's bounds is no neighbour. A failed child is one that is no better; a stopped one is as good
+as its estimate (`nas.stop`). A repeat tells it nothing.
 """
 
 import random
@@ -41,7 +41,8 @@ class LocalSearch:
         if reward is not None and (self.top is None or reward > self.top):
             self.top = reward
             rng = random.Random(f"{self.seed} around {candidate.key}")
-            self.untold = {n.key: n for n in neighbours(self.space, candidate, rng, trial) if n.key not in self.seen}
+            around = filter(self.space.is_within, neighbours(self.space, candidate, rng, trial))
+            self.untold = {neighbour.key: neighbour for neighbour in around if neighbour.key not in self.seen}
         if not self.untold:
             self.top = None
 

@@ -68,6 +68,7 @@ SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {  # name -> from a seed 
     "brute-force": lambda seed: BruteForceSampler(seed=seed),
 }
 STUDY = "search"
+DRAWS = 20  # of a candidate, to meet one that is within bounds: fewer than elsewhere, for each takes longer
 
 
 class OptunaSearch:
@@ -89,9 +90,12 @@ class OptunaSearch:
         self.told: list[FrozenTrial] = []
 
     def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
-        """A candidate by the sampler's answers."""
+        """A candidate by the sampler's answers, sampled again a few times while it is beyond the space's bounds."""
+        seeds = self._seeds(trial)
         with _quiet():
-            return self.space.walk(self._asking(trial, pending).answer, trial)
+            return self.space.first_within(
+                lambda: self.space.walk(self._asking(pending, seeds.getrandbits(32)).answer, trial), DRAWS
+            )
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
         """Add a complete trial, or a failed one."""
@@ -99,13 +103,15 @@ class OptunaSearch:
         marks = {}
         if self.sampler == "cmaes":
             with _quiet():
-                marks = self._asking(trial, ()).trial.system_attrs
+                marks = self._asking((), self._seeds(trial).getrandbits(32)).trial.system_attrs
         self.told.append(_frozen(len(self.told), candidate, state, reward, marks))
 
-    def _asking(self, trial: int, pending: Sequence[Candidate]) -> "_Asking":
+    def _seeds(self, trial: int) -> random.Random:
+        return random.Random(f"{self.seed} {trial}")
+
+    def _asking(self, pending: Sequence[Candidate], seed: int) -> "_Asking":
         numbered = enumerate(pending, len(self.told))
         running = [_frozen(number, candidate, TrialState.RUNNING) for number, candidate in numbered]
-        seed = random.Random(f"{self.seed} {trial}").getrandbits(32)
         return _Asking(SAMPLERS[self.sampler](seed), [*self.told, *running])
 
 

@@ -15,10 +15,10 @@ the best so far. Rewards enter as normal scores of their ranks, so that no scale
 than `lowest`: once many good networks are told, that a bad one ranks below them all says little of its answers.
 Departs from the papers: least squares are solved once for whole networks, not question by question backwards; weights
 are spread by `spread` beyond the posterior, for a pool that has something to choose from.
-Where all that it would ask for is known, it asks for a random network. It learns from `remember` networks at most, the
-best and the latest.
-A failed child is among the lowest. A stopped one has the rank of its estimate (`nas.stop`). A repeat tells it
-nothing.
+Where all that it would ask for is known, or beyond bounds, it asks for a random network. It learns from `remember`
+networks at most, the best and the latest.
+Of its pool it picks the best within the space's bounds. A failed child is among the lowest. A stopped one has the rank
+of its estimate (`nas.stop`). A repeat tells it nothing.
 
 What each part is worth, in points of the highest reward after 100 networks on NAS-Bench-201, and on random landscapes
 `nk:8,3,1` and `nk:6,5,3`; 14 seeds cannot tell what is in brackets from nothing (`python -m benchmarks.ablation --seeds
@@ -86,9 +86,8 @@ class PosteriorSampling:
         draw = np.random.default_rng([self.seed, trial])
         memory = self.critic.memory()
         new = self.critic.new(self._walks(self.pool, *memory, draw, rng, trial), pending)
-        if not new:
-            return self.critic.by_lot(self.space, pending, rng, trial)
-        return self.critic.pick(new, *memory, draw)
+        picked = self.critic.pick(self.space, new, *memory, draw) if new else None
+        return picked or self.critic.by_lot(self.space, pending, rng, trial)
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
         """Remember a new network."""

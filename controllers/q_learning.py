@@ -7,9 +7,9 @@ mixed into the target of each of its steps (`trace`, after Peng & Williams, "Inc
 because the maximum over values seen once or twice is mostly luck. The paper's are `rate=0.01, trace=0,
 schedule="metaqnn"`; under that schedule ε falls with the different networks, as there: trials less the repeats told,
 so that a pending repeat counts until it is told.
-A failed child counts as the lowest reward told so far, once: it is not replayed, for it may be no fault of its answers.
-Before there is a reward it does not count at all. A repeat is told and replayed as any other, and so is a stopped
-child, by its estimate (`nas.stop`).
+A network beyond the space's bounds is drawn again. A failed child counts as the lowest reward told so far, once: it is
+not replayed, for it may be no fault of its answers. Before there is a reward it does not count at all. A repeat is told
+and replayed as any other, and so is a stopped child, by its estimate (`nas.stop`).
 
 What each part is worth, in points of the highest reward after 100 networks on NAS-Bench-201, and on random landscapes
 `nk:8,3,1` and `nk:6,5,3`; 14 seeds cannot tell what is in brackets from nothing (`python -m benchmarks.ablation --seeds
@@ -100,7 +100,7 @@ class QLearning:
             best = max(row.get(given, self.initial) for given in question.legal)
             return rng.choice([given for given in question.legal if row.get(given, self.initial) == best])
 
-        return self.space.walk(answer, trial)
+        return self.space.first_within(lambda: self.space.walk(answer, trial))
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
         """Update along the network, then along networks drawn from the memory."""

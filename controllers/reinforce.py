@@ -10,7 +10,8 @@ Departs from the paper, for hundreds of children instead of thousands:
 - answers are by lot with the probability `explore`;
 - the rate is 0.04 instead of 0.0006.
 So the trained children are not plain samples of the policy; the update takes them as if they were, without a ratio of
-probabilities. Where all that is drawn is known, a random network is asked.
+probabilities. What is beyond the space's bounds is not picked, and where nothing is screened it is drawn again. Where
+all that is drawn is known or beyond, a random network is asked.
 The paper's rule is `rate=0.0006, baseline=average, best=0, explore=0, screen=1`, and `--preset zoph2017`. Whatever the
 parameters: the input of a step is the last answer plus which choice is asked, for spaces whose next question depends on
 the answers; candidates are scored again under the present weights when they are told, for a search runs ahead of its
@@ -100,11 +101,11 @@ class Reinforce:
         rng = random.Random(f"{self.seed} {trial}")
         thoughts = self.policy.thoughts()
         if self.screen == 1 or len(self.critic.told) < self.batch:
-            return self._drawn(thoughts(), rng, trial)
+            return self.space.first_within(lambda: self._drawn(thoughts(), rng, trial))
         new = self.critic.new([self._drawn(thoughts(), rng, trial) for _ in range(self.screen)], pending)
-        if not new:
-            return self.critic.by_lot(self.space, pending, rng, trial)
-        return self.critic.pick(new, *self.critic.memory(), np.random.default_rng([self.seed, trial]))
+        draw = np.random.default_rng([self.seed, trial])
+        picked = self.critic.pick(self.space, new, *self.critic.memory(), draw) if new else None
+        return picked or self.critic.by_lot(self.space, pending, rng, trial)
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
         """Keep the child; with the last one of a batch, move the policy."""

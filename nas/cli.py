@@ -271,7 +271,8 @@ def search(
         console.print(f"preset {preset}: {replace(plan, limits=limits).options()}", markup=False)
     passing = _passing(here, bounds, length)
     if dry_run:
-        _dry_run(Training(here, images_here, chosen, device, THREADS, child_timeout, batch, bounds), trials)
+        bounded = found_space.on(images_here.images, limits, bounds)
+        _dry_run(Training(bounded, images_here, chosen, device, THREADS, child_timeout, batch), trials)
         console.print(passing, markup=False, end="")
         return
     _introduce(here, images_here, chosen, length, folder, passing)
@@ -569,7 +570,7 @@ def _passing(space: Space, bounds: Bounds, length: int) -> str:
     share = affordable(space, bounds, length) if known else None
     if share is None:
         return ""
-    few = "; controllers learn little where so many are refused: more --trials, or smaller choices" * (share < 0.1)
+    few = "; with so few, some trials find none: more --trials, or smaller choices" * (share < 0.03)
     return f"bounds: {', '.join(known.values())}; {100 * share:.2g} % of random networks are within them{few}\n"
 
 

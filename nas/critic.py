@@ -70,16 +70,19 @@ class Critic:
                 break
         return candidate
 
-    def pick(self, candidates: Sequence[Candidate], x: Floats, scores: Floats, draw: np.random.Generator) -> Candidate:
-        """The candidate of the highest value in one draw of the posterior after this memory.
+    def pick(
+        self, space: Space, candidates: Sequence[Candidate], x: Floats, scores: Floats, draw: np.random.Generator
+    ) -> Candidate | None:
+        """The candidate within bounds of the highest value in one draw of the posterior after this memory.
 
-        What was never told is as uncertain as it was at first.
+        What was never told is as uncertain as it was at first. None where all are beyond the space's bounds.
         """
         terms = dict(self.terms)
         columns = [_columns(candidate, terms) for candidate in candidates]
         x = np.pad(x, ((0, 0), (0, len(terms) - x.shape[1])))
         values = sampled(x, scores, _matrix(columns, len(terms)), self.pairs, self.noise, draw)
-        return candidates[int(np.argmax(values))]
+        best_first = (candidates[place] for place in np.argsort(-values, kind="stable"))
+        return next(filter(space.is_within, best_first), None)  # a cost takes long to make: few are looked at
 
 
 def _columns(candidate: Candidate, terms: dict[Term, int]) -> list[int]:

@@ -23,7 +23,7 @@ from nas.cluster import connect, last_line, ray, reach
 from nas.errors import UserError
 from nas.gpu import MOST, Sharing, mps
 from nas.recipe import Recipe
-from nas.reward import UNBOUND, Bounds, Result
+from nas.reward import Result
 from nas.sources import is_library, is_users
 from nas.space import Space
 
@@ -78,7 +78,6 @@ class Training:
     threads: int
     limit: float | None  # seconds a child, or None
     latency: int | None = None  # images in a batch whose latency is measured too, or None for no measurement
-    bounds: Bounds = UNBOUND
 
     _resident: Resident | None = None
 
@@ -100,9 +99,9 @@ class Training:
         """Build the network that the answers lead to and train it."""
         from nas.train import train
 
-        network = self.space.replay(job.answers).network
+        network, bounds = self.space.replay(job.answers).network, self.space.bounds
         return train(
-            network, self.prepare(), self.recipe, job.seed, self.threads, self.limit, job.bar, self.latency, self.bounds
+            network, self.prepare(), self.recipe, job.seed, self.threads, self.limit, job.bar, self.latency, bounds
         )
 
 

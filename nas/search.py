@@ -94,7 +94,8 @@ def search(
     stop: when children stop before their last epoch, one of `nas.stop`; None for never.
     latency: measure each network's before it is trained, and its peak memory, in batches of so many images too; where a
     reward or a bound needs it and it is None, of 64.
-    max_params, max_madds, max_latency_ms: a network that costs more is refused before it is trained.
+    max_params, max_madds, max_latency_ms: a network that costs more is refused before it is trained. The space that the
+    controller gets knows them: what networks cost without being measured is looked at before they are asked for.
     pool: `Serial`, or `RayPool`, with arguments of its own as in partial(RayPool, workers=4).
     It ends after `trials`, repeats included, `unique` networks, `seconds`, interruptions left out, `device_seconds` of
     training, or `patience` repeats or refused networks in a row, whichever comes first. What a controller stretches
@@ -102,8 +103,8 @@ def search(
     Raises UserError if `out` holds another search, or for whatever else a user can mend.
     """
     parameters = dict(parameters or {})
-    space = space.on(data.images, limits)
     bounds = Bounds(max_params, max_madds, max_latency_ms)
+    space = space.on(data.images, limits, bounds)
     latency = batch_of(latency, reward, bounds)
     header = _header(space, controller, data, parameters, recipe, reward, seed, child_timeout, stop, latency, bounds)
     with Ledger(Path(out)) as ledger, ExitStack() as stack:
@@ -117,7 +118,7 @@ def search(
         sweep()
         done = len(ledger.trials) >= trials and {trial.trial for trial in ledger.trials} >= set(range(trials))
         # where all trials are recorded no worker is needed
-        training = Training(space, data, recipe, device, THREADS, child_timeout, latency, bounds)
+        training = Training(space, data, recipe, device, THREADS, child_timeout, latency)
         workers = (Serial if done else pool)(training)
         stack.callback(workers.close)
         if ledger.header is None:
@@ -125,7 +126,7 @@ def search(
         assert ledger.header is not None
         loop = Loop(
             space, answering, workers, ledger, reward,
-            seed=seed, window=ledger.header["window"], epochs=recipe.epochs, stop=stop, bounds=bounds,
+            seed=seed, window=ledger.header["window"], epochs=recipe.epochs, stop=stop,
             trials=trials, unique=unique, seconds=seconds, device_seconds=device_seconds, patience=patience,
         )  # fmt: skip
         return (yield from loop.run())
@@ -257,7 +258,6 @@ class Loop:
         trials: int,
         epochs: int = 1,
         stop: Rule | None = None,
-        bounds: Bounds = UNBOUND,
         unique: float = math.inf,
         seconds: float = math.inf,
         device_seconds: float = math.inf,
@@ -265,7 +265,7 @@ class Loop:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.space, self.controller, self.pool, self.ledger, self.reward = space, controller, pool, ledger, reward
-        self.seed, self.window, self.epochs, self.stop, self.bounds = seed, window, epochs, stop, bounds
+        self.seed, self.window, self.epochs, self.stop = seed, window, epochs, stop
         self.trials, self.unique, self.seconds, self.device_seconds = trials, unique, seconds, device_seconds
         self.patience, self.clock = patience, clock
         self.recorded = {trial.trial: trial for trial in ledger.trials}
@@ -336,7 +336,7 @@ class Loop:
 
     def _begin(self, trial: int, candidate: Candidate) -> Iterator[Trial]:
         """Send a new network to the pool; one that cannot be built, or costs too much, is a failed trial at once."""
-        costs, refusal = self._costs(candidate.network)
+        costs, refusal = self.space.priced(candidate.network)
         if refusal:
             yield from self._record(self._trial(trial, replace(costs, error=f"refused: {refusal}")))
             self._tell(trial)
@@ -454,15 +454,6 @@ class Loop:
         self.finished[trial.trial] = trial
         self.ledger.append(trial)
         yield trial
-
-    def _costs(self, network: Child) -> tuple[Result, str]:
-        """What is known of a network's costs without a worker, and why it is refused; empty if it is not."""
-        try:
-            costs = network.costs(self.space.images) if isinstance(network, Network) else None
-        except UserError as error:
-            return Result(), str(error)
-        known = Result(params=costs.params, madds=costs.madds) if costs else Result()
-        return known, self.bounds.refusal(known)
 
     def _duration(self, network: Child, costs: Result) -> float:
         """Virtual time: a constant a block and each multiply-add, times epochs; one unit where nothing is known."""

@@ -23,7 +23,8 @@ from types import FunctionType
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from nas.errors import UserError, near, where
-from nas.network import Images
+from nas.network import Images, Network
+from nas.reward import UNBOUND, Bounds, Result
 
 T = TypeVar("T")
 
@@ -32,6 +33,7 @@ MOST_AMONG = 1_000  # beyond as many as there are
 MOST_OPTIONS = 10_000  # of a choice
 COUNTED_EXACTLY = 100_000  # candidates; above this `count` is an estimate
 WALKS = 2_000  # random walks behind an estimate
+DRAWS = 100  # of a candidate, to meet one that is within bounds
 
 
 def _written(option: object) -> str:
@@ -250,6 +252,7 @@ class Space:
 
     images = Images(32, 3, 10)  # of the data at hand, set by `on`
     limits: Mapping[str, Limit] = {}  # by the name of a choice, set by `on`
+    bounds = UNBOUND  # on what a network may cost, set by `on`
     _given: Mapping[str, object] = {}  # to the constructor
 
     def __new__(cls, *args: Any, **named: Any) -> Self:
@@ -277,15 +280,15 @@ class Space:
         said = held | {name: value for name, value in self._given.items() if name not in held}
         return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in said.items())})"
 
-    def on(self, images: Images, limits: Mapping[str, Limit] | None = None) -> Self:
-        """The same space for these images and under these limits.
+    def on(self, images: Images, limits: Mapping[str, Limit] | None = None, bounds: Bounds = UNBOUND) -> Self:
+        """The same space for these images, under these limits, its networks within these bounds.
 
         Raises UserError for a limit on a choice that the space lacks, or whose options are no numbers.
         """
         for name in limits or {}:
             _check_limit(name, self.choices)
         same = copy.copy(self)
-        same.images, same.limits = images, limits or {}
+        same.images, same.limits, same.bounds = images, limits or {}, bounds
         return same
 
     @property
@@ -329,8 +332,29 @@ class Space:
         return candidate
 
     def sample(self, rng: random.Random, trial: int | None = None) -> Candidate:
-        """One candidate by uniform answers: what every controller is held against."""
-        return self.walk(lambda question: rng.choice(question.legal), trial)
+        """One candidate by uniform answers, within bounds: what every controller is held against."""
+        return self.first_within(lambda: self.walk(lambda question: rng.choice(question.legal), trial))
+
+    def first_within(self, draw: Callable[[], Candidate], most: int = DRAWS) -> Candidate:
+        """The first of `most` draws that is within bounds, else the last: what it costs is known before training."""
+        for _ in range(most):
+            candidate = draw()
+            if self.is_within(candidate):
+                break
+        return candidate
+
+    def is_within(self, candidate: Candidate) -> bool:
+        """Whether no bound on parameters or multiply-adds is known to refuse it."""
+        return self.bounds == UNBOUND or not self.priced(candidate.network)[1]
+
+    def priced(self, network: Child) -> tuple[Result, str]:
+        """What is known of a network's costs before it is trained, and why it is refused; empty if it is not."""
+        try:
+            costs = network.costs(self.images) if isinstance(network, Network) else None
+        except UserError as error:
+            return Result(), str(error)
+        known = Result(params=costs.params, madds=costs.madds) if costs else Result()
+        return known, self.bounds.refusal(known)
 
     def revise(
         self, candidate: Candidate, changes: Mapping[int, int], rng: random.Random, trial: int | None = None
@@ -368,7 +392,8 @@ class Space:
     def count(self, seed: int = 0) -> Count:
         """How many candidates there are: exact up to 100,000, above that estimated by random walks (Knuth 1975)."""
         rng = random.Random(seed)
-        walks = [math.prod(len(q.legal) for q in self.sample(rng).questions) for _ in range(WALKS)]
+        free = self.on(self.images)  # what is refused is counted too
+        walks = [math.prod(len(q.legal) for q in free.sample(rng).questions) for _ in range(WALKS)]
         estimate = sum(walks) // WALKS
         if estimate > 100 * COUNTED_EXACTLY:  # unbiased, so by Markov a hundredfold overestimate is out of the question
             return Count(estimate, exact=False)

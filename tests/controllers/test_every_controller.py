@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from nas import names
 from nas.blocks import Block
 from nas.network import Images, Network
+from nas.reward import Bounds
 from nas.search import Controller
 from nas.space import Candidate, Choice, Limit, Pick, Space
 
@@ -117,6 +118,17 @@ def history(controller: Controller, trials: int, times: int = 1) -> list[Asked |
             events.append(Told(told, candidate, reward_of(candidate)))
             controller.tell(*events[-1])
     return events
+
+
+@every_controller
+def test_hardly_any_network_beyond_bounds_is_asked_for(name: str) -> None:
+    """Of a bound that three of four random networks are above; a controller that does not look asks for over half."""
+    trials, space = 15 if name == "optuna" else 40, SPACES["chain"]
+    random_networks = [space.sample(random.Random(seed)) for seed in range(200)]
+    costs = sorted(space.priced(candidate.network)[0].madds or 0 for candidate in random_networks)
+    bounded = space.on(space.images, bounds=Bounds(max_madds=costs[50]))
+    asked = [event.candidate for event in history(made(name, bounded), trials) if isinstance(event, Asked)]
+    assert sum(not bounded.is_within(candidate) for candidate in asked) <= trials / 10
 
 
 @every_space

@@ -230,7 +230,7 @@ def test_the_sampler_sees_pending_trials_as_running() -> None:
     controller = OptunaSearch(Few(), 0, 10, "random")
     one, other = Few().replay((0, 1, 2)), Few().replay((1, 0, 1))
     controller.tell(0, one, 0.5)
-    shown = controller._asking(3, [one, other]).study.trials
+    shown = controller._asking([one, other], 3).study.trials
     assert [trial.state for trial in shown] == [TrialState.COMPLETE, *[TrialState.RUNNING] * 3]
     assert [trial.params for trial in shown[1:]] == [
         {"depth 0": 0, "kind 0 of 0,1": 1, "width 0": 2},

@@ -7,8 +7,9 @@ import pytest
 
 from nas.blocks import Block
 from nas.critic import Critic, normal_scores, sampled, standing
-from nas.network import Network
-from nas.space import Choice, Pick, Space
+from nas.network import Images, Network
+from nas.reward import Bounds
+from nas.space import Candidate, Choice, Pick, Space
 
 
 class Four(Space):
@@ -18,6 +19,15 @@ class Four(Space):
 
     def build(self, pick: Pick) -> Network:
         return Network(8, tuple(Block("identity", extra=(pick(self.letter),)) for _ in range(4)))
+
+
+class Two(Space):
+    """A narrow and a wide network."""
+
+    width = Choice(1, 2)
+
+    def build(self, pick: Pick) -> Network:
+        return Network(8, (Block("conv", pick(self.width), 1),))
 
 
 def test_scores_are_normal_quantiles_of_mean_ranks() -> None:
@@ -61,9 +71,22 @@ def test_what_was_never_told_is_as_uncertain_as_at_first() -> None:
     critic.tell(networks[0], 1.0)
     x, scores = critic.memory()
     picked = [
-        critic.pick([networks[0], networks[-1]], x, scores, np.random.default_rng(seed)).key for seed in range(400)
+        critic.pick(Four(), [networks[0], networks[-1]], x, scores, np.random.default_rng(seed)) for seed in range(400)
     ]
-    assert picked.count(networks[-1].key) == pytest.approx(200, abs=50)
+    assert picked.count(networks[-1]) == pytest.approx(200, abs=50)
+
+
+def test_the_best_within_bounds_is_picked_and_none_where_all_are_beyond() -> None:
+    """A narrow network has 23 parameters, a wide one 36; of the two the wide one is told to be better."""
+    critic, (narrow, wide) = Critic(noise=0.01), list(Two().candidates())
+    for candidate, reward in ((narrow, 0.1), (wide, 0.9)):
+        critic.tell(candidate, reward)
+
+    def picked(most: int) -> Candidate | None:
+        space = Two().on(Images(8, 1, 10), bounds=Bounds(max_params=most))
+        return critic.pick(space, [narrow, wide], *critic.memory(), np.random.default_rng(0))
+
+    assert [picked(36), picked(35), picked(22)] == [wide, narrow, None]
 
 
 def test_no_score_counts_less_than_minus_a_half() -> None:

@@ -90,7 +90,7 @@ def values(space: Any) -> tuple[Any, ...]:
 
 
 def test_every_space_and_controller_has_the_name_of_its_file() -> None:
-    assert list(names.spaces()) == ["chain", "metaqnn", "mobile", "nasbench201", "zoph"]
+    assert list(names.spaces()) == ["chain", "metaqnn", "mobile", "nasbench201", "stages", "zoph"]
     assert {"evolution", "optuna", "q-learning", "random", "reinforce"} <= set(names.controllers())
 
 
@@ -117,6 +117,7 @@ def test_the_built_in_space_of_a_search_is_found_again_on_its_data() -> None:
     "typed",
     [
         *("chain", "mobile", "metaqnn", "metaqnn:depth=6", "nasbench201", "nasbench201:channels=8,cells=1"),
+        *("stages", "stages:widest=64"),
         *("zoph", "zoph:depth=8", "zoph:shallowest=4", "zoph:strides=true", "zoph:depth=9,shallowest=2,strides=true"),
     ],
 )
@@ -382,12 +383,12 @@ def test_a_file_named_like_an_installed_module_is_found_and_hides_nothing(here: 
 ERRORS = [
     (
         lambda: names.space("chian"),
-        "space: found 'chian'; did you mean chain?, expected one of chain, metaqnn, mobile, nasbench201, zoph, "
+        "space: found 'chian'; did you mean chain?, expected one of chain, metaqnn, mobile, nasbench201, stages, zoph, "
         "or one of your own as file.py:Class or module:Class",
     ),
     (
         lambda: names.space("x"),
-        "space: found 'x', expected one of chain, metaqnn, mobile, nasbench201, zoph, "
+        "space: found 'x', expected one of chain, metaqnn, mobile, nasbench201, stages, zoph, "
         "or one of your own as file.py:Class or module:Class",
     ),
     (

@@ -12,6 +12,7 @@ import pytest
 from nas.blocks import Block
 from nas.errors import UserError
 from nas.network import Images, Network
+from nas.reward import Bounds, Result
 from nas.space import Candidate, Choice, Count, Limit, Pick, Question, Space
 
 
@@ -27,6 +28,15 @@ class Small(Space):
             width = pick(self.width, among=[w for w in self.width.options if w >= width])
             blocks.append(Block("conv", width))
         return Network(8, tuple(blocks))
+
+
+class Widths(Space):
+    """Three networks of one convolution."""
+
+    width = Choice(1, 2, 3)
+
+    def build(self, pick: Pick) -> Network:
+        return Network(8, (Block("conv", pick(self.width), 1),))
 
 
 @dataclass(frozen=True)
@@ -219,6 +229,33 @@ def test_options_above_a_limit_are_not_offered() -> None:
 def test_a_limit_under_everything_legal_leaves_the_smallest() -> None:
     limited = Small().on(Images(8, 1, 10), {"width": Limit(1)})
     assert limited.walk(last, 0).answers == (1, 0, 0)
+
+
+def test_samples_are_within_bounds_and_of_all_that_are() -> None:
+    """Each channel has its weight, two of its norm and ten to the classes, which have ten: 23, 36, 49."""
+    bounded = Widths().on(Images(8, 1, 10), bounds=Bounds(max_params=36))
+    samples = [bounded.sample(random.Random(seed)) for seed in range(50)]
+    assert {candidate.answers for candidate in samples} == {(0,), (1,)}
+    assert [bounded.is_within(candidate) for candidate in bounded.candidates()] == [True, True, False]
+    assert bounded.priced(Network(8, (Block("conv", 3, 1),))) == (
+        Result(params=49, madds=3 * 64 + 30),
+        "found 49 parameters, expected at most 36, as --max-params says",
+    )
+    assert bounded.count() == (3, True)  # of all that it has
+
+
+def test_a_draw_beyond_bounds_is_drawn_again_so_many_times() -> None:
+    bounded = Widths().on(Images(8, 1, 10), bounds=Bounds(max_params=1))
+    drawn = list(bounded.candidates())
+    left = iter(drawn)
+    assert bounded.first_within(lambda: next(left), 3) is drawn[2]
+    assert Widths().on(Images(8, 1, 10)).first_within(iter(drawn).__next__) is drawn[0]
+
+
+def test_a_network_that_cannot_be_built_is_within_no_bounds() -> None:
+    drawn = Widths().walk(first)
+    unsound = Candidate(Network(8, (Block("conv", 0),)), drawn.questions, drawn.answers)
+    assert not Widths().on(Images(8, 1, 10), bounds=Bounds(max_params=10**9)).is_within(unsound)
 
 
 def test_answers_given_under_a_limit_replay_without_it() -> None:

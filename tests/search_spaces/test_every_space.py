@@ -11,9 +11,10 @@ from search_spaces.chain import Chain
 from search_spaces.metaqnn import MetaQnn
 from search_spaces.mobile import Mobile
 from search_spaces.nasbench201 import NasBench201
+from search_spaces.stages import Stages
 from search_spaces.zoph import Zoph
 
-SPACES = (Chain(), MetaQnn(), Zoph(), Zoph(strides=True), Mobile(), NasBench201())
+SPACES = (Chain(), MetaQnn(), Zoph(), Zoph(strides=True), Mobile(), NasBench201(), Stages())
 IMAGES = (Images(8, 1, 10), Images(28, 1, 10), Images(32, 3, 100), Images(64, 3, 2), Images(224, 3, 5))
 SMALL = 20_000_000  # multiply-adds of a child that is run here
 
