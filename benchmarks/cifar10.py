@@ -38,7 +38,8 @@ from nas.ledger import Trial, read
 from nas.model.judge import figures, predicted
 from nas.model.saved import Model
 from nas.model.training import Finished, loaded, strong, trained
-from nas.pages.drawing import alone, drawing, parsed
+from nas.pages.alone import network as drawing
+from nas.pages.page import opened
 from nas.plot import plot
 from nas.pool import RayPool, Serial
 from nas.recipe import RECIPES
@@ -279,8 +280,9 @@ def main(
             console.print(" | ".join(_row(outcomes[-1])), markup=False)
     folders = [terms.folder(one.controller, one.seed) for one in outcomes]
     plot(folders, out / "rewards.png", "rewards")
-    if network := parsed(_lowest(outcomes).network):
-        write_text(out / "network.svg", alone(drawing(network, terms.data.images)))
+    lowest = _lowest(outcomes)
+    _, image = drawing(opened(terms.folder(lowest.controller, lowest.seed)), None)
+    write_text(out / "network.svg", image)
     facts = checklist(command("cifar10").replace(data, data.partition(":")[0]), time.monotonic() - begun)
     text = markdown(terms, outcomes, [read(folder)[1] for folder in folders], facts)
     write_text(out / "cifar10.md", text)
