@@ -14,14 +14,14 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from nas.errors import UserError, plain
-from nas.progress import Counting, Progress, Terminal, duration, shown
+from nas.progress import Counting, Live, Progress, Terminal, duration, shown
 
 if TYPE_CHECKING:
     from nas.data import Data
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from nas.reward import Bounds, Result, Reward
     from nas.space import Space
     from nas.stop import Rule
+
+One = TypeVar("One")
+Value = TypeVar("Value")
 
 console = Terminal(highlight=False, soft_wrap=True)
 MOST = 10_000_000  # trials; a ledger of as many has gigabytes
@@ -288,7 +291,7 @@ def search(
         from nas.beside.tensorboard import boarded
 
         trials_coming = boarded(trials_coming, folder, old)
-    why = _watch(trials_coming, Progress(console, old, trials, here, unique or math.inf))
+    why = watched(trials_coming, Progress(console, old, trials, here, unique or math.inf))
     _conclude(here, folder, why, trials)
 
 
@@ -301,7 +304,7 @@ def show(
     ] = None,
 ) -> None:
     """The best networks of a search, block by block, the smallest as good, its Pareto front and its health."""
-    from nas import health, ledger, names, summary
+    from nas import health, ledger, names, recorded, summary
 
     against = names.cost(cost or "madds")
     header, trials = ledger.read(folder)
@@ -318,7 +321,7 @@ def show(
         raise summary.lacking(folder, cost)
     if cost or len(front) > 1:
         console.print(_front(front, against))
-    space = names.searched(header, trials)
+    space = recorded.space(header, trials)
     for sentence in _health(header, trials, space, summary.random_rewards(space, trials) if space else None):
         console.print(sentence, markup=False)
     for trial in best:
@@ -606,21 +609,22 @@ def _guess(space: Space, data: Data, recipe: Recipe, trials: int, children: int 
     return sum(seconds) / len(seconds)
 
 
-def _watch(coming: Generator[Trial, None, str], progress: Progress) -> str:
-    """Show trials as they finish; why the search ended."""
+def watched(coming: Generator[One, None, Value], live: Live[One]) -> Value:
+    """Show what comes; its value in the end. At Ctrl-C what comes is closed, which ends its workers."""
     try:
         while True:
             try:
-                trial = next(coming)
+                one = next(coming)
             except StopIteration as end:
-                return str(end.value)
-            progress.add(trial)
+                value: Value = end.value
+                return value
+            live.add(one)
     except KeyboardInterrupt:
-        coming.close()  # ends the workers
-        console.print(f"\nstopped after {progress.done} trials; the same command goes on from here")
+        coming.close()
+        console.print(f"\nstopped after {live.so_far()}; the same command goes on from here")
         raise typer.Exit(130) from None
     finally:
-        progress.close()
+        live.close()
 
 
 def _conclude(space: Space, folder: Path, why: str, trials: int) -> None:

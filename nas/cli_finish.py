@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from nas.cli import check_workers, console, number_or_auto, pool_of
-from nas.progress import Counting, Terminal, duration
+from nas.cli import check_workers, console, number_or_auto, pool_of, watched
+from nas.progress import Counting, Live, Terminal, duration
 
 if TYPE_CHECKING:
     from nas.ledger import Trial
@@ -92,7 +92,7 @@ def finish(
         given = settled(search, lines, top=top, seeds=seeds, epochs=epochs, flip=flip, random=random,
                         baseline=str(baseline.resolve()) if baseline else None)  # fmt: skip
     console.print(_introduced(search, given), markup=False)
-    _show(_watch(begin(search, **given, device=device, pool=pool)), folder)
+    _show(watched(begin(search, **given, device=device, pool=pool), Shown()), folder)
 
 
 def _introduced(search: Search, given: dict[str, Any]) -> str:
@@ -108,33 +108,13 @@ def _introduced(search: Search, given: dict[str, Any]) -> str:
     )
 
 
-def _watch(coming: Generator[Trial | Step, None, dict[str, Any]]) -> dict[str, Any]:
-    """Show trainings as they finish; the figures in the end."""
-    live = Live()
-    try:
-        while True:
-            try:
-                live.add(next(coming))
-            except StopIteration as end:
-                found: dict[str, Any] = end.value
-                return found
-    except KeyboardInterrupt:
-        coming.close()  # ends the workers
-        console.print("\nstopped; the same command goes on from here")
-        raise typer.Exit(130) from None
-    finally:
-        live.close()
-
-
-class Live:
+class Shown(Live["Trial | Step"]):
     """A line for each training, and on a terminal one more of how far all is."""
 
     def __init__(self) -> None:
+        super().__init__(console)
         self.begun, self.share = time.monotonic(), math.nan  # when trainings were begun, and what was done soon after
-        self.random = 0  # networks of the random search
-        self.status = console.status("starting workers ...") if console.is_terminal else None
-        if self.status:
-            self.status.start()
+        self.random = self.ended = 0  # networks of the random search; trainings after it, earlier runs' too
 
     def add(self, one: Trial | Step) -> None:
         """Show what has finished."""
@@ -151,15 +131,15 @@ class Live:
             elif self.random % 10 == 0:
                 console.print(text)
 
-    def close(self) -> None:
-        """Take the live line away."""
-        if self.status:
-            self.status.stop()
+    def so_far(self) -> str:
+        """Trainings, those of a random search too."""
+        done = self.random + self.ended
+        return f"{done} training{'s'[: done != 1]}"
 
     def _trained(self, step: Step) -> None:
         from nas.model.training import RANK
 
-        of = step.trained
+        of, self.ended = step.trained, step.done
         kind = "trained again" if of.part == RANK else "trained in full"
         result = "" if of.accuracy is None else f", validation accuracy {of.accuracy:.4f}"
         result += "" if of.reward is None else f", reward {of.reward:.4f}"

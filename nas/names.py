@@ -6,7 +6,6 @@ a Python file or module of the user's, a colon, and a name in it.
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
 import inspect
@@ -14,12 +13,12 @@ import math
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from nas.check import deadline
 from nas.errors import UserError, near, where
@@ -29,12 +28,8 @@ from nas.reward import COSTS, PRICES, REWARDS, Reward
 from nas.space import Limit, Space
 from nas.stop import RULES, Rule
 
-if TYPE_CHECKING:
-    from nas.ledger import Trial
-
 LONGEST_IMPORT = 60.0  # seconds; what a user's module imports itself, torch above all, may be slow to load
 DEVICES = ("auto", "cpu", "cuda")
-TRIED = 20  # trials that a space found by a header must build as recorded, to be taken for the search's
 DIGITS = r"\d{1,15}"
 NUMBER = rf"{DIGITS}(?:\.{DIGITS})?"
 LIMIT = re.compile(rf"(?P<choice>.+)=(?P<start>-?{NUMBER})(?:\+(?P<step>{NUMBER})/(?P<every>{DIGITS}))?")
@@ -56,27 +51,6 @@ def space(typed: str) -> Space:
     parameters = converted(kind, given, f"space {name}")
     made: Space = _made(kind, name, **parameters)
     return made
-
-
-def searched(header: Mapping[str, Any], trials: Sequence[Trial]) -> Space | None:
-    """The space of a search by its ledger's header, on its data.
-
-    None if it is no built-in, if its data are gone, or if it builds other networks than these trials, its own.
-    """
-    name, _, given = header["space"].removesuffix(")").partition("(")
-    typed = next((typed for typed, kind in spaces().items() if kind.__name__ == name), None)
-    if typed is None:
-        return None
-    from nas.data import native
-
-    try:
-        found = space(f"{typed}:{given.replace(', ', ',')}").on(native(header["data"]), recorded_limits(header))
-        built = [found.replay(trial.answers, trial.trial).key for trial in trials[:TRIED]]
-    except (UserError, OSError, TypeError, ValueError, AttributeError):  # a header may say anything
-        return None
-    choices = {name: choice.written for name, choice in found.choices.items()}
-    same = choices == header["choices"] and built == [trial.key for trial in trials[:TRIED]]
-    return found if same else None
 
 
 def controller(typed: str, settings: Iterable[str] = ()) -> tuple[type[Any], dict[str, Any]]:
@@ -169,38 +143,6 @@ def limits(typed: Iterable[str]) -> dict[str, Limit]:
             raise UserError(f"--limit: found {name}={found[name]} and {text}, expected one for {name}; leave one out")
         found[name] = limit
     return found
-
-
-def recorded_limits(header: Mapping[str, Any]) -> dict[str, Limit]:
-    """The limits of a search by its ledger's header."""
-    return {choice: Limit(*limit) for choice, limit in (header.get("limits") or {}).items()}
-
-
-def recorded_reward(header: Mapping[str, Any]) -> Reward | None:
-    """The built-in reward of a search by its ledger's header; None for one's own."""
-    written = header["reward"]
-    plain = next((reward for reward in REWARDS.values() if getattr(reward, "__name__", "") == written), None)
-    return plain or _recorded(written, PRICES.values())
-
-
-def recorded_stop(header: Mapping[str, Any]) -> Rule | None:
-    """The built-in rule by which a search's children stop, likewise; None for one's own too."""
-    found: Rule | None = _recorded(str(header.get("stop")), RULES.values())
-    return found
-
-
-def _recorded(written: str, kinds: Iterable[type[Any]]) -> Any:
-    """The thing that a header has as "Halving(factor=3, first=2)", of one of these classes; None if it is of another's.
-
-    Numbers and texts stay what they are, so that a search made of them has the same header.
-    """
-    name, _, given = written.removesuffix(")").partition("(")
-    kind = next((kind for kind in kinds if kind.__name__ == name), None)
-    pairs = [part.partition("=") for part in given.split(", ") if part]
-    try:
-        return kind(**{of: ast.literal_eval(value) for of, _, value in pairs}) if kind else None
-    except (UserError, TypeError, ValueError, SyntaxError):  # a header may say anything
-        return None
 
 
 def _limit(typed: str) -> tuple[str, Limit]:

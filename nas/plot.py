@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas import health
+from nas import health, recorded
 from nas.errors import UserError, near, plain
 from nas.ledger import FILE, RECORDS, Trial, read
-from nas.names import searched
 from nas.recipe import named
 from nas.reward import COSTS
 from nas.space import Space, shorten
@@ -306,7 +305,7 @@ def _check(searches: Sequence[Search], one_axis: bool) -> None:
 def _picture_of_one(search: Search, what: str, space: Space | None) -> tuple[Figure, Entries]:
     """The panels of one search: rewards, shares, spread and advantage."""
     _, header, trials = search
-    known = space or searched(header, trials)
+    known = space or recorded.space(header, trials)
     drawn = None if what == "rewards" else _drawn(known, trials)
     curves = {} if what == "rewards" else curves_of_health(trials, drawn)
     below = [1.6] + [1.2] * (ADVANTAGE in curves) + [1.2] if curves else []
@@ -328,7 +327,7 @@ def _picture_of_groups(groups: Sequence[Sequence[Search]], what: str, space: Spa
         figure, panels = _page([5])
         entries = _draw_groups(panels[0], groups, names)
     else:
-        spaces = {folder: space or searched(header, trials) for folder, header, trials in everyone}
+        spaces = {folder: space or recorded.space(header, trials) for folder, header, trials in everyone}
         drawn = {folder: _drawn(spaces[folder], trials) for folder, _, trials in everyone}
         curves = {folder: curves_of_health(trials, drawn[folder]) for folder, _, trials in everyone}
         measures = panels_of(curves.values())

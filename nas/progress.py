@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rich.console import Console
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from nas.ledger import Trial
     from nas.space import Space
+
+One = TypeVar("One")
 
 EVERY = 50  # trials between two looks for what is wrong; later a fiftieth of all, for a look goes through all
 FIRST = 50  # trained networks of the first estimate of random sampling; the next ones wait until they have doubled
@@ -31,7 +34,30 @@ class Terminal(Console):
         super().print(*(plain(thing) if isinstance(thing, str) else thing for thing in things), **options)
 
 
-class Progress:
+class Live(ABC, Generic[One]):
+    """Shows things as they come, on a terminal in one live line."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.status = console.status("starting workers ...") if console.is_terminal else None
+        if self.status:
+            self.status.start()
+
+    @abstractmethod
+    def add(self, one: One) -> None:
+        """Show what has come."""
+
+    @abstractmethod
+    def so_far(self) -> str:
+        """How much has come, as in "7 trials"."""
+
+    def close(self) -> None:
+        """Take the live line away."""
+        if self.status:
+            self.status.stop()
+
+
+class Progress(Live["Trial"]):
     """A live line on a terminal; elsewhere a line now and then. Each new best is printed for good."""
 
     def __init__(
@@ -41,7 +67,7 @@ class Progress:
 
         space: for the advantage over random sampling, and for telling of a collapse.
         """
-        self.console, self.trials, self.space, self.unique = console, trials, space, unique
+        self.trials, self.space, self.unique = trials, space, unique
         self.finished: list[Trial] = []
         self.rewards: list[float] = []
         self.failed = self.networks = self.scored = self.stopped = 0  # failed: in this run; networks: failed ones too
@@ -58,9 +84,7 @@ class Progress:
         self.printed = -10.0
         if old:
             console.print(f"going on after {len(old)} trials\n")
-        self.status = console.status("starting workers ...") if console.is_terminal else None
-        if self.status:
-            self.status.start()
+        super().__init__(console)
 
     @property
     def done(self) -> int:
@@ -115,10 +139,9 @@ class Progress:
             f"{3600 * new / passed:,.0f} an hour, {duration(seconds)} left"
         )
 
-    def close(self) -> None:
-        """Take the live line away."""
-        if self.status:
-            self.status.stop()
+    def so_far(self) -> str:
+        """Trials finished, by earlier runs too."""
+        return f"{self.done} trials"
 
     def _count(self, trial: Trial) -> None:
         self.finished.append(replace(trial, network="", result=None))  # all that health and the estimate look at

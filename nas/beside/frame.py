@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nas import ledger, names
+from nas import ledger, recorded
 from nas.errors import UserError
 from nas.health import in_order
 from nas.ledger import FILE, Trial
@@ -38,25 +38,17 @@ def search(folder: Path | str, space: Space | None = None) -> Search:
     """
     folder = Path(folder)
     header, trials = ledger.read(folder)
-    there = _on_its_images(header, space) if space else names.searched(header, in_order(trials))
+    there = recorded.space(header, trials) if space is None else _on_its_images(header, space)
     if there is None:
-        raise UserError(
-            f"{folder}: found a search of {header['space']} on {header['data']}, expected a built-in space as it is "
-            "now and images that are there, for a ledger has answers without their questions; name a space of your own "
-            "with --space, as in --space mine.py:Small, or put the images back"
-        )
-    if repr(there) != header["space"] or written(there) != header["choices"]:
-        raise UserError(
-            f"{folder}: found a search of {header['space']}, expected one of {there!r}, with its choices; give the "
-            "space as the search had it"
-        )
+        raise recorded.unknown(header, folder)
+    if space is not None:
+        there = recorded.held(there, header, trials, folder)
     return Search(header, [(trial, replayed(there, trial, folder / FILE)) for trial in in_order(trials)])
 
 
 def _on_its_images(header: Mapping[str, Any], space: Space) -> Space:
-    limits = names.recorded_limits(header)
     if "images" in vars(space):
-        return space.on(space.images, limits)
+        return space
     from nas.data import native
 
     try:
@@ -66,12 +58,7 @@ def _on_its_images(header: Mapping[str, Any], space: Space) -> Space:
             f"{error}; what a search asked depends on the size, channels and classes of its images: without them give "
             "the space on these in Python, as in frame(folder, Small().on(Images(8, 1, 10)))"
         ) from None
-    return space.on(images, limits)
-
-
-def written(space: Space) -> dict[str, list[str]]:
-    """The choices as a header has them."""
-    return {name: choice.written for name, choice in space.choices.items()}
+    return space.on(images)
 
 
 def named(candidate: Candidate) -> Iterator[tuple[str, Choice[Any], int]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import NoReturn
 
-from nas import compare, ledger, names
+from nas import compare, ledger, names, recorded
 from nas.errors import UserError
 from nas.ledger import Trial
 from nas.model.searched import Search
@@ -70,13 +70,13 @@ def _made(
 
 def _reward(search: Search) -> Reward:
     """The built-in reward of a search; raises UserError for one's own."""
-    return names.recorded_reward(search.header) or _refuse(search, f"the reward {search.header['reward']}")
+    return recorded.reward(search.header) or _refuse(search, f"the reward {search.header['reward']}")
 
 
 def _rule(search: Search) -> Rule | None:
     """The built-in rule by which a search's children stop, None for none; raises UserError for one's own."""
     written = search.header.get("stop")
-    return (names.recorded_stop(search.header) or _refuse(search, f"the rule {written}")) if written else None
+    return (recorded.stop(search.header) or _refuse(search, f"the rule {written}")) if written else None
 
 
 def _refuse(search: Search, what: str) -> NoReturn:

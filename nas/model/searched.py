@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nas import ledger, names
+from nas import ledger, recorded
 from nas.data import Data, load
 from nas.errors import UserError
 from nas.folder import Progress
@@ -37,7 +36,7 @@ class Search(NamedTuple):
     @property
     def reward(self) -> Reward | None:
         """Its reward, if that is a built-in one; None for one's own, whose code a ledger does not have."""
-        return names.recorded_reward(self.header)
+        return recorded.reward(self.header)
 
     @property
     def short(self) -> str:
@@ -68,34 +67,14 @@ def searched(
     _check_over(folder)
     _check_trained(folder, trials)
     spec = data or _still_there(folder, header["data"])
-    found = space or names.searched({**header, "data": spec}, trials)
+    found = space or recorded.space({**header, "data": spec}, trials)
     images, options = _images(folder, header, spec, found, image_size, skip_corrupt, progress)
-    return Search(folder, header, trials, _space(folder, header, found, images), images, options)
-
-
-def _space(folder: Path, header: Mapping[str, Any], found: Space | None, data: Data) -> Space:
-    """The space on the search's images and under its limits, if it is the search's."""
     if found is None:
-        raise UserError(
-            f"{folder}: found a search of {header['space']}, which is no built-in space as it is now, expected to be "
-            f"told where its code is; give --space {_space_as_typed(header)}"
-        )
-    if repr(found) != header["space"]:
-        raise UserError(
-            f"{folder}: found a search of {header['space']}, expected one of {found!r} as in this command; give "
-            f"--space {_space_as_typed(header)}"
-        )
-    return found.on(data.images, names.recorded_limits(header))
-
-
-def _space_as_typed(header: Mapping[str, Any]) -> str:
-    """ "mine.py:Small:depth=2" of a space of one's own, as far as a header tells."""
-    name, _, given = header["space"].removesuffix(")").partition("(")
-    of = next((part for part in header.get("sources") or {} if f".{name}." in f"{part}."), "")
-    module = f"{of}.".partition(f".{name}.")[0] or "FILE"
-    place = module if "." in module else f"{module}.py"
-    parameters = given.replace(", ", ",").replace("'", "")
-    return shlex.quote(":".join(part for part in (place, name, parameters) if part))
+        raise recorded.unknown(header, folder)
+    found = found.on(images.images, recorded.limits(header))
+    if space is not None:
+        found = recorded.held(found, header, trials, folder)
+    return Search(folder, header, trials, found, images, options)
 
 
 def _check_trained(folder: Path, trials: Sequence[Trial]) -> None:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from nas import health, ledger, names, summary
+from nas import health, ledger, recorded, summary
 from nas.errors import UserError, plain
 from nas.ledger import Trial
 from nas.model import MODEL
@@ -70,27 +70,16 @@ def opened(folder: Path, space: Space | None = None) -> Search:
     from nas.data import native
 
     header, trials = ledger.read(folder)
-    found = names.searched(header, trials)
-    if space is not None:
-        found = space.on(native(header["data"]), names.recorded_limits(header))
-        if not _builds(found, trials[: names.TRIED]):
-            raise UserError(
-                f"--space: found {space!r}, which builds other networks than those in {folder}, expected the "
-                f"space that was searched, {shorten(header['space'])}; name it with its parameters"
-            )
+    if space is None:
+        found = recorded.space(header, trials)
+    else:
+        found = recorded.held(space.on(native(header["data"])), header, trials, folder)
     if found is not None:
         return Search(folder, header, trials, found, found.images)
     try:
         return Search(folder, header, trials, None, native(header["data"]))
     except (UserError, OSError, ValueError):  # a header may name anything
         return Search(folder, header, trials, None, None)
-
-
-def _builds(space: Space, trials: Sequence[Trial]) -> bool:
-    try:
-        return all(space.replay(trial.answers, trial.trial).key == trial.key for trial in trials)
-    except UserError:
-        return False
 
 
 def report(folder: Path, beside: Sequence[Path] = (), space: Space | None = None) -> str:

@@ -44,7 +44,7 @@ def runs(tmp_path: Path) -> Path:
         ("report whole --beside bare", "bare: found no ledger.jsonl"),
         ("report whole --beside empty", "with the same seed"),
         ("report whole --space nothing", "space: found 'nothing'"),
-        ("report whole --space zoph", "--space: found Zoph(…), which builds other networks than those in whole"),
+        ("report whole --space zoph", "whole: found a search of Chain(), expected one of Zoph(…) as in this command"),
         ("report whole --space none.py:Mine", "none.py: found no such file"),
         ("draw bare", "bare: found no ledger.jsonl"),
         ("draw empty", "found no trial with a reward"),

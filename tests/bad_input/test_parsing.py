@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks import tables
-from nas import data, ledger, names, npz
+from nas import data, ledger, names, npz, recorded
 from nas.check import sound
 from nas.errors import UserError, plain
 from nas.network import Images
@@ -112,7 +112,7 @@ def test_any_fields_with_their_checksums_are_a_ledger_or_refused(
         (at / ledger.FILE).write_bytes(sealed(first) + sealed(second))
         with contextlib.suppress(UserError):
             found, trials = ledger.read(at)
-            names.searched(found, trials)
+            recorded.space(found, trials)
 
 
 @quickly

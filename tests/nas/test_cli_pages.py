@@ -63,9 +63,9 @@ def test_draw_takes_the_network_of_any_trial(folder: Path) -> None:
 
 
 def test_a_space_of_ones_own_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mine.py").write_text("from search_spaces.chain import Chain\nclass Mine(Chain):\n    pass\n")
+    (tmp_path / "mine.py").write_text("from search_spaces import chain\nclass Chain(chain.Chain):\n    pass\n")
     monkeypatch.chdir(tmp_path)
-    assert nas("draw", str(folder), "--what", "path", "--space", "mine.py:Mine", "--out", "path.svg")
+    assert nas("draw", str(folder), "--what", "path", "--space", "mine.py:Chain", "--out", "path.svg")
 
 
 def test_watch_serves_the_page_until_ctrl_c(folder: Path) -> None:

@@ -13,15 +13,13 @@ from controllers.evolution import Evolution
 from controllers.optuna_search import OptunaSearch
 from controllers.reinforce import Reinforce
 from nas import names
-from nas.data import native
 from nas.errors import UserError
 from nas.recipe import RECIPES, Recipe
-from nas.reward import Hard, Result, Reward, Soft, accuracy, macro_f1
+from nas.reward import Hard, Result, Soft, accuracy
 from nas.space import Limit, Space
 from nas.stop import Halving, Prediction
 from search_spaces.chain import Chain
 from search_spaces.metaqnn import MetaQnn
-from search_spaces.mobile import Mobile
 from search_spaces.zoph import Zoph
 
 ROOT = Path(__file__).parents[2]
@@ -96,101 +94,6 @@ def test_every_space_and_controller_has_the_name_of_its_file() -> None:
 
 def test_a_built_in_space_is_found_by_its_name() -> None:
     assert isinstance(names.space("chain"), Chain)
-
-
-def written(space: Space, data: str = "digits") -> dict[str, Any]:
-    """Of a ledger's header, what its space is found by."""
-    choices = {name: [repr(option) for option in choice.options] for name, choice in space.choices.items()}
-    limits = {name: list(limit) for name, limit in space.limits.items()}
-    return {"space": repr(space), "choices": choices, "limits": limits, "data": data}
-
-
-def test_the_built_in_space_of_a_search_is_found_again_on_its_data() -> None:
-    space = Mobile().on(native("cifar100"), {"depth": Limit(2, 1, 50)})
-    for searched in (space, MetaQnn(depth=4).on(space.images)):
-        found = names.searched(written(searched, "cifar100"), [])
-        assert found is not None
-        assert (repr(found), found.images, found.limits) == (repr(searched), searched.images, searched.limits)
-
-
-@pytest.mark.parametrize(
-    "typed",
-    [
-        *("chain", "mobile", "metaqnn", "metaqnn:depth=6", "nasbench201", "nasbench201:channels=8,cells=1"),
-        *("stages", "stages:widest=64"),
-        *("zoph", "zoph:depth=8", "zoph:shallowest=4", "zoph:strides=true", "zoph:depth=9,shallowest=2,strides=true"),
-    ],
-)
-def test_a_built_in_space_is_found_again_whatever_its_parameters(typed: str) -> None:
-    space = names.space(typed)
-    found = names.searched(written(space), [])
-    assert found is not None
-    assert written(found) == written(space)
-
-
-def test_the_default_zoph_of_ledgers_that_do_not_name_its_depth_is_still_found() -> None:
-    zoph = written(names.space("zoph"))
-    found = names.searched(zoph | {"space": "Zoph(strides=False)"}, [])
-    assert found is not None
-    assert written(found) == zoph
-
-
-def test_built_in_spaces_are_written_as_ledgers_have_them() -> None:
-    texts = [repr(names.space(name)) for name in ("chain", "mobile", "metaqnn:depth=6", "nasbench201:cells=1")]
-    assert texts == ["Chain()", "Mobile()", "MetaQnn(depth=6)", "NasBench201(channels=16, cells=1)"]
-
-
-@pytest.mark.parametrize(
-    "fields", [{"space": "Mine()"}, {"space": "Chain(size=3)"}, {"data": "folder:gone"}, {"choices": {"depth": ["2"]}}]
-)
-def test_a_space_that_is_no_built_in_or_has_changed_or_lost_its_data_is_not_found(fields: dict[str, Any]) -> None:
-    assert names.searched(written(Chain()), []) is not None
-    assert names.searched(written(Chain()) | fields, []) is None
-
-
-@pytest.mark.parametrize(
-    "named", ["mine.py:Mine", "mine:Mine()", "Mine()", "Chain(mine.py:Mine)", "chain:mine.py:Mine"]
-)
-@pytest.mark.parametrize("field", ["space", "data", "controller"])
-def test_no_file_that_a_ledger_names_is_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str, named: str
-) -> None:
-    (tmp_path / "mine.py").write_text("from pathlib import Path\nPath('ran').touch()\nclass Mine: ...\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    found = names.searched(written(Chain()) | {field: named}, [])
-    assert (found is None) == (field != "controller")
-    assert not (tmp_path / "ran").exists()
-    with pytest.raises(UserError, match="expected a subclass of"):
-        names.space("mine.py:Mine")  # typed, it is run
-    assert (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize("made", [accuracy, macro_f1, Soft(2e6), Hard(0.5, "latency", beta=-2.0)])
-def test_a_built_in_reward_is_found_again_by_its_header(made: Reward) -> None:
-    assert names.recorded_reward({"reward": getattr(made, "__name__", repr(made))}) == made
-
-
-@pytest.mark.parametrize(
-    "written",
-    [
-        "mine.small",
-        "Soft(target=0.0)",
-        "Soft(target=__import__('os'))",
-        "Soft(weight=1)",
-        "Soft(target='a')",
-        "Soft(((",
-        "",
-    ],
-)
-def test_a_reward_that_is_no_built_in_is_not_found_and_nothing_is_run(written: str) -> None:
-    assert names.recorded_reward({"reward": written}) is None
-
-
-def test_a_built_in_rule_is_found_again_by_its_header() -> None:
-    assert names.recorded_stop({"stop": repr(Halving(first=3))}) == Halving(first=3)
-    assert names.recorded_stop({"stop": "mine.Rule()"}) is None
-    assert names.recorded_stop({}) is None
 
 
 def test_parameters_follow_a_colon() -> None:
