@@ -21,6 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nas.errors import UserError, plain
+from nas.ledger import MOST_TRIALS
 from nas.progress import Counting, Live, Progress, Terminal, duration, shown
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ One = TypeVar("One")
 Value = TypeVar("Value")
 
 console = Terminal(highlight=False, soft_wrap=True)
-MOST = 10_000_000  # trials; a ledger of as many has gigabytes
 A_WORKER = 2**28  # bytes that a process with torch in it has at least
 LONGEST_MESSAGE = 3_000  # characters; what was typed, or stands in a file, may be of any length
 
@@ -117,9 +117,11 @@ def search(
     ] = None,
     data: DataName = "digits",
     trials: Annotated[
-        int, typer.Option("--trials", "-n", min=1, max=MOST, help="How many trials in all, repeats included.")
+        int, typer.Option("--trials", "-n", min=1, max=MOST_TRIALS, help="How many trials in all, repeats included.")
     ] = 200,
-    unique: Annotated[int | None, typer.Option(min=1, max=MOST, help="End after so many different networks.")] = None,
+    unique: Annotated[
+        int | None, typer.Option(min=1, max=MOST_TRIALS, help="End after so many different networks.")
+    ] = None,
     hours: Annotated[
         float | None,
         typer.Option(min=1e-9, callback=_finite, help="End after so many hours, interruptions left out."),
@@ -129,7 +131,7 @@ def search(
         typer.Option(min=1e-9, callback=_finite, help="End after so many hours of training, summed over workers."),
     ] = None,
     patience: Annotated[
-        int, typer.Option(min=1, max=MOST, help="End after so many repeats, or refused networks, in a row.")
+        int, typer.Option(min=1, max=MOST_TRIALS, help="End after so many repeats, or refused networks, in a row.")
     ] = 1000,
     workers: Annotated[
         str,
@@ -145,7 +147,9 @@ def search(
     address: Annotated[str | None, typer.Option(help="Of a running Ray cluster, as host:port or auto.")] = None,
     window: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST, help="Trials under way at once; max(8, 2 x workers) unless set, eight to a GPU."),
+        typer.Option(
+            min=1, max=MOST_TRIALS, help="Trials under way at once; max(8, 2 x workers) unless set, eight to a GPU."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the controller and the children.")] = 0,
     epochs: Annotated[
@@ -200,7 +204,7 @@ def search(
         int | None,
         typer.Option(
             min=1,
-            max=MOST,
+            max=MOST_TRIALS,
             metavar="N",
             help="Measure each network's latency, of one image and of N at once, and its peak memory, before it is "
             "trained. A reward or a bound that needs them measures them unasked, with N=64.",

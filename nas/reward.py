@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
 from nas.errors import UserError, near, where
 
 # What a network may cost, by what a reward calls it: the less, the better.
@@ -116,16 +114,16 @@ def negative_loss(result: Result) -> float:
 
 def balanced_accuracy(result: Result) -> float:
     """The mean over classes of the share of their images that were found; classes without images are left out."""
-    counts = np.array(result.confusion, float)
-    images = counts.sum(1)
-    return float((counts.diagonal()[images > 0] / images[images > 0]).mean())
+    met = [(row[of], sum(row)) for of, row in enumerate(result.confusion) if any(row)]
+    return sum(hits / images for hits, images in met) / len(met)
 
 
 def macro_f1(result: Result) -> float:
     """The mean over classes of F1 = 2 TP / (2 TP + FP + FN); classes never met nor predicted are left out."""
-    counts = np.array(result.confusion, float)
-    hits, either = counts.diagonal(), counts.sum(0) + counts.sum(1)
-    return float((2 * hits[either > 0] / either[either > 0]).mean())
+    rows, columns = result.confusion, zip(*result.confusion, strict=True)
+    either = [(row[of], sum(row) + sum(column)) for of, (row, column) in enumerate(zip(rows, columns, strict=True))]
+    shares = [2 * hits / images for hits, images in either if images]
+    return sum(shares) / len(shares)
 
 
 @dataclass(frozen=True)
