@@ -14,6 +14,14 @@ from nas import cli, cli_app, cluster
 os.environ.update(cluster._SETTINGS)  # which Ray looks at when it is imported, by a test that does so itself too
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores it, and so would children
 
+LONGEST = ("test_docs", "test_pool", "test_faults", "test_throughput", "test_soak", "test_finish", "test_saved")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest first, so that none of them is left to one process at the end."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+
 
 class Done(NamedTuple):
     """What a command left behind."""
