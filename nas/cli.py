@@ -277,9 +277,9 @@ def search(
     if preset:
         console.print(f"preset {preset}: {replace(plan, limits=limits).options()}", markup=False)
     passing = _passing(here, bounds, length)
+    here = found_space.on(images_here.images, limits, bounds)
     if dry_run:
-        bounded = found_space.on(images_here.images, limits, bounds)
-        _dry_run(Training(bounded, images_here, chosen, device, THREADS, child_timeout, batch), trials)
+        _dry_run(Training(here, images_here, chosen, device, THREADS, child_timeout, batch), trials)
         console.print(passing, markup=False, end="")
         return
     _introduce(here, images_here, chosen, length, folder, passing)

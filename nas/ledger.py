@@ -32,6 +32,7 @@ import json
 import math
 import os
 import re
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -44,6 +45,7 @@ from nas.reward import Result
 
 FORMAT = 1
 FILE = "ledger.jsonl"
+LOOKS = 4  # at a ledger that is locked
 MACHINE = ("code", "versions", "cpu", "gpu")  # of a header: what the search was begun with
 RECORDS = (*MACHINE, "loaded")  # of a header: what is no condition
 
@@ -237,6 +239,11 @@ def _no_number(text: str) -> None:
 
 def _lock(descriptor: int, folder: Path) -> None:
     try:
+        for _ in range(LOOKS):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.05)  # it may be `running` that looks
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         alone = bool(os.fstat(descriptor).st_nlink)  # else one that did not begin has just removed it
     except BlockingIOError:
@@ -373,7 +380,12 @@ def _is_loading(value: object) -> bool:
     )
 
 
+def _is_bound(value: object) -> bool:
+    return value is None or (type(value) in _NUMBER and 0 < value < 2**63)  # type: ignore[operator]
+
+
 _HOLDS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("max_params", "max_madds", "max_latency_ms"), _is_bound),
     "choices": lambda value: all(map(_are_texts, value.values())),
     "limits": lambda value: value is None or _are_limits(value),
     "sources": lambda value: value is None or (isinstance(value, dict) and _are_texts([*value.values()])),

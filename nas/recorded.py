@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from nas import names
 from nas.errors import UserError
-from nas.reward import PRICES, REWARDS, Reward
+from nas.network import Images
+from nas.reward import PRICES, REWARDS, UNBOUND, Bounds, Reward
 from nas.space import Limit, Space
 from nas.stop import RULES, Rule
 
@@ -38,15 +39,16 @@ def space(header: Header, trials: Sequence[Trial]) -> Space | None:
     from nas.data import native
 
     try:
-        found = names.space(f"{typed}:{given.replace(', ', ',')}").on(native(header["data"]), limits(header))
+        found = names.space(f"{typed}:{given.replace(', ', ',')}")
+        found = as_searched(found, native(header["data"]), header)
         return found if _is_of(found, header, trials) else None
     except (UserError, OSError, TypeError, ValueError, AttributeError):  # a header may say anything
         return None
 
 
 def held(own: Space, header: Header, trials: Sequence[Trial], folder: Path) -> Space:
-    """A space of one's own, on a search's images, under its limits; raises UserError if the search had another."""
-    found = own.on(own.images, limits(header))
+    """A space of one's own, on a search's images, as it was searched; raises UserError if the search had another."""
+    found = as_searched(own, own.images, header)
     try:
         same = repr(found) == header["space"] and _is_of(found, header, trials)
     except UserError:
@@ -57,6 +59,11 @@ def held(own: Space, header: Header, trials: Sequence[Trial], folder: Path) -> S
         f"{folder}: found a search of {header['space']}, expected one of {own!r} as in this command, with the networks "
         f"that it builds now; give --space {as_typed(header)} as the search had it"
     )
+
+
+def as_searched(found: Space, images: Images, header: Header) -> Space:
+    """The space on these images, under the search's limits, its networks within the search's bounds."""
+    return found.on(images, limits(header), bounds(header))
 
 
 def unknown(header: Header, folder: Path) -> UserError:
@@ -80,6 +87,11 @@ def as_typed(header: Header) -> str:
 def limits(header: Header) -> dict[str, Limit]:
     """The limits of a search, by the name of their choice."""
     return {choice: Limit(*limit) for choice, limit in (header.get("limits") or {}).items()}
+
+
+def bounds(header: Header) -> Bounds:
+    """The bounds on what networks of a search may cost."""
+    return Bounds(**{name: header[name] for name in UNBOUND.every if header.get(name) is not None})
 
 
 def reward(header: Header) -> Reward | None:
@@ -112,5 +124,5 @@ def _made(written: str, kinds: Iterable[type[Any]]) -> Any:
     pairs = [part.partition("=") for part in given.split(", ") if part]
     try:
         return kind(**{of: ast.literal_eval(value) for of, _, value in pairs}) if kind else None
-    except (UserError, TypeError, ValueError, SyntaxError):
+    except (UserError, TypeError, ValueError, SyntaxError, RecursionError, MemoryError):
         return None

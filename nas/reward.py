@@ -122,7 +122,7 @@ def macro_f1(result: Result) -> float:
     """The mean over classes of F1 = 2 TP / (2 TP + FP + FN); classes never met nor predicted are left out."""
     rows, columns = result.confusion, zip(*result.confusion, strict=True)
     either = [(row[of], sum(row) + sum(column)) for of, (row, column) in enumerate(zip(rows, columns, strict=True))]
-    shares = [2 * hits / images for hits, images in either if images]
+    shares: list[float] = [2 * hits / images for hits, images in either if images]
     return sum(shares) / len(shares)
 
 

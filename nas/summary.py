@@ -115,11 +115,11 @@ def interval(accuracy: float, images: int) -> tuple[float, float]:
 
 
 def random_rewards(space: Space, trials: Sequence[Trial], seed: int = 0) -> Floats | None:
-    """Rewards of random networks, (2000,), estimated from this search's own trials.
+    """Rewards of random networks, of 2,000 those within the space's bounds, estimated from this search's own trials.
 
     A ridge regression on how often each option was answered, of log odds where rewards are fractions, predicts them.
     What it leaves unexplained out of sample is drawn from the trained networks predicted nearest, for good networks
-    vary less than bad ones. None with fewer than twenty networks trained.
+    vary less than bad ones. None with fewer than twenty networks trained, or drawn within bounds.
     """
     trained = [trial for trial in trials if trial.scored]
     if len(trained) < NEAREST:
@@ -130,12 +130,15 @@ def random_rewards(space: Space, trials: Sequence[Trial], seed: int = 0) -> Floa
     }
     rng = random.Random(seed)
     known = _features((space.replay(trial.answers, trial.trial) for trial in trained), columns)
-    unknown = _features((space.sample(rng) for _ in range(WALKS)), columns)
+    free = space.on(space.images, space.limits)
+    unknown = _features(filter(space.is_within, (free.sample(rng) for _ in range(WALKS))), columns)
+    if len(unknown) < NEAREST:
+        return None
     rewards = np.array([trial.reward for trial in trained], float)
     fractions = bool((rewards >= 0).all() and (rewards <= 1).all())
     predicted, held_out = _ridge(known, _log_odds(rewards) if fractions else rewards, unknown)
     nearest = _nearest(held_out, predicted, NEAREST)
-    like = nearest[np.arange(WALKS), np.random.default_rng(seed).integers(NEAREST, size=WALKS)]
+    like = nearest[np.arange(len(unknown)), np.random.default_rng(seed).integers(NEAREST, size=len(unknown))]
     moved = np.clip(predicted, held_out.min(), held_out.max()) - held_out[like]
     return 1 / (1 + np.exp(-_log_odds(rewards)[like] - moved)) if fractions else rewards[like] + moved
 

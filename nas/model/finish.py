@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nas import machine
+from nas.errors import UserError
 from nas.ledger import Trial
 from nas.model.contest import Contest, contest, peers_of, ranked_by
 from nas.model.judge import Figures, verdict
@@ -60,7 +61,7 @@ def finish(
         recipe = strong(search.data, given["epochs"], given["flip"])
         header = _header(search, recipe, given)
         lines.check(header)
-        found = next((record["outcome"] for record in lines.records if "outcome" in record), None)
+        found = _found(lines)
         if found is None:
             rivals = (yield from _rivals(search, given, device, pool)) if given["random"] else []
             _begin(lines, header, given)
@@ -70,6 +71,26 @@ def finish(
             found = _outcome(Final(search, of, trainings, finalists), recipe, device)
             lines.append({"outcome": found})
         keep(search, lines.path.parent, found)
+    return found
+
+
+def _found(lines: Lines) -> Figures | None:
+    """The outcome that the ledger has; raises UserError for one that no finish writes, for it names files."""
+    found: Figures | None = next((record["outcome"] for record in lines.records if "outcome" in record), None)
+    if found is None:
+        return None
+    try:
+        of = found["model"]
+        kinds = [type(of[name]) for name in ("trial", "key", "seed", "weights")]
+        rows = [type(row["name"]) for row in found["rows"]]
+        sound = kinds == [int, str, int, str] and of["seed"] >= 0 and set(rows) == {str}
+    except (KeyError, TypeError):
+        sound = False
+    if not sound:
+        raise UserError(
+            f"{lines.path}: found an outcome that no `nas finish` writes, expected figures and a model; remove it to "
+            "begin anew"
+        )
     return found
 
 

@@ -119,7 +119,7 @@ def keep(search: Search, folder: Path, found: Figures) -> None:
         save(model, place, found, card(found))
     kept = weights_file(folder, task)
     for other in kept.parent.glob("*"):
-        if other != kept:
+        if other != kept and other.suffix in (".safetensors", ".part"):
             other.unlink()
 
 

@@ -5,9 +5,9 @@ Li & Talwalkar, "Random Search and Reproducibility for Neural Architecture Searc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from nas import compare, ledger, names, recorded
 from nas.errors import UserError
@@ -41,6 +41,7 @@ def rival(
         return compare.trained(ledger.read(place)[1])[:wanted]
     compare.grouped([search.folder, baseline])  # raises if data, space, recipe or reward differ
     header, trials = ledger.read(baseline)
+    _check_terms(search, baseline, header)
     found = compare.trained(trials)
     if header["controller"] != compare.RANDOM or len(found) < wanted:
         several = "s"[: len(found) != 1]
@@ -49,6 +50,17 @@ def rival(
             f"{compare.RANDOM}; give a random search with --unique {wanted}, or leave out --baseline and it is made"
         )
     return found[:wanted]
+
+
+def _check_terms(search: Search, baseline: Path, header: Mapping[str, Any]) -> None:
+    """Raise UserError for a random search with other limits, another rule to stop by, or other measurements."""
+    for name in ("limits", "stop", "latency"):
+        here, there = (of.get(name) or None for of in (search.header, header))
+        if here != there:
+            raise UserError(
+                f"{baseline}: found a search with {name} {there or 'none'}, expected {here or 'none'} as in "
+                f"{search.folder}; give a random search on the same terms, or leave out --baseline and it is made"
+            )
 
 
 def _made(

@@ -71,7 +71,7 @@ def searched(
     images, options = _images(folder, header, spec, found, image_size, skip_corrupt, progress)
     if found is None:
         raise recorded.unknown(header, folder)
-    found = found.on(images.images, recorded.limits(header))
+    found = recorded.as_searched(found, images.images, header)
     if space is not None:
         found = recorded.held(found, header, trials, folder)
     return Search(folder, header, trials, found, images, options)

@@ -113,7 +113,7 @@ class Trainings:
 def weights_file(folder: Path, task: Task) -> Path:
     """Where the weights of a training lie: a name that any network's key gives."""
     key = hashlib.blake2b(task.key.encode(), digest_size=8).hexdigest()
-    return folder / "weights" / f"{key}-{task.seed}.safetensors"
+    return folder / "weights" / f"{key}-{task.seed:d}.safetensors"
 
 
 def weights(folder: Path, task: Task, checksum: str | None) -> bytes:

@@ -171,7 +171,7 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
         "title": title(header),
         "folder": search.folder.name,
         "about": about(header, trials),
-        "state": "ended" if live and ended(search) else "live",
+        "state": state(search),
         "facts": _facts(header, trials, best),
         "said": _said(search, best, drawn, bool(finished)),
         "rewards": _rewards(header, trials) if best else None,
@@ -226,9 +226,11 @@ def _facts(header: Header, trials: Sequence[Trial], best: Sequence[Trial]) -> li
     return facts
 
 
-def ended(search: Search) -> bool:
-    """Whether the search has all its trials, and no process writes to it."""
-    return len(search.trials) >= search.header["length"] and not ledger.running(search.folder)
+def state(search: Search) -> str:
+    """Whether a process writes to it, "live", or it has all its trials, "ended", or neither, "stopped"."""
+    if ledger.running(search.folder):
+        return "live"
+    return "ended" if len(search.trials) >= search.header["length"] else "stopped"
 
 
 def _said(search: Search, best: Sequence[Trial], drawn: Floats | None, tested: bool) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from nas.errors import UserError
 from nas.ledger import FILE
-from nas.pages.page import Search, ended, opened, page, waiting
+from nas.pages.page import Search, opened, page, state, waiting
 from nas.space import Space
 
 HERE = "127.0.0.1"
@@ -35,26 +35,20 @@ class Watched:
         self._seen: object = None
         self._page, self._due = "", 0.0
         self._shown: Search | None = None  # what the page shows
-        self._ended = False
 
     def page(self) -> str:
         """The page as of now, or of a moment ago."""
         with self._lock:  # one page at a time, however many look
             now = self.clock()
-            seen = (_stamps(self.folder), self._over())
+            seen = (_stamps(self.folder), self._shown and state(self._shown))
             if seen != self._seen and now >= self._due:
                 self._seen, self._page = seen, self._made()
                 ended = self.clock()
                 self._due = ended + (ended - now) / SHARE
             return self._page
 
-    def _over(self) -> bool:
-        """Whether the search that is shown has ended: its last line is written a little before."""
-        self._ended = self._ended or (self._shown is not None and ended(self._shown))
-        return self._ended
-
     def _made(self) -> str:
-        self._shown, self._ended = None, False
+        self._shown = None
         if not (self.folder / FILE).is_file():
             return waiting(self.folder, f"There is no search yet: {FILE} is looked for again and again.")
         try:

@@ -8,7 +8,7 @@ import pytest
 from nas import names, recorded
 from nas.data import native
 from nas.errors import UserError
-from nas.reward import Hard, Reward, Soft, accuracy, macro_f1
+from nas.reward import UNBOUND, Bounds, Hard, Reward, Soft, accuracy, macro_f1
 from nas.space import Limit, Space
 from nas.stop import Halving
 from search_spaces.chain import Chain
@@ -98,6 +98,8 @@ def test_a_built_in_reward_is_found_again_by_its_header(made: Reward) -> None:
         "Soft(weight=1)",
         "Soft(target='a')",
         "Soft(((",
+        f"Soft(target={'-' * 5_000}1)",
+        f"Soft(target={'-' * 200_000}1)",
         "",
     ],
 )
@@ -109,6 +111,14 @@ def test_a_built_in_rule_is_found_again_by_its_header() -> None:
     assert recorded.stop({"stop": repr(Halving(first=3))}) == Halving(first=3)
     assert recorded.stop({"stop": "mine.Rule()"}) is None
     assert recorded.stop({}) is None
+
+
+def test_the_space_of_a_search_has_its_bounds() -> None:
+    header = written(Chain()) | {"max_params": 5_000}
+    found = recorded.space(header, [])
+    assert found is not None
+    assert found.bounds == Bounds(max_params=5_000)
+    assert recorded.bounds(written(Chain())) == UNBOUND
 
 
 def test_a_space_of_ones_own_is_held_against_the_header(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from controllers.evolution import Evolution
 from nas.blocks import Block
 from nas.ledger import Trial
-from nas.network import Network
-from nas.reward import Result
+from nas.network import Images, Network
+from nas.reward import Bounds, Result
 from nas.space import Candidate, Choice, Pick, Space
 from nas.summary import (
     _nearest,
@@ -25,6 +25,7 @@ from nas.summary import (
     smallest,
     standard_error,
 )
+from search_spaces.chain import Chain
 
 
 class Five(Space):
@@ -124,6 +125,23 @@ def expected_of_random(space: Space, trials: list[Trial]) -> float | None:
     """The best reward that as many random networks would be expected to have, by what these trials say of them."""
     drawn = random_rewards(space, trials)
     return None if drawn is None else expected_largest(drawn, sum(trial.scored for trial in trials))
+
+
+def test_random_rewards_are_those_of_networks_within_bounds() -> None:
+    space = Chain().on(Images(8, 1, 10))
+    drawn = [space.sample(random.Random(number)) for number in range(60)]
+    madds = [space.priced(one.network)[0].madds or 0 for one in drawn]
+    trials = [
+        Trial(number, one.answers, one.key, "", cost / max(madds), Result())
+        for number, (one, cost) in enumerate(zip(drawn, madds, strict=True))
+    ]
+    bounded = space.on(space.images, bounds=Bounds(max_madds=sorted(madds)[30]))
+    every, within = random_rewards(space, trials), random_rewards(bounded, trials)
+    assert every is not None
+    assert within is not None
+    assert 700 < len(within) < 1_300 < len(every) == 2_000  # the bound is about the median
+    assert within.mean() < every.mean()
+    assert random_rewards(space.on(space.images, bounds=Bounds(max_madds=min(madds) // 4)), trials) is None
 
 
 def test_the_nearest_values_are_found_in_the_middle_and_at_both_ends() -> None:

@@ -19,7 +19,7 @@ from nas.blocks import Block
 from nas.data import load
 from nas.errors import UserError
 from nas.ledger import FILE as LEDGER
-from nas.ledger import Ledger, Trial
+from nas.ledger import Ledger, Trial, sealed, unsealed
 from nas.model.contest import contest, ranked_by
 from nas.model.finish import _of_price, finish
 from nas.model.judge import Figures
@@ -248,6 +248,22 @@ def test_a_model_that_is_gone_or_damaged_is_written_anew(
     assert (model / "weights.safetensors").read_bytes() == before
     assert json.loads((model / "metrics.json").read_text()) == figures
     assert load_model(model).network.key == figures["model"]["key"]
+
+
+def test_an_outcome_that_names_a_place_elsewhere_is_refused_and_nothing_is_removed_there(
+    copied: Callable[[], Search],
+) -> None:
+    found = copied()
+    path = found.folder / FOLDER / FILE
+    *lines, last = path.read_bytes().splitlines(keepends=True)
+    outcome = unsealed(last.rstrip())["outcome"]
+    (found.folder / "victim").mkdir()
+    (found.folder / "victim" / "thesis.safetensors").touch()
+    outcome["model"]["seed"] = "/../../../victim/x"
+    path.write_bytes(b"".join(lines) + sealed({"outcome": outcome}))
+    with pytest.raises(UserError, match="found an outcome that no `nas finish` writes"):
+        ended(finish(found))
+    assert (found.folder / "victim" / "thesis.safetensors").exists()
 
 
 def test_a_whole_model_stays_as_it_is_without_weights_to_write_it_from(copied: Callable[[], Search]) -> None:

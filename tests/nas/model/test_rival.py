@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from nas.pool import Job, Pool, Serial, Training
 from nas.recipe import RECIPES
 from nas.reward import Result, cubed
 from nas.search import Controller, search
+from nas.space import Limit
 from nas.stop import Halving
 from search_spaces.chain import Chain
 
@@ -83,7 +85,8 @@ def test_a_longer_baseline_counts_as_far_as_the_budget(found: Search, tmp_path: 
 def test_a_baseline_that_is_shorter_or_not_random_is_refused(
     found: Search, tmp_path: Path, kind: type[Controller], unique: int
 ) -> None:
-    other = left(tmp_path, kind, unique, recipe=replace(RECIPES["quick"], epochs=3), reward=cubed)
+    recipe = replace(RECIPES["quick"], epochs=3)
+    other = left(tmp_path, kind, unique, recipe=recipe, reward=cubed, stop=Halving())
     said = f"found {unique} networks trained by {kind.__name__}, expected 6 by RandomSearch; give a random search with"
     with pytest.raises(UserError, match=said):
         made(found, tmp_path / "unused", other.folder)
@@ -92,6 +95,26 @@ def test_a_baseline_that_is_shorter_or_not_random_is_refused(
 def test_a_baseline_on_other_terms_is_refused(found: Search, tmp_path: Path) -> None:
     other = left(tmp_path, RandomSearch, recipe=replace(RECIPES["quick"], epochs=3))
     with pytest.raises(UserError, match=r"found .*reward accuracy.*, expected .*reward cubed"):
+        made(found, tmp_path / "unused", other.folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"limits": {"depth": Limit(2, 0, 1)}, "stop": Halving()},
+            r"with limits .*depth.*, expected none as in",
+        ),
+        ({}, r"found a search with stop none, expected Halving"),
+        ({"stop": Halving(), "latency": 8}, r"found a search with latency 8, expected none"),
+    ],
+)
+def test_a_baseline_with_other_limits_another_rule_or_measurements_is_refused(
+    found: Search, tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    recipe = replace(RECIPES["quick"], epochs=3)
+    other = left(tmp_path / "other", RandomSearch, recipe=recipe, reward=cubed, **options)
+    with pytest.raises(UserError, match=said):
         made(found, tmp_path / "unused", other.folder)
 
 

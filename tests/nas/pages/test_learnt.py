@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,12 +10,12 @@ import pytest
 from controllers.q_learning import QLearning
 from controllers.random_search import RandomSearch
 from controllers.reinforce import Reinforce
-from nas import ledger
+from nas import ledger, recorded
 from nas.blocks import Block
 from nas.data import load
 from nas.errors import UserError
 from nas.ledger import Trial
-from nas.network import Network
+from nas.network import Images, Network
 from nas.pages.learnt import STRENGTHS, importances, path, preferences, ridge, told
 from nas.pool import Job, Serial
 from nas.reward import Result
@@ -110,13 +111,13 @@ def test_the_ridge_is_the_one_that_predicts_values_left_out_best() -> None:
     assert np.allclose(mean + x @ weights, expected)
 
 
-def kept(kind: type[QLearning] | type[Reinforce], out: Path) -> QLearning | Reinforce:
+def kept(kind: type[QLearning] | type[Reinforce], out: Path, **bounds: Any) -> QLearning | Reinforce:
     """The controller of a search of 30 trials, one that the search itself has told."""
     made: list[QLearning | Reinforce] = []
 
     class Kept(kind):  # type: ignore[misc, valid-type]
         def __init__(self, space: Space, seed: int, length: int, rate: float = 0.05) -> None:
-            super().__init__(space, seed, length, rate)
+            super().__init__(space.on(space.images), seed, length, rate)  # it asks for what is beyond bounds too
             made.append(self)
 
     def judged(job: Job) -> Result:
@@ -127,7 +128,7 @@ def kept(kind: type[QLearning] | type[Reinforce], out: Path) -> QLearning | Rein
     Kept.__name__ = Kept.__qualname__ = kind.__name__
     Kept.__module__ = kind.__module__
     for _ in search(
-        Two(), Kept, load("digits", images=40), out, trials=30, pool=lambda _: Serial(judged), device="cpu"
+        Two(), Kept, load("digits", images=40), out, trials=30, pool=lambda _: Serial(judged), device="cpu", **bounds
     ):
         pass
     return made[0]
@@ -139,6 +140,14 @@ def test_the_table_is_the_one_that_the_search_had_in_the_end(tmp_path: Path) -> 
     again, trials = told(Two(), header, tmp_path)
     assert trials == 30
     assert again.q == own.q  # type: ignore[union-attr]
+
+
+def test_under_a_bound_too_what_was_refused_is_told_at_once(tmp_path: Path) -> None:
+    own = kept(QLearning, tmp_path, max_params=800)
+    header, trials = ledger.read(tmp_path)
+    assert any(trial.refused for trial in trials)
+    space = recorded.held(Two().on(Images(8, 1, 10)), header, trials, tmp_path)
+    assert told(space, header, tmp_path)[0].q == own.q  # type: ignore[union-attr]
 
 
 def test_the_best_path_answers_each_question_by_the_highest_value(tmp_path: Path) -> None:

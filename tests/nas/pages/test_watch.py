@@ -159,5 +159,9 @@ def test_the_page_says_ended_when_the_last_trial_is_there_and_nobody_writes(
     browser.wait(lambda: "no longer served" in said(browser))
 
 
-def test_an_unfinished_search_is_not_ended(folder: Path, begun: Path) -> None:
-    assert 'id="state" data-so="live"' in Watched(begun).page()
+def test_an_unfinished_search_is_live_while_someone_writes_and_else_stopped(begun: Path) -> None:
+    watched = Watched(begun, clock=lambda: 0.0)
+    assert 'id="state" data-so="stopped"' in watched.page()
+    with Ledger(begun):
+        assert 'id="state" data-so="live"' in watched.page()
+    assert 'id="state" data-so="stopped"' in watched.page()
