@@ -296,7 +296,8 @@ def search(
 
         trials_coming = boarded(trials_coming, folder, old)
     why = watched(trials_coming, Progress(console, old, trials, here, unique or math.inf))
-    _conclude(here, folder, why, trials)
+    own = "" if type(found_space).__module__.startswith("search_spaces.") else f" --space {shlex.quote(space)}"
+    _conclude(here, folder, why, trials, own)
 
 
 def show(
@@ -631,8 +632,11 @@ def watched(coming: Generator[One, None, Value], live: Live[One]) -> Value:
         live.close()
 
 
-def _conclude(space: Space, folder: Path, why: str, trials: int) -> None:
-    """The end of a search: why, picture, best networks, how good they really are, how to go on."""
+def _conclude(space: Space, folder: Path, why: str, trials: int, own: str) -> None:
+    """The end of a search: why, picture, best networks, how good they really are, how to go on.
+
+    own: what further commands need to find a space of one's own; empty for a built-in one.
+    """
     from nas import health, ledger, summary
     from nas.plot import plot as draw
 
@@ -649,7 +653,7 @@ def _conclude(space: Space, folder: Path, why: str, trials: int) -> None:
     console.print(f"picture: {folder / 'reward.png'}", markup=False)
     here, nas = shlex.quote(str(folder)), _command()
     console.print(
-        f"go on:   {nas} finish {here}    {nas} report {here}    the same command with --trials {2 * trials}",
+        f"go on:   {nas} finish {here}{own}    {nas} report {here}{own}    the same command with --trials {2 * trials}",
         markup=False,
     )
     drawn = summary.random_rewards(space, done)
@@ -664,8 +668,9 @@ def _sentences(header: dict[str, Any], done: Sequence[Trial], best: Sequence[Tri
     images = header["validation"]
     accuracies = [trial.result.accuracy[-1] for trial in best if trial.result]
     low, high = summary.interval(min(accuracies), images)[0], summary.interval(max(accuracies), images)[1]
+    several = f"the {len(best)} best" if len(best) > 1 else "the best"
     sentences = [
-        f"the {len(best)} best: validation accuracy {min(accuracies):.4f} to {max(accuracies):.4f}, 95 % interval "
+        f"{several}: validation accuracy {min(accuracies):.4f} to {max(accuracies):.4f}, 95 % interval "
         f"{low:.4f} to {high:.4f} on {images:,} images; test images were not touched"
     ]
     if drawn is not None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from nas.ledger import Trial
 from nas.space import Space, shorten
 from nas.statistics import Floats, mann_whitney
-from nas.summary import NEAREST, expected_largest
+from nas.summary import FORETOLD, expected_largest
 
 LAST = 100  # trials that repeats and spread are over
 SOME = 10  # rewards that a spread takes, networks that a share of failures takes: that of fewer is their luck
@@ -63,7 +63,7 @@ def health(trials: Sequence[Trial], drawn: Floats | None = None) -> Health:
     latest = next((trial.figures for trial in reversed(last) if trial.figures), {})
     trained = sum(trial.scored for trial in ordered)
     gained = math.nan
-    if drawn is not None and trained >= NEAREST:
+    if drawn is not None and trained >= FORETOLD:
         gained = float(np.nanmax(_rewards(ordered))) - expected_largest(drawn, trained)
     return Health(again, _deviation(_rewards(last)), latest, gained)
 
@@ -95,10 +95,10 @@ def figures(ordered: Sequence[Trial]) -> dict[str, Floats]:
 def advantage(ordered: Sequence[Trial], drawn: Floats) -> Floats:
     """At each trial the best reward so far less what as many random networks are expected to have for their best.
 
-    drawn: rewards of random networks, as from `nas.summary.random_rewards`.  NaN before twenty networks are trained.
+    drawn: rewards of random networks, as from `nas.summary.random_rewards`.  NaN before fifty networks are trained.
     """
     trained = np.cumsum([trial.scored for trial in ordered])
-    expected = {count: expected_largest(drawn, int(count)) for count in np.unique(trained) if count >= NEAREST}
+    expected = {count: expected_largest(drawn, int(count)) for count in np.unique(trained) if count >= FORETOLD}
     gained: Floats = np.fmax.accumulate(_rewards(ordered)) - [expected.get(count, math.nan) for count in trained]
     return gained
 

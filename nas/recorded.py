@@ -57,7 +57,7 @@ def held(own: Space, header: Header, trials: Sequence[Trial], folder: Path) -> S
         return found
     raise UserError(
         f"{folder}: found a search of {header['space']}, expected one of {own!r} as in this command, with the networks "
-        f"that it builds now; give --space {as_typed(header)} as the search had it"
+        f"that it builds now; give --space {shlex.quote(as_typed(header))} as the search had it"
     )
 
 
@@ -67,10 +67,15 @@ def as_searched(found: Space, images: Images, header: Header) -> Space:
 
 
 def unknown(header: Header, folder: Path) -> UserError:
-    """That `space` has found none."""
+    """That `space` has found none, and why."""
+    if header["space"].partition("(")[0] in {kind.__name__ for kind in names.spaces().values()}:
+        return UserError(
+            f"{folder}: found a search of {header['space']} on {header['data']}, expected that space as it was, "
+            "and images that are there; put the images back, or take the toolkit's version of then"
+        )
     return UserError(
-        f"{folder}: found a search of {header['space']} on {header['data']}, expected a built-in space as it is now, "
-        f"and images that are there; name a space of your own with --space {as_typed(header)}, or put the images back"
+        f"{folder}: found a search of {header['space']}, expected a built-in space, or to be told where your own is; "
+        f"give --space {shlex.quote(as_typed(header))}, with its folder"
     )
 
 
@@ -81,7 +86,7 @@ def as_typed(header: Header) -> str:
     module = f"{of}.".partition(f".{name}.")[0] if of else "FILE"
     place = module if "." in module else f"{module}.py"
     parameters = given.replace(", ", ",").replace("'", "")
-    return shlex.quote(":".join(part for part in (place, name, parameters) if part))
+    return ":".join(part for part in (place, name, parameters) if part)
 
 
 def limits(header: Header) -> dict[str, Limit]:

@@ -20,6 +20,7 @@ from nas.statistics import Floats
 
 WALKS = 2_000  # random networks whose rewards are predicted
 RIDGE = 1.0
+FORETOLD = 50  # trained networks, before anything is said of random sampling: of fewer its best is badly foretold
 NEAREST = 20  # trained networks among which a random network's luck is drawn
 
 
@@ -119,10 +120,10 @@ def random_rewards(space: Space, trials: Sequence[Trial], seed: int = 0) -> Floa
 
     A ridge regression on how often each option was answered, of log odds where rewards are fractions, predicts them.
     What it leaves unexplained out of sample is drawn from the trained networks predicted nearest, for good networks
-    vary less than bad ones. None with fewer than twenty networks trained, or drawn within bounds.
+    vary less than bad ones. None with fewer than fifty networks trained, or twenty drawn within bounds.
     """
     trained = [trial for trial in trials if trial.scored]
-    if len(trained) < NEAREST:
+    if len(trained) < FORETOLD:
         return None
     columns = {
         (name, option): number

@@ -17,12 +17,12 @@ from typing import Any
 from nas import machine
 from nas.errors import UserError
 from nas.ledger import Trial
+from nas.model import rival
 from nas.model.contest import Contest, contest, peers_of, ranked_by
 from nas.model.judge import Figures, verdict
 from nas.model.lines import FILE, FOLDER, Lines
 from nas.model.options import settled
 from nas.model.outcome import Final, chosen, cost, keep
-from nas.model.rival import rival
 from nas.model.searched import Search
 from nas.model.training import AVERAGED, Finishing, strong
 from nas.model.trainings import Step, Trainings
@@ -63,8 +63,7 @@ def finish(
         lines.check(header)
         found = _found(lines)
         if found is None:
-            rivals = (yield from _rivals(search, given, device, pool)) if given["random"] else []
-            _begin(lines, header, given)
+            rivals = yield from _rivals(search, lines, header, given, device, pool)
             of = contest(search, best(search.trials, given["top"]), best(rivals, given["top"]), given["seeds"])
             with _trainings(lines, search, of, recipe, device, pool) as trainings:
                 finalists = yield from _all(search, of, trainings)
@@ -95,10 +94,21 @@ def _found(lines: Lines) -> Figures | None:
 
 
 def _rivals(
-    search: Search, given: Mapping[str, Any], device: str, pool: Callable[[Training], Pool]
+    search: Search,
+    lines: Lines,
+    header: Mapping[str, Any],
+    given: Mapping[str, Any],
+    device: str,
+    pool: Callable[[Training], Pool],
 ) -> Generator[Trial, None, list[Trial]]:
-    baseline = Path(given["baseline"]) if given["baseline"] else None
-    return (yield from rival(search, search.folder / FOLDER / "random", baseline, device=device, pool=pool))
+    """A random search's trials; the finish is begun once nothing is left to be refused."""
+    if given["random"] and not given["baseline"]:
+        coming = rival.made(search, search.folder / FOLDER / "random", device=device, pool=pool)
+        _begin(lines, header, given)
+        return (yield from coming)
+    found = rival.found(search, Path(given["baseline"])) if given["random"] else []
+    _begin(lines, header, given)
+    return found
 
 
 def _header(search: Search, recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,33 +23,34 @@ MEASURED = ("latency", *UNBOUND.every)  # of a header: there only if set
 REPEATS = 1_000  # trials for each network wanted, at most: repeats cost nothing
 
 
-def rival(
-    search: Search,
-    place: Path,
-    baseline: Path | None,
-    *,
-    device: str,
-    pool: Callable[[Training], Pool],
-) -> Generator[Trial, None, list[Trial]]:
-    """The trials of a random search with as many networks as this search, from `baseline`, or made in `place`.
+def found(search: Search, folder: Path) -> list[Trial]:
+    """The trials of the random search in this folder, as many networks as this search has.
 
-    It yields the new trials of one that is made. Raises UserError if the baseline is another's, or shorter.
+    Raises UserError if it is on other terms, another's, or shorter.
     """
     wanted = len(compare.trained(search.trials))
-    if baseline is None:
-        yield from _made(search, place, wanted, device, pool)
-        return compare.trained(ledger.read(place)[1])[:wanted]
-    compare.grouped([search.folder, baseline])  # raises if data, space, recipe or reward differ
-    header, trials = ledger.read(baseline)
-    _check_terms(search, baseline, header)
-    found = compare.trained(trials)
-    if header["controller"] != compare.RANDOM or len(found) < wanted:
-        several = "s"[: len(found) != 1]
+    compare.grouped([search.folder, folder])  # raises if data, space, recipe or reward differ
+    header, trials = ledger.read(folder)
+    _check_terms(search, folder, header)
+    trained = compare.trained(trials)
+    if header["controller"] != compare.RANDOM or len(trained) < wanted:
+        several = "s"[: len(trained) != 1]
         raise UserError(
-            f"{baseline}: found {len(found)} network{several} trained by {header['controller']}, expected {wanted} by "
+            f"{folder}: found {len(trained)} network{several} trained by {header['controller']}, expected {wanted} by "
             f"{compare.RANDOM}; give a random search with --unique {wanted}, or leave out --baseline and it is made"
         )
-    return found[:wanted]
+    return trained[:wanted]
+
+
+def made(
+    search: Search, place: Path, *, device: str, pool: Callable[[Training], Pool]
+) -> Generator[Trial, None, list[Trial]]:
+    """Search at random in `place` on this search's terms, or go on with that; its value is all trials.
+
+    It yields new ones, as many networks in all as this search has. Raises UserError, before it begins, for a reward or
+    a rule of one's own, whose code a ledger does not have.
+    """
+    return _made(search, place, _reward(search), _rule(search), device, pool)
 
 
 def _check_terms(search: Search, baseline: Path, header: Mapping[str, Any]) -> None:
@@ -64,20 +65,19 @@ def _check_terms(search: Search, baseline: Path, header: Mapping[str, Any]) -> N
 
 
 def _made(
-    search: Search, place: Path, wanted: int, device: str, pool: Callable[[Training], Pool]
-) -> Generator[Trial, None, None]:
-    """Search at random on the terms of this search's header, or go on with that."""
-    header = search.header
-    if len(compare.trained(ledger.begun(place)[1])) >= wanted:
-        return
-    kind, _ = names.controller("random")
-    yield from begin(
-        search.space, kind, search.data, place,
-        trials=REPEATS * wanted, unique=wanted, recipe=Recipe(**header["recipe"]), reward=_reward(search),
-        seed=header["seed"], window=header["window"], limits=search.space.limits,
-        child_timeout=header["child_timeout"], stop=_rule(search), device=device, pool=pool,
-        **{name: header[name] for name in MEASURED if name in header},
-    )  # fmt: skip
+    search: Search, place: Path, reward: Reward, stop: Rule | None, device: str, pool: Callable[[Training], Pool]
+) -> Generator[Trial, None, list[Trial]]:
+    header, wanted = search.header, len(compare.trained(search.trials))
+    if len(compare.trained(ledger.begun(place)[1])) < wanted:
+        kind, _ = names.controller("random")
+        yield from begin(
+            search.space, kind, search.data, place,
+            trials=REPEATS * wanted, unique=wanted, recipe=Recipe(**header["recipe"]), reward=reward,
+            seed=header["seed"], window=header["window"], limits=search.space.limits,
+            child_timeout=header["child_timeout"], stop=stop, device=device, pool=pool,
+            **{name: header[name] for name in MEASURED if name in header},
+        )  # fmt: skip
+    return compare.trained(ledger.read(place)[1])[:wanted]
 
 
 def _reward(search: Search) -> Reward:

@@ -166,7 +166,7 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
     _, header, trials, space, _ = search
     drawn = summary.random_rewards(space, trials) if space else None
     best = summary.best(trials, MOST_TRIALS)
-    finished = finishing(search.folder)
+    finished = finishing(search.folder, search.header)
     return {
         "title": title(header),
         "folder": search.folder.name,
@@ -251,7 +251,7 @@ def _said(search: Search, best: Sequence[Trial], drawn: Floats | None, tested: b
                 f"{100 * smallest.result.accuracy[-1]:.2f} %, {smallest.result.params:,} parameters.",
             )
         )
-    if drawn is not None:
+    if drawn is not None and not _made(search):  # else it is measured, in the comparison
         expected = summary.expected_largest(drawn, sum(trial.scored for trial in trials))
         said.append((
             "", f"Random sampling would be expected to have found a reward of about {expected:.3f} in as many trials, "

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nas import names
+from nas import names, recorded
 from nas.ledger import FILE
 from nas.pages.model import figures
 from nas.plot import Header
@@ -35,9 +35,9 @@ def conditions(header: Header) -> list[tuple[str, str]]:
 def command(header: Header, trials: int) -> str:
     """What to type for the same search of so many trials, as far as its header tells; a line for each of its lengths.
 
-    One's own code is named by class alone.
+    One's own code is named by its module, and is looked for in the folder where one is.
     """
-    words = ["nas", "search", _called(header["space"], names.spaces())]
+    words = ["nas", "search", _own_space(header) or _called(header["space"], names.spaces())]
     words += ["--controller", controller(header), "--data", header["data"]]
     words += [*_loading(header), "--seed", str(header["seed"]), "--window", str(header["window"])]
     words += ["--recipe", named(header["recipe"]), "--reward", reward(header)]
@@ -52,6 +52,12 @@ def command(header: Header, trials: int) -> str:
     return "\n".join(shlex.join([*words, "--trials", str(length)]) for length in lengths)
 
 
+def _own_space(header: Header) -> str:
+    """A space of one's own as it is typed; empty for a built-in one."""
+    known = {kind.__name__ for kind in names.spaces().values()}
+    return "" if header["space"].partition("(")[0] in known else recorded.as_typed(header)
+
+
 def _loading(header: Header) -> list[str]:
     """How the images were loaded. Older headers do not say: there it is all images that a built-in data set had."""
     loaded = header.get("loaded")
@@ -63,7 +69,7 @@ def _loading(header: Header) -> list[str]:
     return words + ["--skip-corrupt"] * loaded["skip_corrupt"]
 
 
-def finishing(folder: Path) -> str:
+def finishing(folder: Path, header: Header) -> str:
     """What to type for the same model in this search's folder, as far as the model tells; a line for each command."""
     found = figures(folder / "model" / "metrics.json")
     recipe, seeds, ranked = (found.get(name) for name in ("recipe", "seeds", "ranking"))
@@ -72,6 +78,7 @@ def finishing(folder: Path) -> str:
     name = folder.resolve().name
     words = ["nas", "finish", name, "--top", str(len(ranked)), "--seeds", str(seeds)]
     words += ["--epochs", str(recipe.get("epochs")), "--flip" if recipe.get("flip") else "--no-flip"]
+    words += ["--space", own] if (own := _own_space(header)) else []
     if not found.get("random"):
         words.append("--no-random")
     elif not (folder / RANDOM / FILE).is_file():
@@ -109,8 +116,11 @@ def controller(header: Header) -> str:
 
 
 def _called(written: str, known: Mapping[str, type[Any]]) -> str:
-    """ "metaqnn:depth=6" of "MetaQnn(depth=6)"; what is not known stays as it is."""
+    """ "metaqnn:depth=6" of "MetaQnn(depth=6)"; of one's own "mine.Rule(first=2)" becomes "mine:Rule:first=2"."""
     name, _, given = written.removesuffix(")").partition("(")
     typed = next((typed for typed, kind in known.items() if kind.__name__ == name), None)
     parts = ",".join(part.strip() for part in given.replace("'", "").split(",") if part.strip())
-    return written if typed is None else f"{typed}:{parts}" if parts else typed
+    if typed is None:
+        module, _, own = name.rpartition(".")
+        return f"{module}:{own}" + f":{parts}" * bool(parts) if module else written
+    return f"{typed}:{parts}" if parts else typed

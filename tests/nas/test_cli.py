@@ -291,15 +291,15 @@ def test_a_search_whose_header_was_torn_begins_anew(nas: Nas) -> None:
 
 
 def test_with_enough_networks_it_says_what_random_sampling_would_have_found(nas: Nas) -> None:
-    done = nas("search", "chain", *RANDOM[2:], "--trials", "25", "--recipe", "quick:batch=80")
+    done = nas("search", "chain", *RANDOM[2:], "--trials", "52", "--recipe", "quick:batch=80")
     shows(
         done,
         "random sampling would be expected to have found a reward of",
         "this search found 0.",
-        "health, of the last 25 trials: repeats 0 %, spread 0.…, advantage over random sampling …0.",
+        "health, of the last 52 trials: repeats 0 %, spread 0.…, advantage over random sampling …0.",
     )
     folder = "runs/chain-random-digits-seed0"
-    shows(nas("show", folder), "health, of the last 25 trials: repeats 0 %, …, advantage over random sampling …0.")
+    shows(nas("show", folder), "health, of the last 52 trials: repeats 0 %, …, advantage over random sampling …0.")
 
 
 def test_options_reach_the_ledger(nas: Nas) -> None:

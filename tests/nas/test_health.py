@@ -70,10 +70,10 @@ def test_figures_have_gaps_where_a_controller_said_nothing() -> None:
 
 
 def test_the_advantage_is_the_best_less_the_expected_best_of_as_many_random_networks() -> None:
-    trials = [*searched(different(19)), trial(19, "x", None), trial(20, "y", 0.75), trial(21, "y", 0.75, again=True)]
+    trials = [*searched(different(49)), trial(49, "x", None), trial(50, "y", 0.75), trial(51, "y", 0.75, again=True)]
     gained = advantage(trials, np.array([0.0, 1.0]))
-    np.testing.assert_array_equal(gained[:20], NAN)
-    assert gained[20:].tolist() == [0.75 - (1 - 0.5**20)] * 2  # a repeat is no further network
+    np.testing.assert_array_equal(gained[:50], NAN)
+    assert gained[50:].tolist() == [0.75 - (1 - 0.5**50)] * 2  # a repeat is no further network
 
 
 def test_health_is_that_of_the_last_trial_whatever_finished_last() -> None:
@@ -83,18 +83,18 @@ def test_health_is_that_of_the_last_trial_whatever_finished_last() -> None:
 
 
 def test_health_says_spread_and_advantage_where_they_are_known() -> None:
-    trials = searched(different(20), lambda number: float(number % 2))
+    trials = searched(different(50), lambda number: float(number % 2))
     assert str(health(trials, np.array([0.0, 0.5]))) == (
-        "repeats 0 %, spread 0.513, advantage over random sampling +0.500"  # √(20 / 4 / 19); 1 - 0.5
+        "repeats 0 %, spread 0.505, advantage over random sampling +0.500"  # √(50 / 4 / 49); 1 - 0.5
     )
 
 
 def test_the_advantage_at_the_end_is_the_end_of_its_curve() -> None:
     rng = random.Random(0)
-    trials = searched(different(40), lambda number: rng.random())
+    trials = searched(different(80), lambda number: rng.random())
     drawn = np.array([rng.random() for _ in range(50)])
     assert health(trials, drawn).advantage == advantage(trials, drawn)[-1]
-    assert np.isnan(health(trials[:19], drawn).advantage)
+    assert np.isnan(health(trials[:49], drawn).advantage)
 
 
 # --- a collapse ---

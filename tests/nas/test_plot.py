@@ -328,7 +328,7 @@ def collapsed(trials: int = 100) -> list[Trial]:
 class Widths(Space):
     """Of the network that each trial here trains: the answers are its number alone."""
 
-    width = Choice(*range(60))
+    width = Choice(*range(80))
 
     def build(self, pick: Pick) -> Network:
         return Network(8, (Block("identity", pick(self.width)),))
@@ -337,16 +337,14 @@ class Widths(Space):
 def test_one_search_is_drawn_with_its_health_below(tmp_path: Path) -> None:
     words = said([search(tmp_path / "a")])
     assert {"share", "spread", "reward (accuracy)", "repeats among the last 100", "best so far"} <= set(words)
-    assert (
-        "(advantage over random sampling: shown from twenty networks on, where the space can be built again)" in words
-    )
+    assert "(advantage over random sampling: shown from fifty networks on, where the space can be built again)" in words
 
 
 @pytest.mark.parametrize(
     ("what", "shown"), [("", LABELS), ("rewards", LABELS[:1]), ("health", LABELS[1:])], ids=["", "rewards", "health"]
 )
 def test_what_chooses_the_panels(tmp_path: Path, what: str, shown: tuple[str, ...]) -> None:
-    words = said([search(tmp_path / "a")], what, Widths())
+    words = said([search(tmp_path / "a", realistic(80, 0))], what, Widths())
     assert [label for label in LABELS if label in words] == list(shown)
 
 
@@ -401,9 +399,9 @@ def test_a_search_of_one_trial_has_a_picture(tmp_path: Path) -> None:
 
 def test_the_advantage_is_drawn_where_a_built_in_space_builds_what_was_recorded(tmp_path: Path) -> None:
     space = Chain().on(native("digits"))
-    candidates = [space.sample(random.Random(number)) for number in range(25)]
+    candidates = [space.sample(random.Random(number)) for number in range(55)]
     trials = [
-        replace(trained(number, number / 25), answers=candidate.answers, key=candidate.key)
+        replace(trained(number, number / 55), answers=candidate.answers, key=candidate.key)
         for number, candidate in enumerate(candidates)
     ]
     choices = {name: [repr(option) for option in choice.options] for name, choice in space.choices.items()}

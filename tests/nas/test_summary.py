@@ -170,19 +170,19 @@ def test_the_estimate_comes_from_a_search_that_was_no_random_one_too() -> None:
 
 
 def test_the_same_trials_give_the_same_estimate() -> None:
-    assert expected_of_random(Five(), random_trials(30)) == expected_of_random(Five(), random_trials(30))
+    assert expected_of_random(Five(), random_trials(50)) == expected_of_random(Five(), random_trials(50))
 
 
-def test_fewer_than_twenty_trained_networks_tell_nothing_of_random_sampling() -> None:
-    trials = random_trials(20)
+def test_fewer_than_fifty_trained_networks_tell_nothing_of_random_sampling() -> None:
+    trials = random_trials(50)
     assert expected_of_random(Five(), trials) is not None
-    assert expected_of_random(Five(), trials[:19]) is None
-    assert expected_of_random(Five(), [*trials[:19], trial(19, None), trial(20, 0.5, same_as=0)]) is None
+    assert expected_of_random(Five(), trials[:49]) is None
+    assert expected_of_random(Five(), [*trials[:49], trial(49, None), trial(50, 0.5, same_as=0)]) is None
 
 
 @pytest.mark.parametrize("reward", [0.25, -2.0, 100.0])
 def test_equal_rewards_give_an_estimate_that_is_that_reward(reward: float) -> None:
-    trials = [replace(trial, reward=reward) for trial in random_trials(25)]
+    trials = [replace(trial, reward=reward) for trial in random_trials(50)]
     assert expected_of_random(Five(), trials) == pytest.approx(reward)
 
 

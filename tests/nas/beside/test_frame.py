@@ -60,7 +60,7 @@ class Wider(Narrow):
 
 @pytest.mark.parametrize(
     ("space", "message"),
-    [(None, "name a space of your own with --space"), (Chain(), "expected one of Chain"), (Wider(), "expected one of")],
+    [(None, "told where your own is; give --space"), (Chain(), "expected one of Chain"), (Wider(), "expected one of")],
 )
 def test_a_space_that_is_not_the_searchs_is_said(folder: Path, space: Space | None, message: str) -> None:
     with pytest.raises(UserError, match=message):

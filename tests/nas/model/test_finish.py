@@ -163,11 +163,13 @@ def test_interrupted_again_and_again_it_comes_to_the_same(
 ) -> None:
     folder = tmp_path / "broken"
     shutil.copytree(begun, folder)
+    options = QUICK
     for steps in (1, 3, 2):  # in the random search, while networks are ranked, while they are trained in full
-        coming = finish(searched(folder, Own()), **QUICK)
+        coming = finish(searched(folder, Own()), **options)
         assert [next(coming) for _ in range(steps)]
         coming.close()
-    last, figures = ended(finish(searched(folder, Own()), **QUICK))
+        options = {name: QUICK[name] for name in ("device", "pool")}  # the others are as it was begun with
+    last, figures = ended(finish(searched(folder, Own()), **options))
     assert 6 + len(last) == len(done[1])
     assert timeless(figures) == timeless(done[2])
 

@@ -11,7 +11,7 @@ from controllers.random_search import RandomSearch
 from nas.data import load
 from nas.errors import UserError
 from nas.ledger import Trial, read
-from nas.model.rival import rival
+from nas.model import rival
 from nas.model.searched import Search, searched
 from nas.pool import Job, Pool, Serial, Training
 from nas.recipe import RECIPES
@@ -41,7 +41,9 @@ def left(folder: Path, kind: type[Controller] = Evolution, unique: int = 6, **op
 
 def made(found: Search, place: Path, baseline: Path | None = None) -> tuple[list[Trial], list[Trial]]:
     """What was new, and all."""
-    coming, new = rival(found, place, baseline, device="cpu", pool=looked_up), []
+    if baseline:
+        return [], rival.found(found, baseline)
+    coming, new = rival.made(found, place, device="cpu", pool=looked_up), []
     while True:
         try:
             new.append(next(coming))
@@ -65,7 +67,7 @@ def test_a_random_search_is_made_on_the_same_terms_with_as_many_networks(found: 
 
 
 def test_one_that_is_made_is_not_made_again_and_a_part_of_one_is_gone_on_with(found: Search, tmp_path: Path) -> None:
-    coming = rival(found, tmp_path, None, device="cpu", pool=looked_up)
+    coming = rival.made(found, tmp_path, device="cpu", pool=looked_up)
     next(coming)
     coming.close()
     new, trials = made(found, tmp_path)

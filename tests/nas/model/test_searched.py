@@ -103,8 +103,8 @@ def test_a_search_in_which_all_failed_is_refused(tmp_path: Path, trials: int, me
 
 def test_a_space_of_ones_own_is_asked_for_and_taken(tmp_path: Path) -> None:
     own = left(tmp_path / "own", Own())
-    mend = rf"with --space \S*{__name__.rpartition('.')[2]}\S*:Own:depth=1,"
-    with pytest.raises(UserError, match=rf"found a search of Own\(depth=1\) on \S+, expected a built-in .* {mend}"):
+    mend = rf"give --space \S*{__name__.rpartition('.')[2]}\S*:Own:depth=1,"
+    with pytest.raises(UserError, match=rf"found a search of Own\(depth=1\), expected a built-in .* {mend}"):
         searched(own)
     found = searched(own, Own())
     assert isinstance(found, Search)

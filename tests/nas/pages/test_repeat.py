@@ -31,6 +31,7 @@ EVERY: dict[str, Any] = {
 }  # fmt: skip
 
 
+BUILT_IN = {"space": "Chain()"}
 PRICED: dict[str, Any] = {"reward": Soft(2e6), "max_madds": 10**9}
 
 
@@ -70,11 +71,14 @@ def test_of_an_older_header_images_of_a_folder_are_not_counted_for_it_may_bring_
     assert "--images" not in command({**header, "data": "folder:photos"}, 60)
 
 
-def test_ones_own_names_stay_as_they_are(folder: Path) -> None:
-    header, _ = ledger.read(folder)
-    text = command({**header, "space": "Small()", "controller": "mine.Own", "reward": "mine.my_reward"}, 60)
-    assert "nas search 'Small()' --controller mine.Own" in text
-    assert "--reward mine.my_reward" in text
+def test_what_is_ones_own_is_named_by_its_module(folder: Path, tmp_path: Path) -> None:
+    sources = {"sources": {"mine.Small.build": "0"}}
+    header = ledger.read(folder)[0] | sources | {"space": "Small(depth=2)"}
+    text = command({**header, "controller": "mine.Own", "reward": "mine.my_reward"}, 60)
+    assert "nas search mine.py:Small:depth=2 --controller mine:Own" in text
+    assert "--reward mine:my_reward" in text
+    made = finished(tmp_path / "a", random=[])
+    assert finishing(made, header).splitlines()[0].endswith("--no-flip --space mine.py:Small:depth=2 --no-random")
 
 
 def test_an_older_header_without_a_record_has_no_row_for_it(folder: Path) -> None:
@@ -88,7 +92,7 @@ def test_an_older_header_without_a_record_has_no_row_for_it(folder: Path) -> Non
         (repr(Soft(1e6)), "soft:target=1e6"),
         (repr(Soft(1234567.0, "params", alpha=-0.5)), "soft:target=1234567.0,cost=params,alpha=-0.5"),
         (repr(Hard(0.25, "latency")), "hard:target=0.25,cost=latency"), ("negative_loss", "negative-loss"),
-        ("accuracy", "accuracy"), ("Softer(1)", "Softer(1)"), ("mine.my_reward", "mine.my_reward"),
+        ("accuracy", "accuracy"), ("Softer(1)", "Softer(1)"), ("mine.my_reward", "mine:my_reward"),
     ],
 )  # fmt: skip
 def test_a_reward_is_as_it_is_typed(written: str, typed: str) -> None:
@@ -105,22 +109,22 @@ def finished(folder: Path, **metrics: object) -> Path:
 
 def test_a_model_is_made_again_by_nas_finish_with_what_it_was_made_with(tmp_path: Path) -> None:
     alone = finished(tmp_path / "my search", random=[])
-    assert finishing(alone) == "nas finish 'my search' --top 2 --seeds 3 --epochs 12 --no-flip --no-random"
+    assert finishing(alone, BUILT_IN) == "nas finish 'my search' --top 2 --seeds 3 --epochs 12 --no-flip --no-random"
     given = finished(tmp_path / "given", recipe={"epochs": 1, "flip": True})
-    assert finishing(given) == "nas finish given --top 2 --seeds 3 --epochs 1 --flip --baseline FOLDER"
+    assert finishing(given, BUILT_IN) == "nas finish given --top 2 --seeds 3 --epochs 1 --flip --baseline FOLDER"
     (given / "finish" / "random").mkdir(parents=True)
     (given / "finish" / "random" / FILE).touch()
-    assert finishing(given) == "nas finish given --top 2 --seeds 3 --epochs 1 --flip"
+    assert finishing(given, BUILT_IN) == "nas finish given --top 2 --seeds 3 --epochs 1 --flip"
 
 
 def test_a_model_that_was_explained_is_explained_again_on_the_same_images(tmp_path: Path) -> None:
     made = finished(tmp_path / "a", random=[])
     explained = {"of": "the 9 validation images of digits, which it was trained on too"}
     (made / "model" / "explain" / "explain.json").write_text(json.dumps(explained))
-    assert finishing(made).splitlines()[1] == "nas explain a --on validation"
+    assert finishing(made, BUILT_IN).splitlines()[1] == "nas explain a --on validation"
 
 
 @pytest.mark.parametrize("metrics", [{"recipe": None}, {"seeds": [1]}, {"ranking": None}])
 def test_a_model_that_does_not_say_how_it_was_made_has_no_command(metrics: dict[str, Any], tmp_path: Path) -> None:
-    assert finishing(finished(tmp_path / "a", **metrics)) == ""
-    assert finishing(tmp_path / "none") == ""
+    assert finishing(finished(tmp_path / "a", **metrics), BUILT_IN) == ""
+    assert finishing(tmp_path / "none", BUILT_IN) == ""
