@@ -13,9 +13,9 @@ from nas.progress import duration
 from nas.summary import described
 
 PEERS = (
-    "Peers are as in their papers, but: they take images at their own size, 224 pixels a side at most (the MLP 32); "
-    "ResNet-20 has projections as shortcuts; MobileNets leave out their first strides on small images, so that 2 x 2 "
-    "positions are left at least."
+    "Peers are as in their papers, but: they take images at their own size, 224 pixels a side at most (the MLP, which "
+    "has batch norm, 32); ResNet-20 has projections as shortcuts; MobileNets leave out their first strides on small "
+    "images, so that 2 x 2 positions are left at least."
 )
 
 

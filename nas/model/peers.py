@@ -3,7 +3,8 @@
 Departs from the papers: all take images at one size, and end in global pooling and a linear classifier. ResNet-20 has
 projections as shortcuts where the shape changes (option B), not zeros. MobileNets leave out their first strides on
 small images, so that 2 × 2 positions are left at least, and MobileNet V2 has ReLU for ReLU6 in its first and last
-convolution and no dropout.
+convolution and no dropout. The MLP has batch norm, for all are trained with one recipe, and at its rate the weights of
+an MLP without run away.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nas.blocks import Block
+from nas.layers import Layers, Linear, Norm, Relu
 from nas.network import Images, Network
 
 LARGEST = 224  # pixels a side that the papers' networks are made for
@@ -32,7 +34,12 @@ def peers(images: Images, size: int) -> dict[str, Network]:
 
 def mlp(side: int) -> Network:
     """Two hidden layers of 512."""
-    return Network(side, (Block("dense", 512), Block("dense", 512)))
+    return Network(side, (Block(hidden, 512), Block(hidden, 512)))
+
+
+def hidden(block: Block, channels: int) -> Layers:
+    """Fully connected layer over all channels and positions, batch norm (Ioffe & Szegedy 2015), ReLU. Uses width."""
+    return (Linear(block.width), Norm(), Relu())
 
 
 def plain(side: int) -> Network:
