@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ LATE = 0.75  # of the search's length: a controller that settles after it has co
 SETTLING = "entropy"  # a figure that falls from 1 at random to 0, where one network is left
 SETTLED = 0.1  # of it; good default searches of 200 on tables went down to 0.27
 FIRST = 10  # rewards that learning is measured against: what was answered before there was much to learn from
+ABOVE = re.compile(r"^refused: .*, as (--max-[a-z-]+) says$", re.DOTALL)  # the error of what a bound refused
 LUCK = 0.1  # random rewards look like learning as often: less, and searches that learn fast are told that they do not
 
 
@@ -134,18 +136,48 @@ def verdict(
 
 
 def failing(trials: Sequence[Trial]) -> Verdict | None:
-    """Told if nearly all of the last hundred networks failed, ten at least, with what most of them failed by."""
-    new = [trial for trial in in_order(trials) if trial.same_as is None][-LAST:]
-    errors = [trial.error for trial in new if trial.error]
-    if len(new) < SOME or len(errors) < NEARLY_ALL * len(new):
+    """Told if nearly all of the last hundred networks, ten at least, failed, or cost more than a bound allows."""
+    new = [trial for trial in in_order(trials) if trial.same_as is None]
+    return _failing([trial for trial in new if not _bound(trial.error)][-LAST:]) or _refusing(new[-LAST:])
+
+
+def _failing(networks: Sequence[Trial]) -> Verdict | None:
+    """Told if nearly all of these failed, with what most of them failed by."""
+    errors = [trial.error for trial in networks if trial.error]
+    if not _nearly_all(errors, networks):
         return None
     ((kind, count),) = Counter(_kind(error) for error in errors).most_common(1)
     latest = next(error for error in reversed(errors) if _kind(error) == kind)
     return Verdict(
         "failing",
-        f"the search is failing: {len(errors)} of the last {len(new)} networks have no reward, {count} of them by an "
-        f'error as in "{shorten(latest)}"; mend what fails, or leave it out of the space',
+        f"the search is failing: {len(errors)} of the last {len(networks)} networks have no reward, {count} of them by "
+        f'an error as in "{shorten(latest)}"; mend what fails, or leave it out of the space',
     )
+
+
+def _refusing(networks: Sequence[Trial]) -> Verdict | None:
+    """Told if nearly all of these have no reward, with the bound that refused the most."""
+    errors = [trial.error for trial in networks if trial.error]
+    bounds = [_bound(error) for error in errors if _bound(error)]
+    if not bounds or not _nearly_all(errors, networks):
+        return None
+    bound = Counter(bounds).most_common(1)[0][0]
+    latest = next(error for error in reversed(errors) if _bound(error) == bound)
+    return Verdict(
+        "refusing nearly all networks",
+        f"of the last {len(networks)} networks {len(bounds)} were refused and not trained, for they cost too much, as "
+        f'in "{shorten(latest)}"; raise {bound}, or offer smaller networks',
+    )
+
+
+def _nearly_all(errors: Sequence[str], networks: Sequence[Trial]) -> bool:
+    return len(networks) >= SOME and len(errors) >= NEARLY_ALL * len(networks)
+
+
+def _bound(error: str | None) -> str:
+    """The option whose bound refused a network, as "--max-params", by its error; empty where none did."""
+    found = ABOVE.match(error or "")
+    return found[1] if found else ""
 
 
 def mend(trials: Sequence[Trial]) -> str:
@@ -156,7 +188,8 @@ def mend(trials: Sequence[Trial]) -> str:
     errors = [trial.error for trial in trials if trial.error]
     if not errors:
         return "give it more time"
-    what = "raise the bound" if errors[-1].startswith("refused") else "mend what fails, or leave it out of the space"
+    bound = _bound(errors[-1])
+    what = f"raise {bound}, or offer smaller networks" if bound else "mend what fails, or leave it out of the space"
     return f'the last error is "{shorten(errors[-1])}": {what}'
 
 

@@ -9,10 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas.health import advantage, collapse, failing, figures, health, in_order, repeats, spread, standstill, verdict
+from nas.health import (
+    advantage,
+    collapse,
+    failing,
+    figures,
+    health,
+    in_order,
+    mend,
+    repeats,
+    spread,
+    standstill,
+    verdict,
+)
 from nas.ledger import Trial
 from nas.network import Network
-from nas.reward import Result
+from nas.reward import Bounds, Result
 from nas.space import Choice, Pick, Space
 
 NAN = float("nan")
@@ -206,6 +218,38 @@ def test_failing_is_told_from_eight_of_ten_networks_on() -> None:
 def test_repeats_of_a_failure_are_no_further_failures() -> None:
     again = [trial(number, "0", None, again=True, error="diverged: at once") for number in range(10, 60)]
     assert failing([*failures(7, 10), *again]) is None
+
+
+SLOW = f"refused: {Bounds(max_latency_ms=0.4).refusal(Result(latency_ms=(1.2559, 1.0, 2.0)))}"
+
+
+def test_a_search_whose_networks_are_nearly_all_above_a_bound_fails_not_and_is_told_the_bound() -> None:
+    found = verdict(
+        [trial(n, str(n), 0.5) if n % 5 == 0 else trial(n, str(n), None, error=SLOW) for n in range(20)], 200
+    )
+    assert found is not None
+    assert found.short == "refusing nearly all networks"
+    assert found.sentence == (
+        'of the last 20 networks 16 were refused and not trained, for they cost too much, as in "refused: found 1.2559 '
+        'ms an image, expected at most 0.4, as --max-latency-ms says"; raise --max-latency-ms, or offer smaller '
+        "networks"
+    )
+    assert mend([trial(0, "a", None, error=SLOW)]).endswith("raise --max-latency-ms, or offer smaller networks")
+
+
+def test_failures_among_many_refusals_are_failures_of_what_was_trained() -> None:
+    refused = [trial(number, str(number), None, error=SLOW) for number in range(100, 190)]
+    found = verdict([*failures(10, 10), *refused], 1_000)
+    assert found is not None
+    assert "failing: 10 of the last 10 networks have no reward, 10 of them by" in found.sentence
+
+
+def test_networks_that_cannot_be_built_are_failures_and_no_bound_is_to_be_raised() -> None:
+    found = failing(failures(10, 10, "refused: block 1 (conv): found Conv(width=0)"))
+    assert found is not None
+    assert (found.short, found.sentence.rpartition("; ")[2]) == (
+        "failing", "mend what fails, or leave it out of the space",
+    )  # fmt: skip
 
 
 # --- learning nothing ---
