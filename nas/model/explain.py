@@ -214,7 +214,7 @@ def _grad_cam(model: Model, looked: Looked) -> tuple[Figures, Figure]:
     """Of each image the heat for its two classes, in figures and as a picture."""
     heats = [gradcam(model, looked.pixels, labels) for labels in looked.pairs.T]
     said = [
-        [f"for {model.classes[label]} ({100 * row[label]:.0f} %)" for label in pair]
+        [(model.classes[label], float(row[label])) for label in pair]
         for row, pair in zip(looked.shares, looked.pairs, strict=True)
     ]
     facts: Figures = {"of": looked.of, "classes": looked.classes, "images": looked.names}

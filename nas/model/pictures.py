@@ -28,6 +28,7 @@ BARS = 40  # classes in a picture of them; of more, the worst
 COUNTED = 20  # classes up to which each cell of a confusion matrix has its count
 NAMED = 60  # classes up to which its rows have names
 COLUMNS = 6  # of small images
+SIDE = 1.35  # inches that small images are wide at least, and what is said over them at most
 RIGHT, WRONG, GLOW, PALE = COLOURS[0], COLOURS[1], COLOURS[5], "#8FB8D4"
 
 Found = Mapping[str, Any]
@@ -140,32 +141,40 @@ def calibration(found: Found) -> Figure:
 
 def mistakes(wrong: Sequence[Found], pixels: Pixels) -> Figure:
     """Small images with what was said, how sure, and what is true. pixels: uint8 (N, C, H, W) of all images."""
-    figure, tiles = _tiles("the most confident mistakes", len(wrong), COLUMNS, 0.42)
+    figure, tiles = _tiles("the most confident mistakes", len(wrong), COLUMNS, 0.56)
     for axes, one in zip(tiles, wrong, strict=True):
         _show(axes, pixels[one["image"]])
-        sure = f"{_named(one['said'])} ({100 * one['confidence']:.0f} %)"
-        axes.set_title(f"said {sure}\nis {_named(one['true'])}", fontsize=8.5)
+        _over(
+            axes,
+            f"said {_named(one['said'], 24)}",
+            f"is {_named(one['true'], 24)}",
+            f"{100 * one['confidence']:.0f} % sure",
+        )
     return figure
 
 
 def heat(
-    pixels: Pixels, maps: Sequence[npt.NDArray[np.float32]], names: Sequence[str], said: Sequence[Sequence[str]]
+    pixels: Pixels,
+    maps: Sequence[npt.NDArray[np.float32]],
+    names: Sequence[str],
+    said: Sequence[Sequence[tuple[str, float]]],
 ) -> Figure:
     """Each image, and beside it the same under each of its maps.
 
-    pixels: uint8 (N, C, H, W); maps: each (N, H, W), 0 to 1; names: (N,); said: (N, maps), what each map is for.
+    pixels: uint8 (N, C, H, W); maps: each (N, H, W), 0 to 1; names: (N,); said: (N, maps), the class
+    that each map is for with its probability.
     """
     together = 1 + len(maps)
     title = "what the model looks at: the more orange, the more it speaks for the class"
-    figure, tiles = _tiles(title, len(pixels) * together, together, 0.3, groups=COLUMNS // together)
+    figure, tiles = _tiles(title, len(pixels) * together, together, 0.42, groups=COLUMNS // together)
     for number, image in enumerate(pixels):
         alone, *others = tiles[number * together : (number + 1) * together]
         _show(alone, image)
-        alone.set_title(_named(names[number], 22), fontsize=8.5)
-        for axes, one, text in zip(others, maps, said[number], strict=True):
+        _over(alone, _named(names[number], 28), "")
+        for axes, one, (name, share) in zip(others, maps, said[number], strict=True):
             _show(axes, image, grey=True)
             axes.imshow(_glow(one[number]), interpolation="bilinear")
-            axes.set_title(_named(text, 22), fontsize=8.5)
+            _over(axes, f"for {_named(name, 24)}", f"{100 * share:.0f} %")
     return figure
 
 
@@ -207,6 +216,13 @@ def _show(axes: Axes, image: Pixels, grey: bool = False) -> None:
         axes.imshow(image.transpose(1, 2, 0), interpolation="nearest")
     else:
         axes.imshow(image.mean(0), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+
+
+def _over(axes: Axes, *lines: str) -> None:
+    """What is said over a small image, in type as small as its longest line needs."""
+    title = axes.set_title("\n".join(lines), fontsize=8.5)
+    inches = title.get_window_extent().width / axes.figure.dpi
+    title.set_fontsize(8.5 * SIDE / max(SIDE, inches))
 
 
 def _glow(heat: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
