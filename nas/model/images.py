@@ -127,10 +127,13 @@ def _given(place: Path, metrics: Mapping[str, Any], data: str | None) -> dict[st
         return {"spec": data or said}
     if (place.parent / FILE).is_file():
         return {"spec": read(place.parent)[0]["data"]}
-    raise UserError(
-        f"{place}: found no data named in {METRICS}, expected them; name them with --data, as in --data digits or "
-        "--data folder:/home/me/photos"
-    )
+    mend = "name them with --data, as in --data digits or --data folder:/home/me/photos"
+    if not (place / METRICS).is_file():
+        raise UserError(
+            f"{place / METRICS}: found nothing there, expected figures that name the model's data; restore it from a "
+            f"copy, or {mend}"
+        )
+    raise UserError(f"{place}: found no data named in {METRICS}, expected them; {mend}")
 
 
 def _loaded(given: Mapping[str, Any], moved: bool) -> Data:

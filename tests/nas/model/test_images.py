@@ -45,6 +45,9 @@ def test_data_that_no_one_names_are_asked_for(model: Model, folder: Path, tmp_pa
     place = kept(folder, tmp_path, {})
     with pytest.raises(UserError, match=r"found no data named in metrics.json, expected them; name them with --data"):
         part(model, place)
+    (place / METRICS).unlink()
+    with pytest.raises(UserError, match=r"metrics.json: found nothing there, .*, or name them with --data, as in"):
+        part(model, place)
     assert len(part(model, place, data="digits").labels) == 299
 
 
