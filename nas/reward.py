@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -134,7 +135,7 @@ class Priced:
     equations 2 and 3. The accuracy is that of the validation images after the last epoch.
     """
 
-    target: float = 0.0
+    target: float = math.nan  # none given
     cost: str = "madds"
     alpha: float = 0.0
     beta: float = 0.0
@@ -144,10 +145,11 @@ class Priced:
         if self.cost not in COSTS:
             mend = near(self.cost, COSTS)
             raise UserError(f"{name}: found the cost {self.cost!r}{mend}, expected one of {', '.join(COSTS)}")
-        if not 0 < self.target < float("inf"):
+        if not 0 < self.target < math.inf:
+            there = "no target=" if math.isnan(self.target) else f"the target {self.target:g}"
             raise UserError(
-                f"{name}: found the target {self.target:g}, expected a number above 0 of {COSTS[self.cost]}, as in "
-                "soft:target=2e6,cost=madds"
+                f"{name}: found {there}, expected a number above 0 of {COSTS[self.cost]}, as in "
+                f"{type(self).__name__.lower()}:target=2e6,cost=madds"
             )
         if not (-100 <= self.alpha <= 0 and -100 <= self.beta <= 0):
             raise UserError(

@@ -193,7 +193,8 @@ def test_a_price_with_its_parameters(typed: str, made: object) -> None:
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("soft", "reward soft: found the target 0, expected a number above 0 of multiply-adds"),
+        ("soft", "reward soft: found no target=, expected a number above 0 of multiply-adds, as in soft:target=2e6"),
+        ("hard:cost=params", "reward hard: found no target=, expected a number above 0 of parameters, as in hard:"),
         ("soft:target=0", "reward soft: found the target 0, expected a number above 0"),
         ("hard:target=-5", "reward hard: found the target -5, expected a number above 0"),
         ("soft:target=nan", "reward soft: target: found 'nan', expected a finite number"),

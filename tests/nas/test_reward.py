@@ -115,9 +115,10 @@ def test_a_price_is_written_with_all_that_it_is() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "reward soft: found the target 0, expected a number above 0 of multiply-adds, as in soft:target=2e6,cost"),
+        ({}, "reward soft: found no target=, expected a number above 0 of multiply-adds, as in soft:target=2e6"),
+        ({"target": 0}, "reward soft: found the target 0, expected a number above 0"),
         ({"target": -1}, "reward soft: found the target -1, expected a number above 0"),
-        ({"target": float("nan")}, "reward soft: found the target nan, expected a number above 0"),
+        ({"target": float("nan")}, "reward soft: found no target=, expected a number above 0"),
         ({"target": float("inf")}, "reward soft: found the target inf, expected a number above 0"),
         ({"target": 1, "cost": "mads"}, "reward soft: found the cost 'mads'; did you mean madds?, expected one of"),
         ({"target": 1, "alpha": 0.1}, "reward soft: found alpha=0.1 and beta=-0.07, expected exponents from -100 to 0"),
