@@ -337,9 +337,11 @@ def test_bounds_that_no_network_is_within_are_told_with_what_networks_have() -> 
         affordable(space(wide), Bounds(max_params=61, max_madds=10**9), 10)
     assert str(error.value) == (
         "max_params=61, max_madds=1,000,000,000: found none of 2,000 random networks within that, expected some; they "
-        "have max_params 62 at least, and 62 in the lowest tenth; max_madds 296 at least, and 296 in the lowest tenth: "
-        "raise the bound, or offer smaller networks"
+        "have 62 parameters at least, and 62 in the lowest tenth; 296 multiply-adds at least, and 296 in the lowest "
+        "tenth: raise the bound, or offer smaller networks"
     )
+    with pytest.raises(UserError, match="and 62 in the lowest tenth: raise the bound"):
+        affordable(space(wide), Bounds(max_params=61, max_latency_ms=5), 10)  # which only a measurement tells
 
 
 def test_of_networks_without_costs_no_share_is_known() -> None:
