@@ -366,8 +366,10 @@ def _content(place: Path, name: str, sums: Mapping[str, Any]) -> bytes:
     try:
         content = (place / name).read_bytes()
     except OSError as error:
+        there = "nothing there" if isinstance(error, FileNotFoundError) else error.strerror
         raise UserError(
-            f"{place / name}: found {error.strerror}, expected the file that {NETWORK} names; restore it from a copy"
+            f"{place / name}: found {there}, expected the file that {NETWORK} names; restore it from a copy, or run "
+            "`nas finish` again"
         ) from None
     if hashlib.sha256(content).hexdigest() != sums.get(name):
         raise UserError(

@@ -55,7 +55,7 @@ def spoil(path: Path, how: str) -> None:
     [
         ("network.json", "gone", "found no network.json"),
         ("network.json", "torn", "network.json: found it damaged"),
-        ("weights.safetensors", "gone", "weights.safetensors: found No such file"),
+        ("weights.safetensors", "gone", "weights.safetensors: found nothing there, expected"),
         ("weights.safetensors", "torn", "weights.safetensors: found other content"),
         ("weights.safetensors", "other", "weights.safetensors: found other content"),
     ],

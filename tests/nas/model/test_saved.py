@@ -291,7 +291,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [WEIGHTS, NETWORK])
 def test_a_file_that_is_missing_is_named(name: str, copy: Path) -> None:
     (copy / name).unlink()
-    with pytest.raises(UserError, match=rf"found no {name}|{name}: found No such file"):
+    with pytest.raises(UserError, match=rf"found no {name}|{name}: found nothing there, expected the file that"):
         load(copy)
 
 
