@@ -48,16 +48,20 @@ def predict(
     wrong = []
     for one in predicted(model, every, top):
         if one.error:
-            wrong.append(f"{one.file}: {one.error}")
+            wrong.append(one)
         if as_json:
             print(json.dumps(_as_json(one.file, one.labels, one.error)))
         elif not one.error:
             said = "  ".join(f"{label} {share:.4f}" for label, share in one.labels)
             console.print(f"{one.file}  {said}", markup=False)
     if wrong:
+        gone = sum(not one.file.exists() for one in wrong)
+        mends = ["mend the paths where nothing is"] * (gone > 0)
+        mends += ["save what is none anew as one of these"] * (gone < len(wrong))
+        listed = "\n  ".join(f"{one.file}: {one.error}" for one in wrong[:20])
         raise UserError(
-            f"found no image in {len(wrong)} of {len(every)} files, expected {KINDS}; save them anew as one of these, "
-            "or leave them out:\n  " + "\n  ".join(wrong[:20]) + "\n  and more" * (len(wrong) > 20)
+            f"found no image in {len(wrong)} of {len(every)} files, expected {KINDS}; {', '.join(mends)}, or leave "
+            f"them out:\n  {listed}" + "\n  and more" * (len(wrong) > 20)
         )
 
 

@@ -71,7 +71,7 @@ def test_a_spoilt_model_is_refused(
     ("command", "piece"),
     [
         ("predict gone letter.png", "gone: found no network.json, expected the folder of a model"),
-        ("predict model gone.png", "gone.png: nothing there"),
+        ("predict model gone.png", "; mend the paths where nothing is, or leave them out:…gone.png: nothing there"),
         ("predict model letter.png", "found no image in 1 of 1 files…letter.png: a text, no image"),
         ("predict model letter.png --top 0", "top"),
         ("predict model letter.png --device tpu", "found 'tpu'…expected auto, cpu or cuda"),

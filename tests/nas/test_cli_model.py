@@ -54,6 +54,7 @@ def test_predict_goes_on_after_what_is_no_image_and_ends_with_2(nas: Nas, folder
     assert [one["error"] for one in lines[2:]] == ["a text, no image that can be read", "nothing there"]
     assert done.status == 2
     assert done.err.startswith("nas: found no image in 2 of 4 files, expected JPEG, PNG")
+    assert "mend the paths where nothing is, save what is none anew as one of these, or leave them out" in done.err
     assert "letter.png: a text" in done.err
     assert "gone.png: nothing there" in done.err
 
@@ -90,7 +91,7 @@ def test_export_says_where_there_was_nothing_but_noise_to_check_on(nas: Nas, fol
     (place / "metrics.json").unlink()
     done = nas("export", place, "--torch", "a.pt2")
     assert done.status == 0
-    assert "found no data named in metrics.json" in done.out
+    assert "metrics.json: found nothing there" in done.out
     assert "on 256 images of noise, for its data were not to be had; give --data, or real ones with --image" in done.out
 
 
