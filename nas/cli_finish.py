@@ -162,6 +162,7 @@ def _show(found: dict[str, Any], folder: Path) -> None:
     from nas.model import MODEL
     from nas.model.contest import ranking_table
     from nas.model.judge import COLUMNS, of_seeds, table
+    from nas.model.saved import is_own
 
     wide = Terminal(highlight=False, soft_wrap=True, width=max(WIDE, console.width))
     console.print(
@@ -178,6 +179,11 @@ def _show(found: dict[str, Any], folder: Path) -> None:
     for sentence in found["verdict"]:
         console.print(sentence, markup=False)
     console.print(f"model: {folder / MODEL}", markup=False)
+    if is_own(folder / MODEL):
+        console.print(
+            "it has parts of your own, kept as a program that can run code when it is read: nas predict, explain and "
+            "export ask for --trust"
+        )
 
 
 def _table(columns: Sequence[str], rows: list[list[str]]) -> Table:

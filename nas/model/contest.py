@@ -128,6 +128,12 @@ class Contest:
         )
         return rewarded(self.reward, measured)
 
+    def priced(self, row: Mapping[str, Any], reward: Priced) -> float | None:
+        """The reward of a line of the table; None where its cost is not known, as the latency of a peer."""
+        known = self.results.get(row["key"], Result())
+        result = replace(known, accuracy=(row["accuracy"],), params=row["params"], madds=row["madds"], error=None)
+        return None if result.cost(reward.cost) is None else float(reward(result))
+
     def finalists(self, done: Done, images: int) -> dict[str, str]:
         """Name -> key of all that are trained in full, the search's own first.
 

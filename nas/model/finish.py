@@ -9,7 +9,7 @@ When nothing is left to train, the test images are touched, once: what they say 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,7 @@ def _outcome(final: Final, recipe: Recipe, device: str) -> Figures:
         "format": 1,
         "model": chosen(final, rows),
         "rows": rows,
-        "verdict": verdict(rows) + _of_price(search),
+        "verdict": verdict(rows) + _of_price(search, of, rows),
         "ranked": ranked_by(search),
         "ranking": [one._asdict() for one in of.ranking(done, of.ours, validated)],
         "random": [one._asdict() for one in of.ranking(done, of.rivals, validated)],
@@ -170,8 +170,12 @@ def _outcome(final: Final, recipe: Recipe, device: str) -> Figures:
     }
 
 
-def _of_price(search: Search) -> list[str]:
-    """What to remember of a search that was not for accuracy alone."""
+def _of_price(search: Search, of: Contest, rows: Sequence[Figures]) -> list[str]:
+    """What to remember of a search that was not for accuracy alone, and who is ahead by its reward."""
     if not isinstance(search.reward, Priced):
         return []
-    return [f"The search was for accuracy at a price, {search.reward!r}: its network need not be the most accurate."]
+    said = [f"The search was for accuracy at a price, {search.reward!r}: its network need not be the most accurate."]
+    rewards = {row["name"]: of.priced(row, search.reward) for row in rows if "accuracy" in row}
+    known = sorted(((value, name) for name, value in rewards.items() if value is not None), reverse=True)
+    listed = ", ".join(f"{name} {value:.4f}" for value, name in known)
+    return [*said, *[f"By that reward, of the accuracy on test images: {listed}."] * bool(known)]

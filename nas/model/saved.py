@@ -149,6 +149,11 @@ def is_whole(folder: Path, metrics: Mapping[str, Any]) -> bool:
         return False
 
 
+def is_own(folder: Path) -> bool:
+    """Whether the model here has parts of one's own, and so is read only where it is trusted."""
+    return _read_record(folder / NETWORK).get("network") is None
+
+
 # --- written ---
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from nas.network import Images
 
+SHAPED = "any number and size; of photos the centre square"  # as `nas.folder` cuts them
+
 
 def use(images: Images, own: bool, reason: str | None) -> str:
     """In Markdown: with torch alone, and with the toolkit.
@@ -60,4 +62,4 @@ labels = [model.classes[number] for number in probabilities.argmax(1)]
 
 def _example(images: Images) -> str:
     shape = f"1, {images.channels}, {images.size}, {images.size}"
-    return f"images = torch.zeros({shape}, dtype=torch.uint8)  # in place of yours: (N, C, H, W), any number and size"
+    return f"images = torch.zeros({shape}, dtype=torch.uint8)  # in place of yours: (N, C, H, W), {SHAPED}"

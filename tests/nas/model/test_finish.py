@@ -302,7 +302,16 @@ def test_a_search_for_a_price_crowns_what_its_reward_ranks_first(tmp_path: Path)
     first = of.finalists({one.task: one for one in again}, len(data.valid))["this search"]
     assert first == max(again, key=lambda one: one.reward or 0).key
     assert ranked_by(found) == "by the search's reward, Hard(target=1.0, cost='params', alpha=0.0, beta=-1.0)"
-    assert "was for accuracy at a price, Hard(target=1.0, " in _of_price(found)[0]
+    rows: list[Figures] = [
+        {"name": "this search", "key": first, "accuracy": 0.5, "params": 10, "madds": 1},
+        {"name": "MLP", "key": "a peer", "accuracy": 0.9, "params": 100, "madds": 1},
+        {"name": "CNN", "key": "another", "error": "out of memory"},
+    ]
+    said = _of_price(found, of, rows)
+    assert "was for accuracy at a price, Hard(target=1.0, " in said[0]
+    assert said[1] == "By that reward, of the accuracy on test images: this search 0.0500, MLP 0.0090."
+    in_time = found._replace(header=found.header | {"reward": repr(Hard(1.0, "latency"))})
+    assert len(_of_price(in_time, of, rows)) == 1  # no latency was measured
 
 
 def own_reward(result: Result) -> float:
@@ -317,7 +326,7 @@ def test_a_search_for_ones_own_reward_is_ranked_by_accuracy_and_says_so(tmp_path
     said = r"by validation accuracy: the search's reward, \S*\.own_reward, is code of your own, which its ledger lacks"
     assert re.fullmatch(said, ranked_by(found))
     assert contest(found, best(found.trials, 3), [], 1).reward is None
-    assert _of_price(found) == []
+    assert _of_price(found, contest(found, best(found.trials, 3), [], 1), []) == []
 
 
 def test_a_random_search_has_no_random_search_beside_it(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from nas.data import Data
 from nas.errors import UserError
 from nas.layers import Layers, Relu
 from nas.model.program import of_module, of_whole
-from nas.model.saved import CARD, METRICS, NETWORK, OWN, WEIGHTS, WHOLE, Model, load, save
+from nas.model.saved import CARD, METRICS, NETWORK, OWN, WEIGHTS, WHOLE, Model, is_own, load, save
 from nas.network import Images, Network
 from nas.train import resized
 
@@ -200,6 +200,10 @@ def test_a_card_says_how_a_folder_without_a_program_is_used(tmp_path: Path) -> N
     assert re.findall(r"^## .*", card, re.MULTILINE) == ["## Use", "## Limits"]
     assert "With torch alone there is no way: found a network that torch.export cannot write" in card
     assert "model.pt2" not in card
+
+
+def test_only_a_model_with_parts_of_ones_own_says_so(folder: Path, own: tuple[Model, Path]) -> None:
+    assert (is_own(folder), is_own(own[1])) == (False, True)
 
 
 def test_own_blocks_come_back_where_their_code_is_not(own: tuple[Model, Path]) -> None:
