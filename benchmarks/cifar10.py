@@ -1,26 +1,29 @@
-"""CIFAR-10 within some minutes, all of it: a search, its best network trained in full, and the test images once.
+"""CIFAR-10 within some minutes: a search, its best network trained in full, and the test images once.
 
     python -m benchmarks.cifar10 --minutes 30 --device cuda --out runs/cifar10
     python -m benchmarks.cifar10 --data folder:PATH --space stages:widest=32 --images 12000 --child-images 2500 \
-        --minutes 8 --runs 1 --device cpu --out runs/small
+        --minutes 6 --runs 1 --device cpu --out runs/small
 
 A run searches for a share of its minutes, takes the network of the highest reward, and trains it on training and
-validation images by the recipe of `nas finish`, for as many epochs as fit into what is left: at least one, whose time
-is told by an eighth of one. Random search has the same minutes and the same seeds beside it. Only loading the images,
-which is done once, is not counted. The space is `stages`, which has networks of the kind that is known to learn
-CIFAR-10 within minutes of a GPU; on a CPU narrower ones are affordable, and children that see a part of the images.
+validation images by the recipe of `nas finish` until the minutes are over: its rate follows the clock and not the
+epochs, so it ends in time on whatever machine (budgeted training, Li et al. 2020). Random search has the same minutes
+and the same seeds beside it. The space is `stages`, which has networks of the kind that is known to learn CIFAR-10
+within minutes of a GPU; on a CPU narrower ones are affordable, and children that see a part of the images.
+
+Counted are the search, as its ledger has it, with the children that are under way when its share is over, and all of
+the training in full. Not counted are loading the images and starting Ray, and, when all is trained, loading the test
+images and predicting on them. A search that was stopped goes on where it was, with what is left of its share; a
+training in full that was stopped begins again, with all that the search has left it. The time between does not count.
+
 For scale: MetaQNN has 6.92 % test error after 80 to 100 GPU-days (Baker et al. 2017, table 3), Zoph & Le 4.47 % with
 pooling, from 800 GPUs (2017, table 1), both with all 50,000 training images and hours of training in the end.
 """
 
 from __future__ import annotations
 
-import copy
 import itertools
-import json
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,24 +37,23 @@ from nas import machine, names
 from nas.check import sound
 from nas.data import Data, load, test_images
 from nas.errors import UserError
-from nas.ledger import Trial, read
+from nas.ledger import Trial, read, sealed, unsealed
 from nas.model.judge import figures, predicted
 from nas.model.saved import Model
 from nas.model.training import Finished, loaded, strong, trained
 from nas.pages.alone import network as drawing
-from nas.pages.page import opened
+from nas.pages.page import opened, write
 from nas.plot import plot
 from nas.pool import RayPool, Serial
 from nas.recipe import RECIPES
-from nas.report import checklist, counted, grid, make_folder, pairs, write_text
+from nas.report import checklist, counted, grid, make_folder, pairs
 from nas.search import search
 from nas.space import Child, Space
 from nas.summary import best, described, interval
 from nas.train import Resident
 
-SPARE = 0.05  # share of what is left that is not planned for: evaluation, and epochs that are slower than the first
-PART = 8  # the time of an epoch is told by one over every so many images
 METAQNN, ZOPH = 6.92, 4.47  # test error in percent
+NETWORK, REWARDS = "network.svg", "rewards.png"  # the pictures, beside the Markdown
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Outcome:
     madds: int | None
     searching: float  # seconds
     training: float  # seconds, in full
-    epochs: int
+    epochs: float  # the last one need not be whole
     accuracy: float  # on the test images
     images: int  # of these
 
@@ -90,31 +92,78 @@ class Terms:
         """Of a run."""
         return self.out / f"{controller}-seed{seed}"
 
+    def file(self, controller: str, seed: int) -> Path:
+        """What came of a run, and under which terms: one sealed line of JSON, as in a ledger."""
+        return self.folder(controller, seed) / "outcome.json"
+
+    @property
+    def given(self) -> dict[str, str]:
+        """What decides an outcome, as a person would say it."""
+        whole, children, kind = self.data, self.children, self.data.name.partition(":")[0]
+        return {
+            "minutes": f"{self.seconds / 60:g}",
+            "share": f"{self.share:g}",
+            "epochs": f"{self.epochs}",
+            "space": repr(self.space),
+            "images": f"{len(whole.train) + len(whole.valid)}",
+            "child-images": f"{len(children.train) + len(children.valid)}",
+            "device": self.device,
+            "workers": "all" if self.workers is None else f"{self.workers}",
+            "data": f"{kind} with fingerprints {whole.fingerprint} and {children.fingerprint}",
+        }
+
 
 def outcome(terms: Terms, controller: str, seed: int) -> Outcome:
     """Run once; what is there already is not run again."""
-    file = terms.folder(controller, seed) / "outcome.json"
-    with suppress(FileNotFoundError):
-        return Outcome(**json.loads(file.read_text()))
-    begun = time.monotonic()
-    winner, networks = searched(terms, controller, seed)
-    searching = time.monotonic() - begun
-    network = terms.space.on(terms.data.images).replay(winner.answers, winner.trial).network
-    finished, epochs, model = finish(terms, network, seed, terms.seconds - searching)
-    training = time.monotonic() - begun - searching
-    pixels, labels = test_images(terms.data.name)
-    found = figures(labels, [predicted(model, pixels, machine.device(terms.device))])
-    assert winner.result is not None
-    done = Outcome(
-        controller, seed, networks, winner.result.accuracy[-1], winner.network, finished.params, finished.madds,
-        round(searching, 1), round(training, 1), epochs, found["accuracy"], len(labels),
-    )  # fmt: skip
-    write_text(file, json.dumps(asdict(done)))
+    done = there(terms, controller, seed)
+    if done is None:
+        done = _outcome(terms, controller, seed)
+        write(terms.file(controller, seed), sealed({"terms": terms.given, **asdict(done)}).decode())
     return done
 
 
-def searched(terms: Terms, controller: str, seed: int) -> tuple[Trial, int]:
-    """Search for the share of the seconds: the trial with the highest reward, and how many networks were trained."""
+def there(terms: Terms, controller: str, seed: int) -> Outcome | None:
+    """What came of a run that is done; raises UserError if its file is damaged, or was written under other terms."""
+    file = terms.file(controller, seed)
+    if not file.exists():
+        return None
+    try:
+        record = unsealed(file.read_bytes().rstrip(b"\n"))
+        given, done = record.pop("terms"), Outcome(**record)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{file}: found a file that cannot be used ({error}), expected the outcome of a run; remove it, and the "
+            "training in full is done again"
+        ) from None
+    for name, now in terms.given.items():
+        if given.get(name) != now:
+            raise UserError(
+                f"{file}: found the outcome of a run with {name} {given.get(name)}, expected {now}, as is asked for "
+                "now; ask for the same as then, or choose another --out"
+            )
+    return done
+
+
+def _outcome(terms: Terms, controller: str, seed: int) -> Outcome:
+    winner, networks, searching = searched(terms, controller, seed)
+    network = terms.space.on(terms.data.images).replay(winner.answers, winner.trial).network
+    begun = time.monotonic()
+    finished, model = finish(terms, network, seed, terms.seconds - searching)
+    training = time.monotonic() - begun
+    pixels, labels = test_images(terms.data.name)
+    found = figures(labels, [predicted(model, pixels, machine.device(terms.device))])
+    assert winner.result is not None
+    return Outcome(
+        controller, seed, networks, winner.result.accuracy[-1], winner.network, finished.params, finished.madds,
+        round(searching, 1), round(training, 1), round(finished.epochs, 2), found["accuracy"], len(labels),
+    )  # fmt: skip
+
+
+def searched(terms: Terms, controller: str, seed: int) -> tuple[Trial, int, float]:
+    """Search for the share of the seconds: the trial of the highest reward, how many networks were trained, seconds.
+
+    The seconds are the ledger's, which leaves interruptions out.
+    """
     kind, parameters = names.controller(controller)
     folder = terms.folder(controller, seed)
     recipe = replace(RECIPES["quick"], epochs=terms.epochs)
@@ -128,30 +177,21 @@ def searched(terms: Terms, controller: str, seed: int) -> tuple[Trial, int]:
     highest = best(trials, 1)
     if not highest:
         raise UserError(f"{folder}: found no network that trained, expected one; give more --minutes")
-    return highest[0], sum(trial.trained for trial in trials)
+    return highest[0], sum(trial.trained for trial in trials), max(trial.at for trial in trials)
 
 
-def finish(terms: Terms, network: Child, seed: int, seconds: float) -> tuple[Finished, int, Model]:
-    """Train in full for about so many seconds: the result, its epochs, and the model."""
-    data, threads = Resident(terms.data, terms.device), machine.cores()
-    begun = time.monotonic()
-    part = copy.copy(data)
-    part.train, part.valid = data.train[::PART], data.valid[::PART]
-    for _ in range(2):  # the first one loads what is needed
-        started = time.monotonic()
-        _sound(trained(network, part, strong(terms.data, 1), seed, threads, whole=True))
-    one, left = PART * (time.monotonic() - started), seconds - (time.monotonic() - begun)
-    epochs = max(1, int((1 - SPARE) * left / one))
-    finished = _sound(trained(network, data, strong(terms.data, epochs), seed, threads, whole=True))
-    known = terms.data
-    module = loaded(network, known.images, finished.weights)
-    return finished, epochs, Model(network, module, known.images, known.classes, known.mean, known.std)
-
-
-def _sound(finished: Finished) -> Finished:
+def finish(terms: Terms, network: Child, seed: int, seconds: float) -> tuple[Finished, Model]:
+    """Train in full until so many seconds have passed: the result, and the model."""
+    begun, known = time.monotonic(), terms.data
+    data = Resident(known, terms.device)
+    left = max(0.0, seconds - (time.monotonic() - begun))
+    finished = trained(network, data, strong(known, 1), seed, machine.cores(), limit=left, whole=True, budgeted=True)
     if finished.error:
-        raise UserError(f"full training: found {finished.error}, expected it to train; give another --seed")
-    return finished
+        raise UserError(
+            f"full training: found {finished.error}, expected it to train; give more --minutes, or another --seed"
+        )
+    module = loaded(network, known.images, finished.weights)
+    return finished, Model(network, module, known.images, known.classes, known.mean, known.std)
 
 
 # --- what is shown ---
@@ -177,14 +217,17 @@ def markdown(
         grid(HEADS, rows, words=1),
         *(_mean(name, [one for one in outcomes if one.controller == name]) for name in _controllers(outcomes)),
         f"For scale: MetaQNN {METAQNN} %, Zoph & Le {ZOPH} %, with all training images and days of GPUs. Minutes are "
-        "those of the search and of the training in full; accuracies in percent; the network chosen is that of the "
+        f"those of the search and of the training in full, of which {terms.seconds / 60:g} were asked for in all, "
+        f"{100 * terms.share:.0f} % of them for the search; accuracies in percent; the network chosen is that of the "
         "highest reward, and the test images were looked at once a run.",
+        f"![Rewards of the searches' networks]({REWARDS})",
         grid(LEDGER, searches, words=1),
         "What the ledgers have: trials, and of these repeats, networks that failed and networks trained; then of each "
         "quarter of the networks trained, in the order in which they ended, the mean reward, and the highest by its "
         "end.",
         f"The network of the lowest error, {lowest.controller} with seed {lowest.seed}:",
         "\n".join(["```", *described(lowest.network), "```"]),
+        f"![The network of the lowest error]({NETWORK})",
         f"{len(children.train):,} images to train on and {len(children.valid):,} for validation in the search, "
         f"{len(data.train) + len(data.valid):,} in full training, {outcomes[0].images:,} test images. Children have "
         f"{counted(terms.epochs, 'epoch')}.",
@@ -215,7 +258,7 @@ def _row(one: Outcome) -> list[str]:
     minutes = f"{one.searching / 60:.1f} + {one.training / 60:.1f}"
     return [
         one.controller, str(one.seed), f"{one.networks:,}", f"{100 * one.validation:.2f}", *costs, minutes,
-        f"{one.epochs:,}", f"{100 * (1 - one.accuracy):.2f}",
+        f"{one.epochs:,.1f}", f"{100 * (1 - one.accuracy):.2f}",
     ]  # fmt: skip
 
 
@@ -235,6 +278,12 @@ def _lowest(outcomes: Sequence[Outcome]) -> Outcome:
 
 def _controllers(outcomes: Sequence[Outcome]) -> list[str]:
     return list(dict.fromkeys(one.controller for one in outcomes))
+
+
+def _plainly(data: str) -> str:
+    """The data as typed, without this machine's folders."""
+    kind, _, path = data.partition(":")
+    return f"{kind}:{Path(path).name}" if path else kind
 
 
 # --- the command line ---
@@ -264,7 +313,6 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="Of the first run.")] = 0,
 ) -> None:
     """Search and train within some minutes, with random search beside it; the same command again goes on."""
-    begun = time.monotonic()
     whole = load(data, images=images)
     terms = Terms(
         names.space(space), whole, load(data, images=child_images) if child_images else whole, out, 60 * minutes,
@@ -273,19 +321,22 @@ def main(
     sound(terms.space.on(terms.data.images))
     names.controller(controller)
     make_folder(out)
+    every = [(name, number) for name in dict.fromkeys((controller, "random")) for number in range(seed, seed + runs)]
+    for one in every:
+        there(terms, *one)  # what is refused is refused before minutes are spent
     outcomes = []
-    for name in dict.fromkeys((controller, "random")):
-        for number in range(seed, seed + runs):
-            outcomes.append(outcome(terms, name, number))
-            console.print(" | ".join(_row(outcomes[-1])), markup=False)
+    for one in every:
+        outcomes.append(outcome(terms, *one))
+        console.print(" | ".join(_row(outcomes[-1])), markup=False)
     folders = [terms.folder(one.controller, one.seed) for one in outcomes]
-    plot(folders, out / "rewards.png", "rewards")
+    plot(folders, out / REWARDS, "rewards")
     lowest = _lowest(outcomes)
     _, image = drawing(opened(terms.folder(lowest.controller, lowest.seed)), None)
-    write_text(out / "network.svg", image)
-    facts = checklist(command("cifar10").replace(data, data.partition(":")[0]), time.monotonic() - begun)
+    write(out / NETWORK, image)
+    took = sum(one.searching + one.training for one in outcomes)
+    facts = checklist(command("cifar10").replace(data, _plainly(data)), took)
     text = markdown(terms, outcomes, [read(folder)[1] for folder in folders], facts)
-    write_text(out / "cifar10.md", text)
+    write(out / "cifar10.md", text)
     console.print(text, markup=False)
 
 

@@ -226,7 +226,7 @@ class Attempt:
         steps = len(train) // self.batch
         for step in range(steps):
             if time.perf_counter() > deadline:
-                raise _TooLongError(f"epoch {number + 1} of {self.recipe.epochs} was under way")
+                raise TooLongError(f"epoch {number + 1} of {self.recipe.epochs} was under way")
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * schedule(self.recipe, number * steps + step, steps)
             self.step(*self.data.batch(order[step * self.batch : (step + 1) * self.batch], size))
@@ -289,7 +289,7 @@ def augment(pixels: Tensor, crop: int, flip: bool) -> Tensor:
     return pixels
 
 
-class _TooLongError(Exception):
+class TooLongError(Exception):
     """The time limit of a child passed."""
 
 
@@ -363,7 +363,7 @@ def peak_memory(device: torch.device) -> int | None:
 
 def failure(error: Exception, limit: float | None) -> str:
     """What went wrong in a child, as a result's error says it; limit: seconds, or None."""
-    if isinstance(error, _TooLongError):
+    if isinstance(error, TooLongError):
         return f"time limit: {limit:g} s were allowed, {error}"
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return f"out of memory: {_first_line(error)}"

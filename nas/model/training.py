@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import time
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,7 +20,7 @@ from nas.model.saved import weights_of
 from nas.pool import Job, Training
 from nas.recipe import Recipe
 from nas.reward import Result
-from nas.train import Attempt, Resident, costs, evaluate, failure, peak_memory
+from nas.train import Attempt, Resident, TooLongError, costs, evaluate, failure, peak_memory, schedule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
 EPOCHS = 12  # at least: on two CPU cores the digits, with all that they are compared with, then take a few minutes
 TIMES = 4  # as many epochs as the search's children had, at least
-AVERAGED = 0.05  # share of all steps over which weights are averaged
+AVERAGED = 0.05  # share of all steps, or of all seconds, over which weights are averaged
+MOMENTS = 1_000  # steps of the rate where it goes by the seconds
 FEW = 5_000  # images; with fewer, an epoch has more steps
 RANK, FULL = "rank", "full"  # what a training is for: to choose by, or to keep
 UNMIRRORED = ("digits", "mnist", "svhn")  # their classes are other ones in a mirror, or none
@@ -48,6 +51,7 @@ class Finished(Result):
     """A result with the weights that training led to; accuracy and loss are those of the end alone."""
 
     weights: bytes = b""  # as safetensors writes them; of a training in full
+    epochs: float = 0.0  # how often it went over the images
 
 
 @dataclass
@@ -91,33 +95,38 @@ def trained(
     threads: int,
     limit: float | None = None,
     whole: bool = False,
+    budgeted: bool = False,
 ) -> Finished:
     """Train a network from scratch, with its weights averaged; whatever goes wrong is an error in what it gives.
 
     whole: on the training and the validation images, and judged on none; else judged on the validation images.
+    budgeted: for as many steps as there are in `limit` seconds, however fast they are, and not for the recipe's epochs;
+    the rate and the average follow the share of the seconds that has passed, so that the rate is zero at their end
+    (budgeted training, Li et al. 2020, section 3). The same seed then need not give the same weights.
     seed, threads, limit: as in `nas.train.train`.
     """
+    assert limit is not None or not budgeted
     begun = time.perf_counter()
     torch.set_num_threads(threads)
     deadline = math.inf if limit is None else begun + limit
     try:
         with torch.random.fork_rng([data.device] if data.device.type == "cuda" else []):
-            finished = _trained(network, _with_validation(data) if whole else data, recipe, seed, deadline, whole)
+            images = _with_validation(data) if whole else data
+            attempt = (_Budgeted if budgeted else _Averaged)(network, images, recipe, recipe.rate, seed)
+            attempt.train(deadline)
+            finished = _finished(attempt, network, whole)
     except Exception as error:
         finished = Finished(error=failure(error, limit))
     return replace(finished, seconds=round(time.perf_counter() - begun, 3), memory=peak_memory(data.device))
 
 
-def _trained(network: Child, data: Resident, recipe: Recipe, seed: int, deadline: float, whole: bool) -> Finished:
-    attempt = _Averaged(network, data, recipe, recipe.rate, seed)
-    for epoch in range(recipe.epochs):
-        attempt.epoch(epoch, deadline)
-    model = attempt.average.module
+def _finished(attempt: _Averaged, network: Child, whole: bool) -> Finished:
+    model, data, epochs = attempt.average.module, attempt.data, int(attempt.average.n_averaged) / attempt.steps
     if not all(bool(value.isfinite().all()) for value in model.state_dict().values()):
-        return Finished(error=f"diverged: a weight is no finite number after epoch {recipe.epochs}")
+        return Finished(error=f"diverged: a weight is no finite number after epoch {math.ceil(epochs)}")
     finished = Finished(weights=weights_of(model)) if whole else _judged(model, network.input_size, data)
     params, madds = costs(network, model, data)
-    return replace(finished, params=params, madds=madds, precision=attempt.precision)
+    return replace(finished, params=params, madds=madds, precision=attempt.precision, epochs=epochs)
 
 
 def _judged(model: nn.Module, size: int, data: Resident) -> Finished:
@@ -134,15 +143,47 @@ class _Averaged(Attempt):
 
     def __init__(self, network: Child, data: Resident, recipe: Recipe, rate: float, seed: int) -> None:
         super().__init__(network, data, recipe, rate, seed)
-        steps = recipe.epochs * (len(data.train) // self.batch)
-        decay = math.exp(-1 / max(1.0, AVERAGED * steps))
-        moving = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        self.average = AveragedModel(self.model, multi_avg_fn=moving, use_buffers=True)
+        self.steps = len(data.train) // self.batch  # in one epoch
+        self.average = AveragedModel(self.model, use_buffers=True)
+        self.remember(1 / max(1.0, AVERAGED * recipe.epochs * self.steps))
+
+    def remember(self, passed: float) -> None:
+        """Let the average keep exp(-passed) of itself at each step from now on."""
+        self.average.multi_avg_fn = get_ema_multi_avg_fn(math.exp(-passed))  # type: ignore[no-untyped-call]
+
+    def train(self, deadline: float) -> None:
+        """All epochs of the recipe; raises TooLongError if the deadline passes."""
+        for epoch in range(self.recipe.epochs):
+            self.epoch(epoch, deadline)
 
     def step(self, pixels: Tensor, labels: Tensor) -> None:
         """One step, and the average after it."""
         super().step(pixels, labels)
         self.average.update_parameters(self.model)
+
+
+class _Budgeted(_Averaged):
+    """The same for some seconds instead of some epochs, on whatever machine: both rate and average go by the clock."""
+
+    def train(self, deadline: float) -> None:
+        """Until the deadline; raises TooLongError if it leaves no step."""
+        self.begun = self.before = time.perf_counter()
+        self.seconds = deadline - self.begun
+        with suppress(TooLongError):
+            for epoch in itertools.count():
+                self.epoch(epoch, deadline)
+        if not self.average.n_averaged:
+            raise TooLongError("not a step was done")
+
+    def step(self, pixels: Tensor, labels: Tensor) -> None:
+        """One step at the rate of this moment."""
+        now = time.perf_counter()
+        moment = round(MOMENTS * min(1.0, (now - self.begun) / self.seconds))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * schedule(replace(self.recipe, epochs=1), moment, MOMENTS)
+        self.remember((now - self.before) / (AVERAGED * self.seconds))
+        self.before = now
+        super().step(pixels, labels)
 
 
 def _with_validation(data: Resident) -> Resident:

@@ -1,5 +1,6 @@
 """One training in full, on a hundred digits."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from nas.blocks import Block
 from nas.data import Data, load
-from nas.model.training import Finishing, Task, _Averaged, loaded, strong, trained
+from nas.model.training import Finishing, Task, _Averaged, _Budgeted, loaded, strong, trained
 from nas.network import Images, Network
 from nas.pool import Job
 from nas.space import Space
@@ -62,6 +63,38 @@ def test_weights_are_an_exponential_average_of_all_steps(data: Data, resident: R
         now = attempt.model.state_dict()[name].clone()
         expected = now if step == 0 else decay * expected + (1 - decay) * now
     assert torch.allclose(attempt.average.module.state_dict()[name], expected, atol=1e-6)
+
+
+def test_budgeted_rate_and_average_go_by_the_clock(data: Data, resident: Resident) -> None:
+    attempt = _Budgeted(SMALL, resident, strong(data, 1), 0.1, 0)
+    pixels, labels = resident.batch(resident.train[:40])
+    name, seconds, weights = "stages.0.0.weight", 1_000.0, []
+    attempt.seconds = seconds
+    for passed in (500, 550):
+        attempt.begun = time.perf_counter() - passed
+        attempt.before = time.perf_counter() - 50  # 5 % of the seconds, so that the average keeps exp(-1)
+        attempt.step(pixels, labels)
+        weights.append(attempt.model.state_dict()[name].clone())
+    # a tenth of the seconds to rise; in the middle of the others the cosine is at a half
+    assert attempt.optimizer.param_groups[0]["lr"] == pytest.approx(0.05, abs=2e-4)
+    expected = 0.36787944 * weights[0] + 0.63212056 * weights[1]
+    assert torch.allclose(attempt.average.module.state_dict()[name], expected, atol=1e-5)
+
+
+def test_a_budgeted_training_ends_at_its_limit_with_its_weights(data: Data, resident: Resident) -> None:
+    full = trained(SMALL, resident, strong(data, 1), 0, 1, limit=1.0, whole=True, budgeted=True)
+    assert (full.error, 1.0 <= full.seconds < 2.0) == (None, True)
+    assert full.epochs > 1  # which is what the recipe has
+    assert loaded(SMALL, data.images, full.weights)
+
+
+def test_epochs_are_counted(data: Data, resident: Resident) -> None:
+    assert trained(SMALL, resident, strong(data, 2), 0, 1).epochs == 2
+
+
+def test_a_budget_without_time_for_a_step_is_an_error(data: Data, resident: Resident) -> None:
+    full = trained(SMALL, resident, strong(data, 1), 0, 1, limit=0.0, whole=True, budgeted=True)
+    assert (full.error, full.weights) == ("time limit: 0 s were allowed, not a step was done", b"")
 
 
 def test_the_weights_give_the_network_back(data: Data, resident: Resident) -> None:
