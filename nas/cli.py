@@ -288,7 +288,7 @@ def search(
         trials=trials, parameters=plan.parameters, recipe=chosen, reward=wanted, seed=seed, window=window,
         limits=limits, child_timeout=child_timeout, stop=rule, device=device, latency=latency,
         max_params=max_params, max_madds=max_madds, max_latency_ms=max_latency_ms,
-        pool=pool_of(count, shared or (1 if batch else None), address), patience=patience, unique=unique or math.inf,
+        pool=pool_of(count, shared, address), patience=patience, unique=unique or math.inf,
         seconds=3600 * (hours or math.inf), device_seconds=3600 * (device_hours or math.inf),
     )  # fmt: skip
     if tensorboard:

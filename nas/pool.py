@@ -133,7 +133,8 @@ class RayPool:
     """Resident Ray actors, each training one child at a time; a worker that dies is replaced, its child run again.
 
     workers: how many, or None for as many as the machine or cluster has cores, or as its GPUs have room for.
-    per_gpu: how many share a GPU, or None to find out with the first children (`nas.gpu.Sharing`).
+    per_gpu: how many share a GPU, or None to find out with the first children (`nas.gpu.Sharing`); None is 1
+    where latency is measured, which on a GPU is wall time.
     address: of a running Ray cluster; None starts Ray on this machine alone, and ends it again in `close`.
     grace: seconds that a child may take beyond its time limit before its worker is taken for hung and ended.
     A child that runs out of memory beside others in its place, or out of time beside others on a GPU, is run again with
@@ -152,7 +153,7 @@ class RayPool:
         grace: float = GRACE,
     ) -> None:
         self._limit, self._grace = training.limit, grace
-        self._sharing = Sharing(per_gpu)
+        self._sharing = Sharing(1 if per_gpu is None and training.latency else per_gpu)
         self._queue: deque[_Task] = deque()
         self._alone: deque[_Task] = deque()  # to be run with a place to themselves
         self._reserved: Place | None = None  # for the first of these

@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -410,6 +410,13 @@ def test_workers_beyond_the_room_on_gpus_are_refused(fates: Fates, cluster: Clus
 def test_a_window_is_the_same_however_many_share_a_gpu(fates: Fates, cluster: Cluster, per_gpu: int) -> None:
     with on(cluster, training(fates, Roomy, device="auto"), None, per_gpu=per_gpu) as pool:
         assert (pool.workers, pool.window) == (2 * per_gpu, 32)
+
+
+def test_where_latency_is_measured_children_share_a_gpu_only_if_told_to(fates: Fates, cluster: Cluster) -> None:
+    measures = replace(training(fates, Roomy, device="auto"), latency=64)
+    for per_gpu, workers in ((None, 2), (3, 6)):  # on two GPUs
+        with on(cluster, measures, None, per_gpu=per_gpu) as pool:
+            assert (pool.workers, pool.window) == (workers, 32)
 
 
 def test_a_window_is_eight_or_twice_the_workers(fates: Fates, cluster: Cluster) -> None:
