@@ -89,6 +89,7 @@ class NetworkSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # my
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:  # noqa: N803  scikit-learn's name
         """Search, then train the best network on all images. X: images, see the module; y: (N,) labels."""
+        vars(self).pop("model_", None)  # where this `fit` fails, nothing is fitted
         x, labels = self._images(X), np.asarray(y)
         if labels.shape != x.shape[:1]:
             raise UserError(
@@ -116,7 +117,7 @@ class NetworkSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # my
         """The probability of each label, (N, classes), in the order of classes_."""
         import torch
 
-        check_is_fitted(self)
+        check_is_fitted(self, "model_")
         x = self._images(X)
         channels = self.model_.images.channels
         if x.shape[1] != channels:
@@ -133,7 +134,7 @@ class NetworkSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # my
         """
         from nas.model.saved import save
 
-        check_is_fitted(self)
+        check_is_fitted(self, "model_")
         named = {} if self.data_ == ARRAYS else {"data": self.data_, "trained_on": ["train", "valid"]}
         save(self.model_, Path(folder), named, _card(self.model_, self.images_))
 

@@ -190,6 +190,15 @@ def test_before_fit_it_predicts_nothing() -> None:
         NetworkSearch().predict(X)
 
 
+def test_after_a_fit_that_failed_it_predicts_nothing(fitted: NetworkSearch) -> None:
+    never, before = NetworkSearch(**SMALL | {"space": "chian"}), copy.copy(fitted).set_params(space="chian")
+    for found in (never, before):
+        with pytest.raises(UserError, match="did you mean chain"):
+            found.fit(X, Y)
+        with pytest.raises(NotFittedError):
+            found.predict(X)
+
+
 @pytest.mark.parametrize(
     ("parameters", "images", "labels", "message"),
     [
