@@ -11,6 +11,7 @@ if it had not been left, and nothing of ours is stored in it. A parameter met fo
 begins the controller anew, and all trials are told to it again. With `n_jobs` the order of finishing, and so the
 search, is the threads' affair; trials of other processes are not seen while they run.
 
+A controller is told values on a scale from 0 to 1 (`nas.beside.scale`): it needs their order, and not their size.
 A pruned trial is told its last intermediate value, but never one better than the best complete trial has; without any,
 as a failed one. A failed trial, or an infinite value, is a failed child to the controller.
 """
@@ -30,6 +31,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas import names
 from nas.beside.parameters import Parameter, Traced, Values, ranged
+from nas.beside.scale import Scale
 from nas.errors import UserError
 from nas.space import Candidate
 
@@ -65,6 +67,7 @@ class ControllerSampler(BaseSampler):
         """The controller as it is before anything is told."""
         self._space = Traced(list(self._known.values()))
         self._best: float | None = None  # reward of a complete trial
+        self._scale = Scale()
         self._answering = self._controller(self._space, self._seed, self._trials, **self._parameters)
 
     # --- what Optuna calls ---
@@ -149,7 +152,8 @@ class ControllerSampler(BaseSampler):
         self._space.trace(steps, ended=trial.state == TrialState.COMPLETE)
         alone = Traced(list(self._known.values()))  # where nothing else was asked, so that no other trial is replayed
         alone.trace(steps)
-        self._answering.tell(trial.number, alone.replay([given for _, given in steps]), self._reward(trial, maximise))
+        candidate = alone.replay([given for _, given in steps])
+        self._answering.tell(trial.number, candidate, self._scale(self._reward(trial, maximise)))
 
     def _reward(self, trial: FrozenTrial, maximise: bool) -> float | None:
         """What higher is better of; None for a failed trial."""

@@ -13,6 +13,7 @@ Without a space of ours it searches the Tuner's own `param_space`: choice, grid_
 quantised forms, nested as one likes, made into choices as `nas.beside.parameters` says. What cannot be asked before a
 trial, as `sample_from`, and what has no bounds, as `randn`, is refused.
 
+Values are told on a scale from 0 to 1 (`nas.beside.scale`): controllers need their order, and not their size.
 Trials are told as they finish, so with several at once the search is the machine's affair, unlike `nas search`. A trial
 that a scheduler ended is told its last value, but never one better than the best that ran to its end; a failed one is a
 failed child. In a space of ours a network already told is not trained again: the controller is told at once, and asked
@@ -35,6 +36,7 @@ from ray.tune.search.variant_generator import parse_spec_vars
 
 from nas import names
 from nas.beside.parameters import Parameter, Traced, Values, ranged
+from nas.beside.scale import Scale
 from nas.errors import UserError
 from nas.pool import Training
 from nas.recipe import RECIPES, Recipe
@@ -88,6 +90,7 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
         self._rewards: dict[str, float | None] = {}  # by key
         self._pending: dict[str, tuple[int, Candidate]] = {}  # by Tune's id
         self._best: float | None = None  # of those that ran to their end
+        self._scale = Scale()
         self._without = False  # whether it was to be restored without its param_space
         if self._space is not None:
             self._answering = self._controller(self._space, self._seed, self._trials, **self._parameters)
@@ -182,7 +185,7 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
     def _tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
         self._told.append((trial, candidate.answers, reward))
         self._rewards[candidate.key] = reward
-        self._answering.tell(trial, candidate, reward)
+        self._answering.tell(trial, candidate, self._scale(reward))
 
     def _reward(self, result: Mapping[str, Any]) -> float | None:
         """What higher is better of; None where the metric is missing or no number."""

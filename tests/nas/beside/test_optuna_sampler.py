@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import optuna
@@ -80,6 +82,30 @@ def test_minimising_is_maximising_the_negative() -> None:
     up.optimize(flat, n_trials=20)
     down.optimize(lambda trial: -flat(trial), n_trials=20)
     assert points(up) == points(down)
+
+
+@pytest.mark.parametrize("name", ["reinforce", "q-learning", "posterior-sampling", "evolution"])
+def test_a_constant_added_or_a_factor_changes_nothing(name: str) -> None:
+    asked = []
+    for factor, constant in ((1.0, 0.0), (1.0, 1000.0), (1e6, -3.0), (1e-6, 0.0)):
+        study = study_of(ControllerSampler(name, seed=4))
+        study.optimize(lambda trial, a=factor, b=constant: a * flat(trial) + b, n_trials=28)
+        asked.append(points(study))
+    assert asked == 4 * asked[:1]
+
+
+def test_q_learning_finds_better_than_random_sampling_however_the_objective_is_scaled() -> None:
+    def objective(trial: Trial) -> float:
+        return 1e4 + 1e3 * sum((trial.suggest_float(f"x{place}", -5, 5) - place) ** 2 for place in range(4))
+
+    samplers = {"ours": partial(ControllerSampler, "q-learning"), "random": optuna.samplers.RandomSampler}
+    best: dict[str, list[float]] = {name: [] for name in samplers}
+    for name, sampler in samplers.items():
+        for seed in range(5):
+            study = study_of(sampler(seed=seed), "minimize")
+            study.optimize(objective, n_trials=100)
+            best[name].append(study.best_value)
+    assert median(best["ours"]) < 0.8 * median(best["random"])
 
 
 def test_a_study_loaded_from_its_storage_goes_on_as_if_it_had_not_been_left(tmp_path: Path) -> None:

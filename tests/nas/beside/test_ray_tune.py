@@ -176,15 +176,16 @@ def plain(controller: str = "reinforce", mode: str = "max", **parameters: Any) -
     return search
 
 
-def test_a_saved_searcher_goes_on_as_if_it_had_not_been_left(tmp_path: Path) -> None:
-    whole, left = plain(), plain()
+@pytest.mark.parametrize("name", ["reinforce", "q-learning"])
+def test_a_saved_searcher_goes_on_as_if_it_had_not_been_left(name: str, tmp_path: Path) -> None:
+    whole, left = plain(name), plain(name)
     for number in range(12):
         for search in (whole, left):
             assert search.suggest(str(number)) is not None
             if number:  # one is always under way
                 completed(search, str(number - 1), number % 5)
     left.save(str(tmp_path / "state"))
-    again = plain()
+    again = plain(name)
     again.restore(str(tmp_path / "state"))
     assert again.suggest("new") == whole.suggest("new")
 
@@ -206,6 +207,16 @@ def test_minimising_is_maximising_the_negative() -> None:
         assert up.suggest(str(number)) == down.suggest(str(number))
         completed(up, str(number), number % 7)
         completed(down, str(number), -(number % 7))
+
+
+def test_a_constant_added_or_a_factor_changes_nothing() -> None:
+    searches = [plain("q-learning") for _ in range(3)]
+    for number in range(30):
+        first, *others = [search.suggest(str(number)) for search in searches]
+        assert others == [first, first]
+        value = -abs(math.log10(first["rate"]) + 2)  # type: ignore[index]
+        for search, told in zip(searches, (value, value + 1000, 1e6 * value), strict=True):
+            completed(search, str(number), told)
 
 
 def test_reinforce_learns_on_a_plain_space() -> None:
