@@ -578,7 +578,9 @@ def _passing(space: Space, bounds: Bounds, length: int) -> str:
     share = affordable(space, bounds, length) if known else None
     if share is None:
         return ""
-    few = "; with so few, some trials find none: more --trials, or smaller choices" * (share < 0.03)
+    few = "; with so few, some trials find none: raise the bound, or give more --trials or smaller choices" * (
+        share < 0.03
+    )
     return f"bounds: {', '.join(known.values())}; {100 * share:.2g} % of random networks are within them{few}\n"
 
 

@@ -89,7 +89,7 @@ class NetworkSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # my
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:  # noqa: N803  scikit-learn's name
         """Search, then train the best network on all images. X: images, see the module; y: (N,) labels."""
-        vars(self).pop("model_", None)  # where this `fit` fails, nothing is fitted
+        self.__dict__.pop("model_", None)  # where this `fit` fails, nothing is fitted
         x, labels = self._images(X), np.asarray(y)
         if labels.shape != x.shape[:1]:
             raise UserError(

@@ -12,6 +12,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.samplers import BaseSampler
 from optuna.trial import Trial, TrialState
 
 from nas.beside.optuna_sampler import ControllerSampler
@@ -84,12 +85,16 @@ def test_minimising_is_maximising_the_negative() -> None:
     assert points(up) == points(down)
 
 
+def moved(factor: float, constant: float, trial: Trial) -> float:
+    return factor * flat(trial) + constant
+
+
 @pytest.mark.parametrize("name", ["reinforce", "q-learning", "posterior-sampling", "evolution"])
 def test_a_constant_added_or_a_factor_changes_nothing(name: str) -> None:
     asked = []
     for factor, constant in ((1.0, 0.0), (1.0, 1000.0), (1e6, -3.0), (1e-6, 0.0)):
         study = study_of(ControllerSampler(name, seed=4))
-        study.optimize(lambda trial, a=factor, b=constant: a * flat(trial) + b, n_trials=28)
+        study.optimize(partial(moved, factor, constant), n_trials=28)
         asked.append(points(study))
     assert asked == 4 * asked[:1]
 
@@ -98,7 +103,8 @@ def test_q_learning_finds_better_than_random_sampling_however_the_objective_is_s
     def objective(trial: Trial) -> float:
         return 1e4 + 1e3 * sum((trial.suggest_float(f"x{place}", -5, 5) - place) ** 2 for place in range(4))
 
-    samplers = {"ours": partial(ControllerSampler, "q-learning"), "random": optuna.samplers.RandomSampler}
+    ours, by_chance = partial(ControllerSampler, "q-learning"), optuna.samplers.RandomSampler
+    samplers: dict[str, Callable[..., BaseSampler]] = {"ours": ours, "random": by_chance}
     best: dict[str, list[float]] = {name: [] for name in samplers}
     for name, sampler in samplers.items():
         for seed in range(5):

@@ -214,7 +214,7 @@ def test_a_constant_added_or_a_factor_changes_nothing() -> None:
     for number in range(30):
         first, *others = [search.suggest(str(number)) for search in searches]
         assert others == [first, first]
-        value = -abs(math.log10(first["rate"]) + 2)  # type: ignore[index]
+        value = -abs(math.log10(first["rate"]) + 2)  # type: ignore[index, arg-type]
         for search, told in zip(searches, (value, value + 1000, 1e6 * value), strict=True):
             completed(search, str(number), told)
 
