@@ -731,7 +731,7 @@ def _stopped(header: dict[str, Any], trials: Sequence[Trial]) -> str:
     return f"{count} stopped with {100 * saved(trials, header['recipe']['epochs']):.0f} % of epochs saved, "
 
 
-_COSTS = ("parameters", "multiply-adds", "ms")  # columns; the last where latency is measured
+_COLUMNS = ("parameters", "multiply-adds", "ms")  # columns; the last where latency is measured
 
 
 def _costs(result: Result) -> list[str]:
@@ -753,7 +753,7 @@ def _measured(result: Result, batch: int) -> str:
 def _table(header: dict[str, Any], best: Sequence[Trial]) -> Table:
     from nas.summary import interval
 
-    costs = _COSTS[: 3 if header.get("latency") else 2]
+    costs = _COLUMNS[: 3 if header.get("latency") else 2]
     table = Table("", "validation accuracy", "95 %", "reward", *costs, "trial", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -812,7 +812,7 @@ def _dry_run(train: Training, trials: int, children: int = 10) -> None:
     from nas.pool import Job
 
     rng = random.Random(0)
-    costs = _COSTS[: 3 if train.latency else 2]
+    costs = _COLUMNS[: 3 if train.latency else 2]
     table = Table("child", "seconds", "accuracy", *costs, "network", box=None)
     seconds = []
     for number in range(children):

@@ -32,7 +32,7 @@ def space(header: Header, trials: Sequence[Trial]) -> Space | None:
 
     None if it is no built-in, if its data are gone, or if it builds other networks than these trials, its own.
     """
-    name, _, given = header["space"].removesuffix(")").partition("(")
+    name, given = called(header["space"])
     typed = next((typed for typed, kind in names.spaces().items() if kind.__name__ == name), None)
     if typed is None:
         return None
@@ -68,7 +68,7 @@ def as_searched(found: Space, images: Images, header: Header) -> Space:
 
 def unknown(header: Header, folder: Path) -> UserError:
     """That `space` has found none, and why."""
-    if header["space"].partition("(")[0] in {kind.__name__ for kind in names.spaces().values()}:
+    if is_built_in(header):
         return UserError(
             f"{folder}: found a search of {header['space']} on {header['data']}, expected that space as it was, "
             "and images that are there; put the images back, or take the toolkit's version of then"
@@ -79,9 +79,20 @@ def unknown(header: Header, folder: Path) -> UserError:
     )
 
 
+def called(written: str) -> tuple[str, str]:
+    """What a header has as "Halving(factor=3, first=2)" in two: the name, and what is given in brackets."""
+    name, _, given = written.removesuffix(")").partition("(")
+    return name, given
+
+
+def is_built_in(header: Header) -> bool:
+    """Whether the search's space has the name of a built-in one."""
+    return called(header["space"])[0] in {kind.__name__ for kind in names.spaces().values()}
+
+
 def as_typed(header: Header) -> str:
     """ "mine.py:Small:depth=2" of a space of one's own, as far as a header tells."""
-    name, _, given = header["space"].removesuffix(")").partition("(")
+    name, given = called(header["space"])
     of = next((part for part in header.get("sources") or {} if f".{name}." in f"{part}."), "")
     module = f"{of}.".partition(f".{name}.")[0] if of else "FILE"
     place = module if "." in module else f"{module}.py"
@@ -124,7 +135,7 @@ def _made(written: str, kinds: Iterable[type[Any]]) -> Any:
 
     Numbers and texts stay what they are, so that a search made of them has the same header.
     """
-    name, _, given = written.removesuffix(")").partition("(")
+    name, given = called(written)
     kind = next((kind for kind in kinds if kind.__name__ == name), None)
     pairs = [part.partition("=") for part in given.split(", ") if part]
     try:

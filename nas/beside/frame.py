@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CURVES = ("accuracy", "loss")
-COSTS = (
+FIGURES = (
     "params", "madds", "seconds", "memory", "precision", "latency_ms", "batch_latency_ms", "peak_memory",
 )  # fmt: skip
 
@@ -81,8 +81,8 @@ def option(choice: Choice[Any], answer: int) -> bool | int | float | str:
 
 
 def costs(result: Result | None) -> dict[str, Any]:
-    """COSTS, by their names in `nas.reward.Result`; of latencies the median; None for what was not measured."""
-    found = {name: getattr(result, name, None) for name in COSTS}
+    """FIGURES, by their names in `nas.reward.Result`; of latencies the median; None for what was not measured."""
+    found = {name: getattr(result, name, None) for name in FIGURES}
     return {name: (value[0] if value else None) if isinstance(value, tuple) else value for name, value in found.items()}
 
 

@@ -20,7 +20,7 @@ from nas.ledger import Trial
 from nas.model import rival
 from nas.model.contest import Contest, contest, peers_of, ranked_by
 from nas.model.judge import Figures, verdict
-from nas.model.lines import FILE, FOLDER, Lines
+from nas.model.lines import FILE, FOLDER, RANDOM, Lines
 from nas.model.options import settled
 from nas.model.outcome import Final, chosen, cost, keep
 from nas.model.searched import Search
@@ -103,7 +103,7 @@ def _rivals(
 ) -> Generator[Trial, None, list[Trial]]:
     """A random search's trials; the finish is begun once nothing is left to be refused."""
     if given["random"] and not given["baseline"]:
-        coming = rival.made(search, search.folder / FOLDER / "random", device=device, pool=pool)
+        coming = rival.made(search, search.folder / FOLDER / RANDOM, device=device, pool=pool)
         _begin(lines, header, given)
         return (yield from coming)
     found = rival.found(search, Path(given["baseline"])) if given["random"] else []

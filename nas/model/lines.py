@@ -18,7 +18,7 @@ from nas.ledger import is_sealed, put, sealed, unsealed
 from nas.space import shorten
 
 FORMAT = 1
-FOLDER, FILE = "finish", "trainings.jsonl"  # in the folder of a search
+FOLDER, FILE, RANDOM = "finish", "trainings.jsonl", "random"  # of a search, a folder, and in it a file and a search
 
 
 class Lines:

@@ -19,7 +19,7 @@ from nas.reward import UNBOUND, Reward
 from nas.search import search as begin
 from nas.stop import Rule
 
-MEASURED = ("latency", *UNBOUND.every)  # of a header: there only if set
+IF_ANY = ("latency", *UNBOUND.every)  # of a header: there only if set
 REPEATS = 1_000  # trials for each network wanted, at most: repeats cost nothing
 
 
@@ -75,7 +75,7 @@ def _made(
             trials=REPEATS * wanted, unique=wanted, recipe=Recipe(**header["recipe"]), reward=reward,
             seed=header["seed"], window=header["window"], limits=search.space.limits,
             child_timeout=header["child_timeout"], stop=stop, device=device, pool=pool,
-            **{name: header[name] for name in MEASURED if name in header},
+            **{name: header[name] for name in IF_ANY if name in header},
         )  # fmt: skip
     return compare.trained(ledger.read(place)[1])[:wanted]
 

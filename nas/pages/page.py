@@ -25,11 +25,13 @@ from nas import health, ledger, recorded, summary
 from nas.errors import UserError, plain
 from nas.ledger import Trial
 from nas.model import MODEL
+from nas.model.lines import FOLDER as FINISH
+from nas.model.lines import RANDOM
 from nas.network import Images
 from nas.pages import chart, drawing, learnt, tiles
 from nas.pages.chart import Axis, around, said
 from nas.pages.model import model
-from nas.pages.repeat import RANDOM, command, conditions, controller, finishing, reward
+from nas.pages.repeat import command, conditions, controller, finishing, reward
 from nas.plot import (
     ADVANTAGE,
     SPREAD,
@@ -41,6 +43,7 @@ from nas.plot import (
     window_of,
 )
 from nas.progress import duration
+from nas.reward import COSTS
 from nas.space import Space, shorten
 from nas.statistics import Floats
 
@@ -48,7 +51,7 @@ MOST_TRIALS = 30  # rows of the table of the best
 DRAWN = 3  # of them
 MOST_POINTS = 400  # of networks that say something when pointed at
 MOST_FAILED = 20  # errors that are quoted
-COSTS = {"params": "parameters", "madds": "multiply-adds", "latency": "ms an image"}
+FRONTS = ("params", "madds", "latency")  # costs that the page has a Pareto front of
 HEAVY = 3_000  # trials; a controller of more is not made again while a page is watched
 
 
@@ -101,7 +104,7 @@ def _made(search: Search) -> list[Path]:
     """The random search that `nas finish` made beside this one, if it is there, done, and on the same terms."""
     from nas import compare
 
-    place = search.folder / RANDOM
+    place = search.folder / FINISH / RANDOM
     try:
         compare.grouped([search.folder, place])
         enough = len(compare.trained(ledger.read(place)[1])) >= len(compare.trained(search.trials))
@@ -178,7 +181,7 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
         "networks": [(trial, drawn_network(search, trial)) for trial in best[:DRAWN]],
         "heads": HEADS,
         "best": [_row(header, trial) for trial in best],
-        "fronts": [front for cost, name in COSTS.items() if (front := _front(header, trials, cost, name))],
+        "fronts": [front for cost in FRONTS if (front := _front(header, trials, cost, COSTS[cost]))],
         "health": _health(trials, drawn) if best else None,
         "learnt": _learnt(search, live) if best else None,
         "failures": _failures(trials),

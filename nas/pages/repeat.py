@@ -9,6 +9,8 @@ from typing import Any
 
 from nas import names, recorded
 from nas.ledger import FILE
+from nas.model.lines import FOLDER as FINISH
+from nas.model.lines import RANDOM
 from nas.pages.model import figures
 from nas.plot import Header
 from nas.recipe import named
@@ -16,7 +18,6 @@ from nas.reward import PRICES, REWARDS
 from nas.space import Limit
 from nas.stop import RULES
 
-RANDOM = Path("finish", "random")  # in a search's folder: the random search that `nas finish` made
 IF_ANY = ("child_timeout", "max_params", "max_madds", "max_latency_ms", "latency")  # options whose field has their name
 
 
@@ -54,8 +55,7 @@ def command(header: Header, trials: int) -> str:
 
 def _own_space(header: Header) -> str:
     """A space of one's own as it is typed; empty for a built-in one."""
-    known = {kind.__name__ for kind in names.spaces().values()}
-    return "" if header["space"].partition("(")[0] in known else recorded.as_typed(header)
+    return "" if recorded.is_built_in(header) else recorded.as_typed(header)
 
 
 def _loading(header: Header) -> list[str]:
@@ -81,7 +81,7 @@ def finishing(folder: Path, header: Header) -> str:
     words += ["--space", own] if (own := _own_space(header)) else []
     if not found.get("random"):
         words.append("--no-random")
-    elif not (folder / RANDOM / FILE).is_file():
+    elif not (folder / FINISH / RANDOM / FILE).is_file():
         words += ["--baseline", "FOLDER"]  # where that random search lies is not in the model
     explained = figures(folder / "model" / "explain" / "explain.json").get("of", "")
     on = [part for part in ("validation", "test") if f" {part} images of " in str(explained)]
@@ -117,7 +117,7 @@ def controller(header: Header) -> str:
 
 def _called(written: str, known: Mapping[str, type[Any]]) -> str:
     """ "metaqnn:depth=6" of "MetaQnn(depth=6)"; of one's own "mine.Rule(first=2)" becomes "mine:Rule:first=2"."""
-    name, _, given = written.removesuffix(")").partition("(")
+    name, given = recorded.called(written)
     typed = next((typed for typed, kind in known.items() if kind.__name__ == name), None)
     parts = ",".join(part.strip() for part in given.replace("'", "").split(",") if part.strip())
     if typed is None:
