@@ -72,12 +72,12 @@ def test_budgeted_rate_and_average_go_by_the_clock(data: Data, resident: Residen
     attempt.seconds = seconds
     for passed in (500, 550):
         attempt.begun = time.perf_counter() - passed
-        attempt.before = time.perf_counter() - 50  # 5 % of the seconds, so that the average keeps exp(-1)
+        attempt.before = time.perf_counter() - 100  # twice 5 % of the seconds, so that the average keeps exp(-2)
         attempt.step(pixels, labels)
         weights.append(attempt.model.state_dict()[name].clone())
     # a tenth of the seconds to rise; in the middle of the others the cosine is at a half
     assert attempt.optimizer.param_groups[0]["lr"] == pytest.approx(0.05, abs=2e-4)
-    expected = 0.36787944 * weights[0] + 0.63212056 * weights[1]
+    expected = 0.13533528 * weights[0] + 0.86466472 * weights[1]
     assert torch.allclose(attempt.average.module.state_dict()[name], expected, atol=1e-5)
 
 
