@@ -203,7 +203,8 @@ def _within(folder: Path) -> str:
 def _shared_memory() -> set[str]:
     with contextlib.suppress(OSError):
         names = os.listdir("/dev/shm")  # noqa: S108, PTH208
-        return {name for name in names if not name.startswith("sem.mp-")}  # of Python's pools; a search has none
+        pools = ("sem.mp-", "sem.loky-")  # Python's and joblib's; a search has none
+        return {name for name in names if not name.startswith(pools)}
     return set()
 
 

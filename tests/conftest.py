@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest first, so that none of them is left to one process at the end."""
     place = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_users_modules_stay() -> Iterator[None]:
+    """What a file of tests imported from a temporary folder is not there for the next, which may have its own mine.py."""
+    yield
+    for name, module in list(sys.modules.items()):
+        if "/pytest-of-" in str(getattr(module, "__file__", None)):
+            del sys.modules[name]
 
 
 class Done(NamedTuple):

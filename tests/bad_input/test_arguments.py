@@ -205,7 +205,7 @@ OPTIONS = [
     ("--reward math:pi", "reward math:pi: found 3.14…, expected a function of a result, giving a number"),
     ("--reward math:sqrt", "reward sqrt: found TypeError: …, expected a number for every result; …"),
     ("--reward os:getcwd", "reward getcwd: found TypeError: …, expected a number for every result; …"),
-    ("--reward soft", "reward soft: found the target 0, expected a number above 0 of multiply-adds, as in soft:…"),
+    ("--reward soft", "reward soft: found no target=, expected a number above 0 of multiply-adds, as in soft:…"),
     ("--reward soft:target=0", "reward soft: found the target 0, expected a number above 0 of multiply-adds, …"),
     ("--reward hard:target=-2e6", "reward hard: found the target -2e+06, expected a number above 0 …"),
     ("--reward soft:target=nan", "reward soft: target: found 'nan', expected a finite number"),

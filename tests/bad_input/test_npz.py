@@ -112,7 +112,7 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "labels of truths": ({"x": X, "y": Y > 0}, "found bool in y, expected whole numbers; save y.astype('int64')"),
     "labels of objects": ({"x": X, "y": Y.astype(object)}, "found pickled objects in x or y, expected numbers; save …"),
     "labels of pickles": (
-        {"x": X, "y": np.array([print] * 20)},
+        {"x": X, "y": np.array([len] * 20)},
         "found pickled objects in x or y, expected numbers; …",
     ),
     "one label": (

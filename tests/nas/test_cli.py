@@ -171,7 +171,7 @@ def test_a_search_ends_with_its_best_networks_a_picture_and_how_to_go_on(nas: Na
         "it ended because all 6 trials are done",
         "validation accuracy … 95 % … reward … parameters … multiply-adds … trial",
         f"picture: {FOLDER}/reward.png",
-        f"nas finish {FOLDER}    nas report {FOLDER}    the same command with --trials 12",
+        f"nas finish {FOLDER} --space mine.py:Small    nas report {FOLDER} --space mine.py:Small    the same command",
         "best: validation accuracy 0.… to 0.…, 95 % interval 0.… to 0.… on 20 images; test images were not touched",
     )
     assert sorted(path.name for path in FOLDER.iterdir()) == [FILE, "reward.png"]
