@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def no_users_modules_stay() -> Iterator[None]:
-    """What a file of tests imported from a temporary folder is not there for the next, which may have its own mine.py."""
+    """What a file of tests imported from a temporary folder goes with it: the next may have a mine.py of its own."""
     yield
     for name, module in list(sys.modules.items()):
         if "/pytest-of-" in str(getattr(module, "__file__", None)):
