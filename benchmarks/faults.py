@@ -632,14 +632,18 @@ def interrupted(stage: Stage, times: int, twice: bool = False) -> Row:
             continue
         with contextlib.suppress(ProcessLookupError):  # it has just ended
             _listens(process)
+            searched.look()
             os.killpg(process.pid, signal.SIGINT)
-        begun = time.monotonic()
+        begun, all_done = time.monotonic(), len(searched.seen) >= stage.trials
         if twice:
             time.sleep(stage.rng.uniform(0.01, 0.5))
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)
         ended = searched.end(process)
         lasted = time.monotonic() - begun
+        if all_done and ended.status == 0:
+            searched.close()  # nothing was left to be stopped
+            continue
         wrong += _wrong(ended, 130)
         if twice and lasted > 0.5 + AT_ONCE:
             wrong.append(f"it took {lasted:.1f} s to end")
