@@ -26,7 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True, scope="module")
 def no_users_modules_stay() -> Iterator[None]:
     """What a file of tests imported from a temporary folder goes with it: the next may have a mine.py of its own."""
+    before = list(sys.path)
     yield
+    sys.path[:] = before
     for name, module in list(sys.modules.items()):
         if "/pytest-of-" in str(getattr(module, "__file__", None)):
             del sys.modules[name]
