@@ -195,8 +195,9 @@ def marked(mark: str) -> list[int]:
 
 
 def _within(folder: Path) -> str:
-    """What lies in it, to find out who left it: the first of its files."""
-    names = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir())
+    """What lies in it, to find out who left it: the first of its files, or, without any, its folders."""
+    there = sorted(folder.rglob("*"))
+    names = [str(file.relative_to(folder)) for file in [f for f in there if not f.is_dir()] or there]
     return f", with {', '.join(names[:3])}" if names else ""
 
 
@@ -644,7 +645,8 @@ def interrupted(stage: Stage, times: int, twice: bool = False) -> Row:
         if all_done and ended.status == 0:
             searched.close()  # nothing was left to be stopped
             continue
-        wrong += _wrong(ended, 130)
+        just_ending = twice and ended.status == -signal.SIGINT  # Python has put its handlers away; to a shell it is 130
+        wrong += _wrong(ended, -signal.SIGINT if just_ending else 130)
         if twice and lasted > 0.5 + AT_ONCE:
             wrong.append(f"it took {lasted:.1f} s to end")
         if (searched.out / FILE).exists() and not (searched.out / FILE).read_bytes().endswith(b"\n"):

@@ -194,14 +194,14 @@ def _sweep(folder: Path) -> None:
 def _remove(folder: Path) -> None:
     """Remove a folder of Ray's, and kill those of its processes that are left: they end by themselves, but later."""
     until = time.monotonic() + LONGEST_END
-    while time.monotonic() < until:
+    clean = 0  # looks, one after the other: a process of Ray's that is just being started is found by the second
+    while clean < 2 and time.monotonic() < until:
         users = [process for process in Path("/proc").glob("[0-9]*") if _uses(process, folder)]
         for process in users:
             with suppress(OSError):
                 os.kill(int(process.name), signal.SIGKILL)
         shutil.rmtree(folder, ignore_errors=True)
-        if not users and not folder.exists():
-            return
+        clean = 0 if users or folder.exists() else clean + 1
         time.sleep(0.05)
 
 
@@ -209,9 +209,14 @@ def _uses(process: Path, folder: Path) -> bool:
     """Whether another process has the folder in its command, or, as some rename themselves, writes to a file in it."""
     with suppress(OSError):  # it has ended, or is another user's
         if int(process.name) != os.getpid():
-            files = (file.readlink() for file in (process / "fd").iterdir() if file.lstat().st_mode & stat.S_IWUSR)
             named = b"=" + os.fsencode(folder) in (process / "cmdline").read_bytes()
-            return named or any(file.is_relative_to(folder) for file in files)
+            return named or any(_writes(file, folder) for file in (process / "fd").iterdir())
+    return False
+
+
+def _writes(file: Path, folder: Path) -> bool:
+    with suppress(FileNotFoundError):  # the process has closed it just now
+        return bool(file.lstat().st_mode & stat.S_IWUSR) and file.readlink().is_relative_to(folder)
     return False
 
 

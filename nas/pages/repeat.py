@@ -9,6 +9,7 @@ from typing import Any
 
 from nas import names, recorded
 from nas.ledger import FILE
+from nas.model import MODEL
 from nas.model.lines import FOLDER as FINISH
 from nas.model.lines import RANDOM
 from nas.pages.model import figures
@@ -71,7 +72,7 @@ def _loading(header: Header) -> list[str]:
 
 def finishing(folder: Path, header: Header) -> str:
     """What to type for the same model in this search's folder, as far as the model tells; a line for each command."""
-    found = figures(folder / "model" / "metrics.json")
+    found = figures(folder / MODEL / "metrics.json")
     recipe, seeds, ranked = (found.get(name) for name in ("recipe", "seeds", "ranking"))
     if not (isinstance(recipe, dict) and isinstance(seeds, int) and isinstance(ranked, list)):
         return ""
@@ -83,7 +84,7 @@ def finishing(folder: Path, header: Header) -> str:
         words.append("--no-random")
     elif not (folder / FINISH / RANDOM / FILE).is_file():
         words += ["--baseline", "FOLDER"]  # where that random search lies is not in the model
-    explained = figures(folder / "model" / "explain" / "explain.json").get("of", "")
+    explained = figures(folder / MODEL / "explain" / "explain.json").get("of", "")
     on = [part for part in ("validation", "test") if f" {part} images of " in str(explained)]
     lines = [words, *[["nas", "explain", name, "--on", part] for part in on[:1]]]
     return "\n".join(shlex.join(line) for line in lines)

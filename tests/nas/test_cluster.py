@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.cluster import _folder, _in_turn
+from nas.cluster import _folder, _in_turn, _uses
 
 TOOLKIT = Path(__file__).parents[2]
 
@@ -63,6 +63,21 @@ def test_the_folder_of_a_killed_search_is_removed_by_the_next_one_with_what_stil
         reading.wait()
         assert list(tmp_path.iterdir()) == [used]
         living.kill()
+
+
+OPENS = "import os, sys; log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)\n"
+OPENS += "os.dup2(log, 500); os.close(log); print(flush=True)  # as the last one of many\n"
+OPENS += "while True: [file.close() for file in [open('/dev/null') for _ in range(50)]]"
+
+
+def test_a_process_is_found_by_the_file_it_writes_whatever_else_it_opens_and_closes_meanwhile(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPENS, str(tmp_path / "log")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as writing:
+        assert writing.stdout is not None
+        writing.stdout.readline()
+        found = [_uses(Path(f"/proc/{writing.pid}"), tmp_path) for _ in range(200)]
+        writing.kill()
+    assert all(found)
 
 
 def test_a_ctrl_c_while_the_folder_is_being_removed_leaves_nothing(tmp_path: Path) -> None:
