@@ -25,7 +25,7 @@ from nas.recipe import named
 from nas.reward import COSTS
 from nas.space import Space, shorten
 from nas.statistics import Floats
-from nas.summary import best, front, lacking, random_rewards, smallest, standard_error, whole
+from nas.summary import FORETOLD, best, front, lacking, random_rewards, smallest, standard_error, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ FEW = 5  # seeds of which quantiles say more than the extremes
 REPEATS = f"repeats among the last {health.LAST}"
 SPREAD = f"spread of the last {health.LAST} rewards"
 ADVANTAGE = "advantage over random sampling"
-WITHOUT = f"trial\n({ADVANTAGE}: shown from fifty networks on, where the space can be built again)"
+WITHOUT = f"trial\n({ADVANTAGE}: shown from {FORETOLD} networks on, where the space can be built again)"
 OF_HEALTH = {REPEATS: COLOURS[2], SPREAD: COLOURS[4], ADVANTAGE: COLOURS[5]}  # none is a colour of rewards
 
 # Fields of a header that say no more than another one where that differs too.

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 One = TypeVar("One")
 
 EVERY = 50  # trials between two looks for what is wrong; later a fiftieth of all, for a look goes through all
-FIRST = 50  # trained networks of the first estimate of random sampling; the next ones wait until they have doubled
 
 
 class Terminal(Console):
@@ -73,7 +72,7 @@ class Progress(Live["Trial"]):
         self.failed = self.networks = self.scored = self.stopped = 0  # failed: in this run; networks: failed ones too
         self.refused = 0
         self.drawn: npt.NDArray[np.float64] | None = None  # rewards of random networks
-        self.due = FIRST  # trained networks that the next estimate of these waits for
+        self.due = 0  # trained networks that the next estimate of these waits for: each time twice as many
         self.look = EVERY  # trials that the next look for what is wrong waits for
         self.said: set[str] = set()  # verdicts, in short
         for trial in old:
@@ -154,9 +153,9 @@ class Progress(Live["Trial"]):
     def _look(self) -> None:
         """Now and then estimate random sampling, and say once what is wrong, while something can be done about it."""
         from nas.health import verdict
-        from nas.summary import random_rewards
+        from nas.summary import FORETOLD, random_rewards
 
-        if self.space and self.scored >= self.due:
+        if self.space and self.scored >= max(self.due, FORETOLD):
             self.due = 2 * self.scored
             self.drawn = random_rewards(self.space, self.finished)
         if self.done < self.look:

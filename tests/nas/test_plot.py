@@ -337,7 +337,7 @@ class Widths(Space):
 def test_one_search_is_drawn_with_its_health_below(tmp_path: Path) -> None:
     words = said([search(tmp_path / "a")])
     assert {"share", "spread", "reward (accuracy)", "repeats among the last 100", "best so far"} <= set(words)
-    assert "(advantage over random sampling: shown from fifty networks on, where the space can be built again)" in words
+    assert "(advantage over random sampling: shown from 50 networks on, where the space can be built again)" in words
 
 
 @pytest.mark.parametrize(
