@@ -41,7 +41,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """The same of searches with few trials."""
-    return Stage(tmp_path_factory.mktemp("short"), seed=0, trials=6)
+    return Stage(tmp_path_factory.mktemp("short"), seed=0, trials=4)
 
 
 @pytest.mark.parametrize("fault", ["segfault", "host memory"])
