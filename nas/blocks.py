@@ -6,10 +6,10 @@ module instead of layers; its cost is then counted when the child is trained, no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields
 from inspect import isfunction
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from nas.errors import UserError, near
 from nas.layers import Attention, Conv, Dropout, GlobalPool, Graph, Layers, Linear, Norm, Pool, Relu, SqueezeExcite
@@ -33,6 +33,19 @@ class Block:
     dropout: float = 0.0  # share of values dropped
     extra: tuple[Hashable, ...] = ()  # what more a block function of one's own wants to know
     inputs: tuple[int, ...] | None = None  # 0 for the image, i for the i-th block; None for the one before
+
+    @classmethod
+    def read(cls, kind: object, values: Mapping[str, Any]) -> Block:
+        """A block of a kind of this module, of fields that a file has; raises ValueError for what no block is."""
+        if kind not in KINDS:
+            raise ValueError(f"a block is {kind!r:.60}, which this version does not have")
+        for name, value in values.items():
+            several = isinstance(value, tuple) and name in ("kernel", "inputs")
+            kinds = (float, int) if name == "dropout" else (int,)
+            known = name in DEFAULTS and name != "extra" and (several or name != "inputs")
+            if not known or not all(type(part) in kinds for part in (value if several else (value,))):
+                raise ValueError(f"a block has {name} {value!r:.60}")
+        return cls(str(kind), **values)
 
     @property
     def name(self) -> str:

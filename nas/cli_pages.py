@@ -18,6 +18,12 @@ Folder = Annotated[Path, typer.Argument(help="Of a search.")]
 OwnSpace = Annotated[
     str | None, typer.Option("--space", help="The search's own space, as file.py:Class; a built-in one is found.")
 ]
+Beside = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="The folder of another search to compare with, of the same but controller and seed; may be repeated."
+    ),
+]
 DRAWINGS = ("network", "preferences", "importance", "path")
 
 
@@ -61,12 +67,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The page; report.html in the folder unless set.")
     ] = None,
-    beside: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="The folder of another search to compare with, of the same but controller and seed; may be repeated."
-        ),
-    ] = None,
+    beside: Beside = None,
     space: OwnSpace = None,
 ) -> None:
     """Put a search on one page, as a file of its own that any browser opens, without a network."""
@@ -82,14 +83,17 @@ def watch(
     folder: Annotated[Path, typer.Argument(help="Of a search, begun or still to begin.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 for any that is free.")] = 8420,
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser too.")] = False,
+    beside: Beside = None,
     space: OwnSpace = None,
 ) -> None:
     """Show a search's page in the browser while it runs; Ctrl-C ends it."""
     from nas import ledger
+    from nas.pages.page import check_beside
     from nas.pages.watch import Watched, server
 
     ledger.begun(folder)  # so that a ledger that is damaged now is told here
-    with server(Watched(folder, _space(space)), port) as serving:
+    check_beside(folder, beside or [])
+    with server(Watched(folder, _space(space), beside or []), port) as serving:
         address = f"http://127.0.0.1:{serving.server_address[1]}/"
         console.print(f"{folder} is at {address}; Ctrl-C ends it", markup=False)
         if not (folder / ledger.FILE).exists():

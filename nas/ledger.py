@@ -390,6 +390,7 @@ _HOLDS: dict[str, Callable[[Any], bool]] = {
     "limits": lambda value: value is None or _are_limits(value),
     "sources": lambda value: value is None or (isinstance(value, dict) and _are_texts([*value.values()])),
     "loaded": lambda value: value is None or _is_loading(value),
+    "stop": lambda value: value is None or isinstance(value, str),
     "latency": lambda value: value is None or (type(value) is int and 0 < value < 2**63),
     "recipe": lambda value: type(value.get("epochs")) is int and 1 <= value["epochs"] <= 10**6,
 }

@@ -161,7 +161,7 @@ def _header(
     bounds: Bounds,
 ) -> dict[str, Any]:
     """What a search is a function of, as its ledger's first line has it."""
-    set_or_not = {"stop": _plain(stop, "stop"), "latency": latency, **bounds.given}
+    set_or_not = {"stop": stop and _named(stop), "latency": latency, **bounds.given}
     return {
         "space": repr(space),
         "choices": {name: choice.written for name, choice in space.choices.items()},

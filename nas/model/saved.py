@@ -25,7 +25,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas import machine
-from nas.blocks import DEFAULTS, KINDS, Block
+from nas.blocks import DEFAULTS, Block
 from nas.errors import UserError
 from nas.model import MODEL
 from nas.model.program import as_module, of_module, of_whole, stored
@@ -264,6 +264,8 @@ def in_place_of(folder: Path, mark: str) -> Iterator[Path]:
             f"{folder}: found {error.strerror}, expected a folder that can be written; make room, or name another"
         ) from None
     finally:
+        if old.exists() and not folder.exists():  # a Ctrl-C came between the two
+            old.rename(folder)
         for left in (new, old):
             shutil.rmtree(left, ignore_errors=True)
 
@@ -354,16 +356,8 @@ def _network(record: Mapping[str, Any]) -> Child:
 
 
 def _block(given: Mapping[str, Any]) -> Block:
-    known = {field.name for field in fields(Block)}
-    for name, value in given.items():
-        parts = value if isinstance(value, list) and name in ("kernel", "inputs") else [value]
-        kinds = (str,) if name == "kind" else (float, int) if name == "dropout" else (int,)
-        if name not in known or name == "extra" or not all(type(part) in kinds for part in parts):
-            raise TypeError(f"a block has {name} {value!r:.60}")
-    if given["kind"] not in KINDS:
-        raise ValueError(f"a block is {given['kind']!r:.60}, which this version does not have")
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    return Block(**values)
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return Block.read(values.pop("kind"), values)
 
 
 def _content(place: Path, name: str, sums: Mapping[str, Any]) -> bytes:

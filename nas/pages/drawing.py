@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from nas.blocks import DEFAULTS, KINDS, Block
+from nas.blocks import DEFAULTS, Block
 from nas.errors import UserError, plain
 from nas.layers import Attention, Conv, Costs, Dropout, Graph, Layers, Linear, Pool, Shape, costs_of, out_of
 from nas.ledger import Trial
@@ -76,10 +76,8 @@ def parsed(written: str) -> Network | None:
 
 def _block(written: str) -> Block:
     name, *fields = FIELD.split(written)
-    if name not in KINDS:
-        raise ValueError(name)
     pairs = [field.partition("=") for field in fields]
-    return Block(name, **{field: ast.literal_eval(value) for field, _, value in pairs})
+    return Block.read(name, {field: ast.literal_eval(value) for field, _, value in pairs})
 
 
 # --- what is drawn ---

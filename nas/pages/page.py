@@ -91,13 +91,22 @@ def report(folder: Path, beside: Sequence[Path] = (), space: Space | None = None
     The random search that `nas finish` made is one of them. Raises UserError for a search without a trained network,
     for what `opened` refuses, for the folder itself beside it, and for searches that cannot be compared with it.
     """
+    check_beside(folder, beside)
     search = opened(folder, space)
     if not summary.best(search.trials):
         raise lacking(search)
+    return page(search, beside)
+
+
+def check_beside(folder: Path, beside: Sequence[Path]) -> None:
+    """Raise UserError for searches that this one, begun or still to begin, cannot be compared with."""
+    from nas import compare
+
     for other in beside:
         if other.resolve() == folder.resolve():
             raise UserError(f"--beside: found {other}, which is this search itself, expected another; name its folder")
-    return page(search, [*beside, *_made(search)])
+    if beside:
+        compare.grouped([folder, *beside] if (folder / ledger.FILE).exists() else beside)
 
 
 def _made(search: Search) -> list[Path]:
@@ -114,9 +123,9 @@ def _made(search: Search) -> list[Path]:
 
 
 def page(search: Search, beside: Sequence[Path] = (), live: bool = False) -> str:
-    """The page as HTML. live: it asks for itself again while it is looked at."""
+    """The page as HTML, with the comparison to the searches beside it. live: it asks for itself again."""
     scripts = [_text("sort.js"), *([_text("live.js")] if live else [])]
-    parts = _parts(search, beside, live)
+    parts = _parts(search, [*beside, *_made(search)], live)
     return _written("page.html", scripts, live, **parts)
 
 
@@ -185,7 +194,7 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
         "health": _health(trials, drawn) if best else None,
         "learnt": _learnt(search, live) if best else None,
         "failures": _failures(trials),
-        "comparison": _comparison(search.folder, beside, bool(finished)) if beside else None,
+        "comparison": _comparison(search, beside, bool(finished)) if beside else None,
         "model": model(search.folder / MODEL),
         "cost": _cost(header, trials),
         "repeat": f"{command(header, len(trials))}\n{finished}".strip(),
@@ -450,13 +459,15 @@ def _failures(trials: Sequence[Trial]) -> dict[str, Any] | None:
 # --- the comparison ---
 
 
-def _comparison(folder: Path, beside: Sequence[Path], tested: bool) -> dict[str, Any]:
-    """This search and those beside it, by as many different networks as each of them has trained."""
+def _comparison(search: Search, beside: Sequence[Path], tested: bool) -> dict[str, Any] | None:
+    """This search and those beside it, by as many different networks as each has trained; None while one has none."""
     from nas import compare
 
-    groups = compare.grouped([folder, *beside])
+    groups = compare.grouped([search.folder, *beside])
     budget = min(len(compare.trained(trials)) for group in groups.values() for _, _, trials in group)
-    figures = compare.figures(groups, compare.equal_budget(groups, max(1, budget)), compare.baselines(groups))
+    if not budget:
+        return None
+    figures = compare.figures(groups, compare.equal_budget(groups, budget), compare.baselines(groups))
     last = figures["after"][-1]
     return {
         "about": figures["about"], "notes": figures["notes"] + [TESTED] * tested, "after": last["after"],

@@ -8,8 +8,9 @@ no more than a tenth of a core: the search wants the rest.
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,8 +30,14 @@ PATIENCE = 10.0  # seconds that a browser may take to say what it wants
 class Watched:
     """The page of a folder, made anew when its files have changed."""
 
-    def __init__(self, folder: Path, space: Space | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self.folder, self.space, self.clock = folder, space, clock
+    def __init__(
+        self,
+        folder: Path,
+        space: Space | None = None,
+        beside: Sequence[Path] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder, self.space, self.beside, self.clock = folder, space, beside, clock
         self._lock = Lock()
         self._seen: object = None
         self._page, self._due = "", 0.0
@@ -40,11 +47,13 @@ class Watched:
         """The page as of now, or of a moment ago."""
         with self._lock:  # one page at a time, however many look
             now = self.clock()
-            seen = (_stamps(self.folder), self._shown and state(self._shown))
+            seen = (_stamps(self.folder, self.beside), self._shown and state(self._shown))
             if seen != self._seen and now >= self._due:
-                self._seen, self._page = seen, self._made()
-                ended = self.clock()
-                self._due = ended + (ended - now) / SHARE
+                try:
+                    self._seen, self._page = seen, self._made()
+                finally:
+                    ended = self.clock()
+                    self._due = ended + (ended - now) / SHARE
             return self._page
 
     def _made(self) -> str:
@@ -56,14 +65,15 @@ class Watched:
             if not search.trials:
                 return waiting(self.folder, "The search has begun; no trial has finished yet.")
             self._shown = search
-            return page(search, live=True)
+            return page(search, self.beside, live=True)
         except UserError as error:
             return waiting(self.folder, f"{error}.")
 
 
-def _stamps(folder: Path) -> list[tuple[int, int] | None]:
+def _stamps(folder: Path, beside: Sequence[Path]) -> list[tuple[int, int] | None]:
     """Size and time of change of the files that a page is made from; None for one that is not there."""
-    return [_stamp(folder / name) for name in (FILE, "model/metrics.json", "model/explain")]
+    own = [folder / name for name in (FILE, "model/metrics.json", "model/explain")]
+    return [_stamp(file) for file in [*own, *(other / FILE for other in beside)]]
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
@@ -92,7 +102,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True  # who is still reading when it ends is no reason to stay
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away in the middle is nothing to tell of."""
+        """A browser that goes away in the middle is nothing to tell of; any other error is a fault of ours."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
 
 def _handler(watched: Watched) -> type[BaseHTTPRequestHandler]:

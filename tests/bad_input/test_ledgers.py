@@ -129,6 +129,7 @@ LEDGERS: dict[str, tuple[bytes, str]] = {
     "a reward of 400 digits": (trial(reward=10**400), "line 2: found no sound trial (reward is …), expected the …"),
     "a latency of letters": (trial(latency_ms=["fast"]), "line 2: found no sound trial (latency_ms is …), expected …"),
     "a latency of one number": (trial(latency_ms=1.5), "line 2: found no sound trial (latency_ms is 1.5), expected …"),
+    "a rule that is no text": (header(stop=[1]), "line 1: found stop …, expected what a search writes there; …"),
     "a bound of letters": (header(max_params="few"), "line 1: found max_params 'few', expected what a search writes …"),
     "a bound below 0": (header(max_madds=-1), "line 1: found max_madds -1, expected what a search writes there; …"),
     "a batch of letters": (header(latency="64"), "line 1: found latency '64', expected what a search writes there; …"),

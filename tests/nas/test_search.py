@@ -10,7 +10,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from controllers.evolution import Evolution
 from controllers.q_learning import QLearning
 from controllers.random_search import RandomSearch
 from controllers.reinforce import Reinforce
+from nas import recorded
 from nas.blocks import Block
 from nas.data import load
 from nas.errors import UserError
@@ -585,6 +586,7 @@ def test_the_seed_of_a_child_stays_what_it_was() -> None:
 # --- stopping ---
 
 
+@dataclass(frozen=True)
 class Mean:
     """A rule: who is below the mean of the first epoch stops after it."""
 
@@ -683,6 +685,13 @@ def test_children_are_stopped_alike_by_any_workers_and_after_any_interruption(
     for finished in range(24):
         cut(tmp_path / "whole", tmp_path / f"after {finished}", range(finished))
         assert again(tmp_path / f"after {finished}", 2, finished) == whole
+
+
+def test_a_rule_of_ones_own_is_in_the_header_with_its_module(tmp_path: Path) -> None:
+    whole_search(tmp_path, trials=2, stop=Mean())
+    header = read(tmp_path)[0]
+    assert header["stop"] == "tests.nas.test_search.Mean()"
+    assert recorded.stop(header) is None  # whatever a built-in rule is called
 
 
 def test_a_rule_is_in_the_header_and_stays(tmp_path: Path) -> None:

@@ -194,6 +194,24 @@ def test_every_snippet_of_a_card_runs_as_it_is_written(whose: str, folder: Path,
     assert (done.stdout, done.stderr) == ("1\n1\n", "")
 
 
+def test_a_ctrl_c_between_the_two_renames_leaves_the_older_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tiny(), tmp_path / "model", {}, "the older one")
+    renamed = Path.rename
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if ".new." in self.name:
+            raise KeyboardInterrupt
+        return renamed(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save(tiny(), tmp_path / "model", {}, "the newer one")
+    assert "the older one" in (tmp_path / "model" / CARD).read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 def test_a_card_says_how_a_folder_without_a_program_is_used(tmp_path: Path) -> None:
     save(replace(tiny(), module=Unwritable(nn.Linear(1, 1))), tmp_path / "model", {}, "# A card\n\nx\n\n## Limits\n")
     card = (tmp_path / "model" / CARD).read_text()

@@ -78,6 +78,11 @@ def test_a_network_of_built_in_blocks_is_read_back_from_its_text(space: Chain | 
         "network 1: 8 concat gap: conv width=__import__('os')",
         "network 1: 8 concat gap: conv width=16;conv",
         "network 1: 8 concat gap: conv kernel=3",
+        "network 1: 8 concat gap: conv width=4 inputs=5",
+        "network 1: 8 concat gap: conv width=4 inputs=('x',)",
+        "network 1: 8 concat gap: conv width=4 inputs=((0,),)",
+        "network 1: 8 concat gap: conv width='4'",
+        "network 1: 8 concat gap: conv width=4 extra=(1,)",
         f"network 1: {'9' * 5000} a b: ",
     ],
 )

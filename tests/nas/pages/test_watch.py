@@ -5,16 +5,19 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from controllers.random_search import RandomSearch
 from nas.errors import UserError
 from nas.ledger import FILE, Ledger
 from nas.pages.watch import HERE, Watched, server
-from tests.nas.pages.conftest import Browser
+from nas.space import Candidate
+from search_spaces import chain
+from tests.nas.pages.conftest import Browser, searched
 
 
 @contextmanager
@@ -23,9 +26,11 @@ def serving(watched: Watched) -> Iterator[int]:
     with server(watched, 0) as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield running.server_address[1]
-        running.shutdown()
-        thread.join()
+        try:
+            yield running.server_address[1]
+        finally:
+            running.shutdown()
+            thread.join()
 
 
 def asked(port: int, method: str = "GET", path: str = "/", **headers: str) -> http.client.HTTPResponse:
@@ -118,6 +123,33 @@ def test_a_ledger_damaged_on_the_way_is_told_of_in_the_page(begun: Path) -> None
     lines = (begun / FILE).read_bytes().splitlines(keepends=True)
     (begun / FILE).write_bytes(b"".join([*lines[:4], b"<b>spoilt</b>\n", *lines[5:]]))
     assert "line 5: found a damaged line" in watched.page()
+
+
+def test_the_searches_beside_are_compared_with_as_soon_as_there_is_something_to_compare(
+    folder: Path, tmp_path: Path
+) -> None:
+    times = iter(1e3**number for number in range(100))
+    watched = Watched(tmp_path / "one", beside=[searched(tmp_path / "random", RandomSearch, 15)], clock=times.__next__)
+    assert "There is no search yet" in watched.page()
+    copied(folder, tmp_path / "one", 12)
+    first = watched.page()
+    assert 'id="comparison"' in first
+    assert "After 11 evaluations" in first
+
+
+def test_an_error_of_ones_own_code_is_told_in_the_terminal_and_the_page_is_not_tried_at_once_again(
+    begun: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Chain(chain.Chain):
+        def replay(self, answers: Sequence[int], trial: int | None = None) -> Candidate:
+            raise RuntimeError("it cannot build")
+
+    times = iter(range(1_000_000))
+    watched = Watched(begun, Chain(), clock=lambda: next(times))
+    with serving(watched) as port, pytest.raises(http.client.RemoteDisconnected):
+        asked(port)
+    assert "RuntimeError: it cannot build" in capfd.readouterr().err
+    assert watched._due == pytest.approx(1 + 1 / 0.1)  # as after a page that took as long
 
 
 def test_the_page_follows_the_search_and_its_reader_stays_where_he_is(
