@@ -672,8 +672,8 @@ def _sentences(header: dict[str, Any], done: Sequence[Trial], best: Sequence[Tri
     low, high = summary.interval(min(accuracies), images)[0], summary.interval(max(accuracies), images)[1]
     several = f"the {len(best)} best" if len(best) > 1 else "the best"
     sentences = [
-        f"{several}: validation accuracy {min(accuracies):.4f} to {max(accuracies):.4f}, 95 % interval "
-        f"{low:.4f} to {high:.4f} on {images:,} images; test images were not touched"
+        f"{several}: validation accuracy {min(accuracies):.4f} to {max(accuracies):.4f}, 95 % interval {low:.4f} to "
+        f"{high:.4f} on {images:,} images, which chose them too: expect less on others; test images were not touched"
     ]
     if drawn is not None:
         expected = summary.expected_largest(drawn, len(summary.best(done, len(done))))

@@ -43,7 +43,7 @@ def compare(
 
     budget: different networks, to which each search is cut; what all have unless given.  against: controllers as they
     are called here, that all others are tested against besides random search.  command: as it was typed.
-    Raises UserError if the searches differ in more than controller and seed, or in their budgets.
+    Raises UserError if the searches differ in one of SAME, or in their budgets; what else differs is in the notes.
     """
     groups = grouped(folders)
     wanted = equal_budget(groups, budget)

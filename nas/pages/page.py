@@ -270,7 +270,7 @@ def _said(search: Search, best: Sequence[Trial], drawn: Floats | None, tested: b
             f"as estimated from these; this search found {best[0].reward:.4f}.",
         ))  # fmt: skip
     said.append((
-        "", "The same validation images chose the best network and judge it, so its accuracy is a little lower on new "
+        "", "The same validation images chose the best network and judge it, so its accuracy is lower on new "
         "images. " + ("The search has not touched the test images; they were looked at once, for the model below."
                       if tested else "The search has not touched the test images."),
     ))  # fmt: skip

@@ -172,7 +172,8 @@ def test_a_search_ends_with_its_best_networks_a_picture_and_how_to_go_on(nas: Na
         "validation accuracy … 95 % … reward … parameters … multiply-adds … trial",
         f"picture: {FOLDER}/reward.png",
         f"nas finish {FOLDER} --space mine.py:Small    nas report {FOLDER} --space mine.py:Small    the same command",
-        "best: validation accuracy 0.… to 0.…, 95 % interval 0.… to 0.… on 20 images; test images were not touched",
+        "best: validation accuracy 0.… to 0.…, 95 % interval 0.… to 0.… on 20 images, which chose them too: "
+        "expect less on others; test images were not touched",
     )
     assert sorted(path.name for path in FOLDER.iterdir()) == [FILE, "reward.png"]
     with Image.open(FOLDER / "reward.png") as picture:
@@ -187,10 +188,10 @@ def test_a_search_with_a_rule_says_how_many_children_it_stopped(nas: Nas) -> Non
     done = nas(*RANDOM, *rule)
     shows(done, "6 trials, … repeats, 0 failed, … stopped with … % of epochs saved, ")
     header, _ = read(FOLDER)
-    assert header["stop"] == "High()"
+    assert header["stop"] == "mine.High()"
     shows(nas("show", str(FOLDER)), "0 failed, … stopped with … % of epochs saved, ")
     is_refused(
-        nas(*RANDOM, *rule[:-1], "none"), "…found a search with stop 'High()', expected None as in this command…"
+        nas(*RANDOM, *rule[:-1], "none"), "…found a search with stop 'mine.High()', expected None as in this command…"
     )
 
 
