@@ -81,6 +81,11 @@ class Data:
         """What a space may know: native size, channels, number of classes."""
         return Images(self.native, self.pixels.shape[1], len(self.classes))
 
+    @property
+    def decoded(self) -> Images:
+        """The same with the size that a network is shown them in: a folder's may have been scaled on the way."""
+        return self.images._replace(size=min(self.pixels.shape[2:]))
+
     def in_memory(self) -> Data:
         """The same with the pixels in memory, to be sent to machines that do not have the cache."""
         return replace(self, pixels=np.array(self.pixels))

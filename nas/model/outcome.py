@@ -127,4 +127,4 @@ def model_of(search: Search, network: Child, written: bytes) -> Model:
     """A network of a search with these weights, as safetensors wrote them."""
     data = search.data
     module = loaded(network, data.images, written)
-    return Model(network, module, data.images, data.classes, data.mean, data.std)
+    return Model(network, module, data.decoded, data.classes, data.mean, data.std)

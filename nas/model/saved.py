@@ -59,7 +59,7 @@ class Model:
 
     network: Child
     module: nn.Module  # float (N, C, S, S), normalised, to logits (N, K)
-    images: Images  # native size, channels, classes
+    images: Images  # the size in which its data were decoded, channels, classes
     classes: tuple[str, ...]
     mean: tuple[float, ...]  # a channel, in 0..1
     std: tuple[float, ...]

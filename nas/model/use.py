@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from nas.network import Images
 
-SHAPED = "any number and size; of photos the centre square"  # as `nas.folder` cuts them
-
 
 def use(images: Images, own: bool, reason: str | None) -> str:
     """In Markdown: with torch alone, and with the toolkit.
@@ -62,4 +60,6 @@ labels = [model.classes[number] for number in probabilities.argmax(1)]
 
 def _example(images: Images) -> str:
     shape = f"1, {images.channels}, {images.size}, {images.size}"
-    return f"images = torch.zeros({shape}, dtype=torch.uint8)  # in place of yours: (N, C, H, W), {SHAPED}"
+    return f"""\
+# in place of yours: (N, C, H, W), any number; of photos the centre square, best scaled to this size, as it was tested
+images = torch.zeros({shape}, dtype=torch.uint8)"""

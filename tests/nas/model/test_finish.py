@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from controllers.evolution import Evolution
 from controllers.random_search import RandomSearch
@@ -22,6 +23,7 @@ from nas.ledger import FILE as LEDGER
 from nas.ledger import Ledger, Trial, sealed, unsealed
 from nas.model.contest import contest, ranked_by
 from nas.model.finish import _of_price, finish
+from nas.model.images import all_decoded, files
 from nas.model.judge import Figures
 from nas.model.lines import FILE, FOLDER
 from nas.model.saved import load as load_model
@@ -338,3 +340,19 @@ def test_a_random_search_has_no_random_search_beside_it(tmp_path: Path) -> None:
     coming.close()
     assert isinstance(first, Step)
     assert not (tmp_path / FOLDER / "random" / LEDGER).exists()
+
+
+def test_a_file_of_the_test_images_is_shown_to_the_model_as_it_was_tested(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(24):  # larger than any network of the space takes, and so decoded smaller
+        place = tmp_path / "photos" / ("test" if number % 4 == 3 else "train") / "ab"[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8)).save(place / f"{number}.png")
+    data = load(f"folder:{tmp_path / 'photos'}", largest=8)
+    for _ in search(Own(), Evolution, data, tmp_path / "out", trials=3, window=1, device="cpu", pool=Serial):
+        pass
+    ended(finish(searched(tmp_path / "out", Own()), **QUICK, random=False))
+    model = load_model(tmp_path / "out")
+    tested, _ = images.test_images(data.name, largest=8)
+    shown = all_decoded(files([tmp_path / "photos" / "test"]), model)
+    assert shown.tolist() == tested.tolist()
