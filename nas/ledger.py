@@ -162,7 +162,10 @@ def read(folder: Path) -> tuple[dict[str, Any], list[Trial]]:
         raise UserError(f"{folder}: found no {FILE}, expected the folder of a search; name one that `nas search` wrote")
     header, trials, *_ = _parse(path)
     if header is None:
-        raise UserError(f"{path}: found no header line, expected a search that has begun; delete the folder")
+        raise UserError(
+            f"{path}: found no header line, expected a search that has begun; restore the ledger from a copy, or search in "
+            "another folder"
+        )
     _check_fields(path, header)
     return header, trials
 

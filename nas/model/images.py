@@ -43,8 +43,8 @@ def files(paths: Sequence[Path]) -> list[Path]:
 def decoded(paths: Sequence[Path], model: Model) -> tuple[Pixels, list[str]]:
     """Files as uint8 (readable, C, H, W), and for each file why it could not be read, or "".
 
-    They are decoded as those of a `folder:` are: upright, the centre square, in the size of the model's own data, grey or
-    colour as the model has it. Raises UserError for a model whose images no file can hold.
+    They are decoded as those of a `folder:` are: upright, the centre square, in the size in which the model was tested,
+    grey or colour as it has it. Raises UserError for a model whose images no file can hold.
     """
     size, channels, _ = model.images
     if channels not in (1, 3):

@@ -63,7 +63,7 @@ UNSOUND = (
 
 # What lies in ledger.jsonl, and a piece of what is said.
 LEDGERS: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "ledger.jsonl: found no header line, expected a search that has begun; delete the folder"),
+    "empty": (b"", "ledger.jsonl: found no header line, expected a search that has begun; …"),
     "half a header": (sealed(HEADER)[:50], "ledger.jsonl: found no header line, expected a search that has begun; …"),
     "an empty line": (
         b"\n",
