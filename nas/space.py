@@ -150,7 +150,7 @@ class Limit(NamedTuple):
     step: float = 0
     every: int = 1
 
-    def bound(self, trial: int) -> float:
+    def at(self, trial: int) -> float:
         """The largest option offered at this trial."""
         return self.start + self.step * (trial // self.every)
 
@@ -177,12 +177,12 @@ LINK = Choice(False, True, name="link")
 class Pick:
     """What `build` asks with; it records each question and its answer."""
 
-    def __init__(self, answer: Answer, bounds: Mapping[str, float]) -> None:
+    def __init__(self, answer: Answer, limits: Mapping[str, float]) -> None:
         self.questions: list[Question] = []
         self.answers: list[int] = []
         self.answering = False  # tells a fault of the controller from a fault of the space
         self._answer = answer
-        self._bounds = bounds
+        self._limits = limits  # of this trial: the largest option of a choice, by its name
         self._asked: dict[str, int] = {}
         self._anchors = 0
 
@@ -197,8 +197,8 @@ class Pick:
                 f"pick: found {shorten(repr(choice))}, expected a Choice that the space holds, as in pick(self.width)"
             )
         legal = choice.every if among is None else _legal(choice, among)
-        if choice.name in self._bounds:
-            legal = _below(choice, legal, self._bounds[choice.name])
+        if choice.name in self._limits:
+            legal = _below(choice, legal, self._limits[choice.name])
         return choice.options[self._put(choice, legal, state, None)]
 
     def anchor(self) -> int:
@@ -311,7 +311,7 @@ class Space:
         trial: its number, for the space's limits; None for no limits.
         Raises UserError if build raises, asks without end, or an answer is not legal.
         """
-        return self._build(Pick(answer, self._bounds(trial)))
+        return self._build(Pick(answer, self._limits_at(trial)))
 
     def replay(self, answers: Sequence[int], trial: int | None = None) -> Candidate:
         """Build the candidate again that these answers, as recorded, led to.
@@ -325,7 +325,7 @@ class Space:
                 raise UserError(_other_questions(self, answers, f"question {position + 1}"))
             return answers[position]
 
-        pick = Pick(answer, self._bounds(trial))
+        pick = Pick(answer, self._limits_at(trial))
         candidate = self._build(pick)
         if candidate.answers != tuple(answers):
             raise UserError(_other_questions(self, answers, f"the answers {list(candidate.answers)}"))
@@ -400,8 +400,8 @@ class Space:
         exact = sum(1 for _ in itertools.islice(self.candidates(), COUNTED_EXACTLY + 1))
         return Count(exact, exact=True) if exact <= COUNTED_EXACTLY else Count(estimate, exact=False)
 
-    def _bounds(self, trial: int | None) -> Mapping[str, float]:
-        return {} if trial is None else {name: limit.bound(trial) for name, limit in self.limits.items()}
+    def _limits_at(self, trial: int | None) -> Mapping[str, float]:
+        return {} if trial is None else {name: limit.at(trial) for name, limit in self.limits.items()}
 
     def _build(self, pick: Pick) -> Candidate:
         try:

@@ -160,7 +160,7 @@ def test_answers_are_legal_and_within_the_limits(name: str, space: Space) -> Non
         assert all(answer in q.legal for q, answer in zip(candidate.questions, candidate.answers, strict=True))
         for question, answer in zip(candidate.questions, candidate.answers, strict=True):
             if question.choice.name in space.limits:
-                assert question.choice.options[answer] <= space.limits[question.choice.name].bound(trial)
+                assert question.choice.options[answer] <= space.limits[question.choice.name].at(trial)
 
 
 @every_controller

@@ -120,4 +120,4 @@ def test_a_preset_searches(name: str, tmp_path: Path) -> None:
     trials = list(coming)
     assert [trial.error for trial in trials] == [None] * 6
     depths = {trial.trial: space.depth.options[trial.answers[0]] for trial in trials}
-    assert all(depths[trial] <= limit.bound(trial) for limit in limits.values() for trial in range(6))
+    assert all(depths[trial] <= limit.at(trial) for limit in limits.values() for trial in range(6))

@@ -215,8 +215,8 @@ def test_the_state_of_a_link_holds_its_anchor() -> None:
 
 def test_a_limit_grows_with_the_trials() -> None:
     limit = Limit(6, 2, 1600)
-    assert [limit.bound(trial) for trial in (0, 1599, 1600, 3200)] == [6, 6, 8, 10]
-    assert Limit(4).bound(1000) == 4
+    assert [limit.at(trial) for trial in (0, 1599, 1600, 3200)] == [6, 6, 8, 10]
+    assert Limit(4).at(1000) == 4
 
 
 def test_options_above_a_limit_are_not_offered() -> None:
