@@ -163,8 +163,8 @@ def read(folder: Path) -> tuple[dict[str, Any], list[Trial]]:
     header, trials, *_ = _parse(path)
     if header is None:
         raise UserError(
-            f"{path}: found no header line, expected a search that has begun; restore the ledger from a copy, or search "
-            "in another folder"
+            f"{path}: found no header line, expected a search that has begun; restore the ledger from a copy, or "
+            "search in another folder"
         )
     _check_fields(path, header)
     return header, trials
