@@ -102,9 +102,10 @@ def _importance(search: Search) -> tuple[Markup, str, str] | None:
     if found is None:
         return None
     below = (
-        "What a linear fit on how often each option was answered explains of the rewards of networks that it has not "
-        "seen, and how much of that is lost without a choice (permutation importance); in brackets and as lines "
-        f"95 % intervals over the {found.networks} networks."
+        "What share of the rewards' variance a linear fit on how often each option was answered explains, for networks "
+        "that it has not seen, and how much of it is lost without a choice; in brackets and as lines 95 % intervals, "
+        f"as if the {found.networks} networks were drawn at random. Those that a controller asks for are not: then "
+        "they are a rough guide."
     )
     if found.together.interval[0] <= 0:
         below += " All choices together explain nothing for sure: the bars may be chance."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -20,14 +20,14 @@ from nas.errors import UserError
 from nas.ledger import FILE, Ledger, Trial
 from nas.plot import Header, window_of
 from nas.space import Candidate, Question, Space
-from nas.statistics import Floats, bootstrap
+from nas.statistics import Floats
 
 MOST_ASKED = 5_000  # trials that preferences are counted over, evenly spread; others take long to build again
 WALKS = 400  # random networks that show what uniform answers would give
 MOMENTS = 40  # of a preference's curves
 LEAST = 20  # networks; from fewer nothing is said of what matters
-FOLDS, REPEATS = 5, 20  # of the cross-validation
-STRENGTHS = np.logspace(-1, 4, 11)  # of the ridge regression
+GROUPS, STUDENT = 20, 2.093  # of networks, left out in turn; and the 97.5 % point of Student's t of one less
+STRENGTHS = np.array([0.1, 1.0, 10.0])  # of the ridge regression; stronger ones hide what few networks would show
 
 Ints = npt.NDArray[np.int64]
 Asked = tuple[str, int | None, int | None]  # a question: its choice, and which one of these it is
@@ -45,7 +45,7 @@ class Preference(NamedTuple):
 
 
 class Importance(NamedTuple):
-    """What share of the rewards' variance depends on a choice, out of sample, with its 95 % interval."""
+    """What share of the rewards' variance a choice explains, out of sample, with its 95 % interval."""
 
     choice: str
     share: float
@@ -156,10 +156,11 @@ def _preference(
 def importances(space: Space, trials: Sequence[Trial], seed: int = 0) -> Importances | None:
     """How much of the rewards' variance each choice explains, of networks that the fit has not seen; None with too few.
 
-    A ridge regression on how often each option was answered is fitted to four fifths of the networks and judged on the
-    rest, twenty times over. A choice's share is what the squared error grows by when its counts are those of other
-    networks (permutation importance: Breiman, "Random Forests", 2001, section 10), as a share of the variance.
-    Intervals are bootstraps over the networks: how sure so many make it.
+    A ridge regression on how often each option was answered is fitted to 19 of 20 random groups of the networks and
+    judged on the last, each group in turn. A choice's share is what the squared error grows by when its counts are at
+    their mean, as a share of the error of the mean reward alone. Intervals are those of a jackknife: all of it, fits
+    too, is done again without each group (Tukey, "Bias and Confidence in Not-quite Large Samples", 1958). They take
+    networks as drawn at random, and end at 0 or above, for no share of the variance is less.
     """
     trained = [trial for trial in trials if trial.scored and not trial.stopped]
     rewards = np.array([trial.reward for trial in trained], float)
@@ -169,58 +170,65 @@ def importances(space: Space, trials: Sequence[Trial], seed: int = 0) -> Importa
     varied = {which[0]: of.answers for which, of in counts.items() if of.answers.std(0).any()}
     if not varied:
         return None
-    errors, growth = _held_out(varied, rewards, np.random.default_rng(seed))
-    variance = rewards.var()
-    together = _share("all together", 1 - errors / variance)
-    shares = [_share(choice.replace("_", " "), grown / variance) for choice, grown in growth.items()]
-    return Importances(len(trained), together, sorted(shares, key=lambda one: -one.share))
+    parts = _parts(np.concatenate(list(varied.values()), axis=1), rewards, np.random.default_rng(seed))
+    owner = np.repeat(np.arange(len(varied)), [of.shape[1] for of in varied.values()])
+    shares = _explained(parts, owner)
+    less = np.array([_explained(np.delete(parts, group, axis=0), owner) for group in range(GROUPS)])
+    half = STUDENT * np.sqrt((GROUPS - 1) * less.var(0))
+    names = ["all together", *(choice.replace("_", " ") for choice in varied)]
+    together, *each = (
+        Importance(name, float(share), (float(share - wide), max(0.0, float(share + wide))))
+        for name, share, wide in zip(names, shares, half, strict=True)
+    )
+    return Importances(len(trained), together, sorted(each, key=lambda one: -one.share))
 
 
-def _share(choice: str, values: Floats) -> Importance:
-    """values: (networks,), whose mean the share is."""
-    interval = bootstrap(values)
-    assert interval is not None
-    return Importance(choice, float(values.mean()), interval)
+def _parts(x: Floats, rewards: Floats, rng: np.random.Generator) -> Floats:
+    """Of each group of networks the sums of products of 1, the counts (n, columns) and the reward, these scaled.
 
-
-def _held_out(
-    counts: Mapping[str, Floats], rewards: Floats, rng: np.random.Generator
-) -> tuple[Floats, dict[str, Floats]]:
-    """Of each network, when it is held out: the squared error (networks,), and by choice what that grows by."""
-    x = np.concatenate(list(counts.values()), axis=1)
-    ends = np.cumsum([of.shape[1] for of in counts.values()])
-    columns = {name: slice(end - of.shape[1], end) for (name, of), end in zip(counts.items(), ends, strict=True)}
-    errors = np.zeros(len(x))
-    growth = {name: np.zeros(len(x)) for name in counts}
-    for _ in range(REPEATS):
-        for held in np.array_split(rng.permutation(len(x)), FOLDS):
-            rest = np.setdiff1d(np.arange(len(x)), held)
-            mean, weights = ridge(x[rest], rewards[rest])
-            missed = rewards[held] - mean - x[held] @ weights
-            errors[held] += missed**2 / REPEATS
-            for name, of in columns.items():
-                moved = (x[rng.choice(rest, len(held))][:, of] - x[held][:, of]) @ weights[of]
-                growth[name][held] += ((missed - moved) ** 2 - missed**2) / REPEATS
-    return errors, growth
-
-
-def ridge(x: Floats, values: Floats) -> tuple[float, Floats]:
-    """Ridge regression on x (n, columns), each scaled to variance 1: values are about mean + x @ weights.
-
-    Its strength is the one of `STRENGTHS` with the least error at values left out, each predicted from all others, in
-    closed form: the error of the fit over 1 - its leverage (Allen, "The Relationship between Variable Selection and
-    Data Augmentation and a Method for Prediction", 1974).
+    (groups, columns + 2, columns + 2). All that a fit or an error asks of the networks, however many.
     """
-    middle, scale = x.mean(0), np.where(x.std(0) > 1e-12, x.std(0), np.inf)
-    left, size, right = np.linalg.svd((x - middle) / scale, full_matrices=False)
-    centred = values - values.mean()
-    kept = size**2 / (size**2 + STRENGTHS[:, None])  # (strengths, k), of each direction
-    errors = centred - (kept * (left.T @ centred)) @ left.T
-    leverages = kept @ (left.T**2) + 1 / len(x)
-    best = int(((errors / np.maximum(1 - leverages, 1e-3)) ** 2).sum(1).argmin())
-    inverse = size / (size**2 + STRENGTHS[best])
-    weights: Floats = (right.T @ (inverse * (left.T @ centred))) / scale
-    return float(values.mean() - middle @ weights), weights
+    scale = np.where(x.std(0) > 1e-12, x.std(0), np.inf)
+    rows = np.column_stack([np.ones(len(x)), (x - x.mean(0)) / scale, (rewards - rewards.mean()) / rewards.std()])
+    return np.array([rows[of].T @ rows[of] for of in np.array_split(rng.permutation(len(x)), GROUPS)])
+
+
+def _explained(parts: Floats, owner: Ints) -> Floats:
+    """The shares of all choices together, then of each: (1 + choices,).
+
+    owner: each column's choice (columns,). Each group is judged by a fit to the others; the strength is the one of
+    `STRENGTHS` with the least error.
+    """
+    others = parts.sum(0) - parts
+    means, weights = ridges(others)  # weights (strengths, groups, columns)
+    best = weights[_missed(parts, means, weights).argmin()]
+    without = np.array([np.where(owner == choice, 0, best) for choice in range(owner[-1] + 1)])
+    nothing, whole = _missed(parts, means, 0 * best), _missed(parts, means, best)
+    lost = np.array([nothing - whole, *(_missed(parts, means, without) - whole)], float)
+    return lost / np.maximum(nothing, 1e-9)  # the one network that differs may be in the group left out
+
+
+def ridges(parts: Floats) -> tuple[Floats, Floats]:
+    """Of sums of products (groups, ...) as of `_parts`, the means of all columns and ridge regressions' weights.
+
+    (groups, columns + 2) and (strengths, groups, columns): the reward is about its mean + (counts - means) @ weights.
+    """
+    means = parts[:, 0] / parts[:, :1, 0]
+    around = parts - parts[:, :1, :1] * means[:, :, None] * means[:, None, :]
+    penalties = STRENGTHS[:, None, None, None] * np.eye(parts.shape[1] - 2)
+    weights = np.linalg.solve(around[:, 1:-1, 1:-1] + penalties, around[:, 1:-1, -1:])[..., 0]
+    return means, np.asarray(weights, np.float64)
+
+
+def _missed(parts: Floats, means: Floats, weights: Floats) -> Floats:
+    """The squared error of fits (..., groups, columns), each at its own group, in all (...).
+
+    A network's row (1, counts, reward) times the line is by how much its reward is missed.
+    """
+    constant = means[:, -1:] - (means[:, 1:-1] * weights).sum(-1, keepdims=True)
+    line = np.concatenate([-constant, -weights, np.ones_like(constant)], axis=-1)
+    missed: Floats = ((line[..., None, :] @ parts)[..., 0, :] * line).sum((-2, -1))
+    return missed
 
 
 # --- the controller's own view ---
@@ -245,7 +253,10 @@ def path(space: Space, header: Header, folder: Path) -> tuple[str, list[Step]] |
 
 
 def told(space: Space, header: Header, folder: Path) -> tuple[Any, int]:
-    """The controller of this search after all trials up to the first that is missing; None if it is no built-in."""
+    """The controller of this search, told all trials up to the first that is missing, and how many these are.
+
+    None and 0 if it is no built-in, or cannot be made of the header.
+    """
     kind = next((kind for kind in names.controllers().values() if kind.__name__ == header["controller"]), None)
     if kind is None:
         return None, 0

@@ -16,7 +16,7 @@ from nas.data import load
 from nas.errors import UserError
 from nas.ledger import Trial
 from nas.network import Images, Network
-from nas.pages.learnt import STRENGTHS, importances, path, preferences, ridge, told
+from nas.pages.learnt import STRENGTHS, importances, path, preferences, ridges, told
 from nas.pool import Job, Serial
 from nas.reward import Result
 from nas.search import search
@@ -76,8 +76,36 @@ def test_a_choice_that_decides_the_reward_explains_it_and_another_does_not() -> 
     kernel, width = found.choices
     assert found.together.share > 0.99
     assert kernel.choice == "kernel"
-    assert kernel.interval[0] > 1  # permuted, its prediction is worse than none
+    assert abs(kernel.share - found.together.share) < 0.001  # the one choice that matters explains it all
+    assert kernel.interval[0] > 0.99
     assert abs(width.share) < 0.001
+
+
+@pytest.mark.parametrize(("networks", "effect"), [(25, 1), (25, 0.5), (50, 1), (200, 1)])
+def test_the_intervals_hold_the_true_shares_of_random_networks(networks: int, effect: float) -> None:
+    matters = effect**2 * 2 / 3  # the variance of kernels 0, 1 and 2; that of chance is 1
+    share = matters / (matters + 1)  # 0.4, or 1 / 7
+    true = {"all together": share, "kernel": share, "width": 0}
+    held, sure = dict.fromkeys(true, 0), dict.fromkeys(true, 0)
+    for seed in range(60):
+        rng = random.Random(seed)
+        drawn = [tuple(rng.randrange(n) for n in (2, 2, 3)) for _ in range(networks)]
+        trials = [trial(n, answers, effect * answers[2] + rng.gauss(0, 1)) for n, answers in enumerate(drawn)]
+        found = importances(Two(), trials)
+        assert found is not None
+        for one in (found.together, *found.choices):
+            held[one.choice] += one.interval[0] <= true[one.choice] <= one.interval[1]
+            sure[one.choice] += one.interval[0] > 0
+    assert min(held.values()) >= 52  # of 60; 57 are 95 %
+    assert sure["width"] <= 2
+    assert networks < 200 or sure["kernel"] == 60  # nor are they so wide that nothing is said
+
+
+def test_one_network_that_differs_from_all_others_proves_nothing() -> None:
+    answers = [(n % 2, n // 2 % 2, n % 3) for n in range(40)]
+    found = importances(Two(), [trial(n, of, float(n == 7)) for n, of in enumerate(answers)])
+    assert found is not None
+    assert all(one.interval[0] <= 0 <= one.interval[1] for one in (found.together, *found.choices))
 
 
 def test_where_rewards_are_chance_no_choice_explains_them_for_sure() -> None:
@@ -92,23 +120,16 @@ def test_of_too_few_networks_or_equal_rewards_nothing_is_said() -> None:
     assert importances(Two(), told_by(effect=0, noise=0, networks=60)) is None
 
 
-def test_the_ridge_is_the_one_that_predicts_values_left_out_best() -> None:
+def test_a_ridge_of_sums_of_products_is_the_one_of_the_rows() -> None:
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(12, 3)) * [1, 2, 3], rng.normal(size=12)
-    scaled = np.column_stack([np.ones(12), (x - x.mean(0)) / x.std(0)])
-
-    def fitted(rows: np.ndarray, strength: float) -> np.ndarray:
-        penalty = strength * np.diag([0, 1, 1, 1])  # the mean is free
-        return np.asarray(np.linalg.solve(scaled[rows].T @ scaled[rows] + penalty, scaled[rows].T @ y[rows]))
-
-    everyone = np.arange(12)
-    errors = [
-        sum((y[i] - scaled[i] @ fitted(np.delete(everyone, i), strength)) ** 2 for i in everyone)
-        for strength in STRENGTHS
-    ]
-    mean, weights = ridge(x, y)
-    expected = scaled @ fitted(everyone, STRENGTHS[int(np.argmin(errors))])
-    assert np.allclose(mean + x @ weights, expected)
+    x, y = rng.normal(size=(12, 3)) + 1, rng.normal(size=12)
+    rows = np.column_stack([np.ones(12), x, y])
+    means, weights = ridges((rows.T @ rows)[None])
+    assert np.allclose(means[0], [1, *x.mean(0), y.mean()])
+    free = rows[:, :4]  # the mean is a weight of its own, which nothing holds down
+    for strength, found in zip(STRENGTHS, weights[:, 0], strict=True):
+        expected = np.linalg.solve(free.T @ free + strength * np.diag([0, 1, 1, 1]), free.T @ y)
+        assert np.allclose(found, expected[1:])
 
 
 def kept(kind: type[QLearning] | type[Reinforce], out: Path, **bounds: Any) -> QLearning | Reinforce:
