@@ -15,8 +15,9 @@ trial, as `sample_from`, and what has no bounds, as `randn`, is refused.
 
 Values are told on a scale from 0 to 1 (`nas.beside.scale`): controllers need their order, and not their size.
 Trials are told as they finish, so with several at once the search is the machine's affair, unlike `nas search`. A trial
-that a scheduler ended is told its last value, but never one better than the best that ran to its end; a failed one is a
-failed child. In a space of ours a network already told is not trained again: the controller is told at once, and asked
+is told its last value. Where a scheduler or a stop criterion ended it, in fewer iterations than the longest so far has,
+that is never better than the best of those that ran as long, or ended by themselves. A failed one is a failed child. In
+a space of ours a network already told is not trained again: the controller is told at once, and asked
 for another; the search ends after a thousand such in a row. State is saved as text: what was told, in its order.
 """
 
@@ -26,10 +27,12 @@ import json
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ray import tune
+from ray.tune.result import TRAINING_ITERATION
 from ray.tune.search import Searcher
 from ray.tune.search.sample import Categorical, Domain, Float, Integer, LogUniform, Quantized, Uniform
 from ray.tune.search.variant_generator import parse_spec_vars
@@ -50,6 +53,13 @@ if TYPE_CHECKING:
 ANSWERS = "answers"  # in the config of a trial of a space of ours
 PATIENCE = 1_000  # repeats in a row
 DOTS = "."  # between the names of nested parameters
+
+
+class Report(NamedTuple):
+    """What a trial reported."""
+
+    value: float | None  # of which higher is better; None where it is missing or no number
+    iterations: int  # until then
 
 
 class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow into ray
@@ -89,7 +99,9 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
         self._told: list[tuple[int, tuple[int, ...], float | None]] = []  # trial, answers, reward; in the order told
         self._rewards: dict[str, float | None] = {}  # by key
         self._pending: dict[str, tuple[int, Candidate]] = {}  # by Tune's id
-        self._best: float | None = None  # of those that ran to their end
+        self._last: dict[str, Report] = {}  # of those under way, by Tune's id
+        self._longest = 0  # iterations of any trial so far
+        self._best: dict[float, float] = {}  # value by iterations; by infinity of those that ended by themselves
         self._scale = Scale()
         self._without = False  # whether it was to be restored without its param_space
         if self._space is not None:
@@ -147,16 +159,26 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
             inner[path[-1]] = parameter.value(answer, rng)
         return config
 
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Keep it, for a trial that is ended while it is paused completes without a result."""
+        if trial_id in self._pending:
+            self._last[trial_id] = self._reported(result)
+
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """Tell the controller; what it did not ask for, or was told already, is nothing to it."""
         if trial_id in self._pending:
             trial, candidate = self._pending.pop(trial_id)
-            self._tell(trial, candidate, None if error else self._reward(result or {}))
+            known = self._last.pop(trial_id, None)
+            last = self._reported(result) if result else known
+            # Tune marks every last result as done; one that comes again is of a function that has returned
+            alone = bool(result and result.get("done")) and last == known
+            self._tell(trial, candidate, None if error or last is None else self._reward(last, alone))
 
     def save(self, checkpoint_path: str) -> None:
         """Write what was told, and what is under way, as JSON."""
         pending = {name: (trial, candidate.answers) for name, (trial, candidate) in self._pending.items()}
-        state = {"asked": self._asked, "best": self._best, "told": self._told, "pending": pending}
+        state = {"asked": self._asked, "told": self._told, "pending": pending, "last": self._last}
+        state |= {"longest": self._longest, "best": list(self._best.items())}
         Path(checkpoint_path).write_text(json.dumps(state))
 
     def restore(self, checkpoint_path: str) -> None:
@@ -173,7 +195,8 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
             for trial, answers, reward in state["told"]:
                 self._tell(trial, self._space.replay(answers), reward)
             self._pending = {name: (n, self._space.replay(given)) for name, (n, given) in state["pending"].items()}
-            self._asked, self._best = state["asked"], state["best"]
+            self._last = {name: Report(*given) for name, given in state["last"].items()}
+            self._asked, self._longest, self._best = state["asked"], state["longest"], dict(state["best"])
         except (ValueError, KeyError, TypeError, IndexError, UserError) as problem:
             raise UserError(
                 f"{checkpoint_path}: found no state of a search of this space ({shorten(str(problem))}), expected what "
@@ -187,16 +210,22 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
         self._rewards[candidate.key] = reward
         self._answering.tell(trial, candidate, self._scale(reward))
 
-    def _reward(self, result: Mapping[str, Any]) -> float | None:
-        """What higher is better of; None where the metric is missing or no number."""
-        value = result.get(self._metric or "")
-        if not isinstance(value, int | float) or not math.isfinite(value):
+    def _reported(self, result: Mapping[str, Any]) -> Report:
+        value, iterations = result.get(self._metric or ""), result.get(TRAINING_ITERATION, 0)
+        self._longest = max(self._longest, iterations)
+        if not isinstance(value, Real) or not math.isfinite(value):
+            return Report(None, iterations)
+        return Report(float(value) if self._mode == "max" else -float(value), iterations)
+
+    def _reward(self, last: Report, alone: bool) -> float | None:
+        """The last value, as far as it may count; alone: whether the trial ended by itself."""
+        value, length = last.value, math.inf if alone else last.iterations
+        if value is None:
             return None
-        reward = float(value if self._mode == "max" else -value)
-        if not result.get("done"):  # a scheduler ended it
-            return reward if self._best is None else min(reward, self._best)
-        self._best = reward if self._best is None else max(reward, self._best)
-        return reward
+        if length >= self._longest:
+            self._best[length] = max(value, self._best.get(length, value))
+            return value
+        return min(value, max((best for of, best in self._best.items() if of >= self._longest), default=value))
 
 
 def parameters_of(config: dict[str, Any]) -> dict[str, tuple[tuple[str, ...], Parameter]]:

@@ -13,12 +13,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from ray import tune
-    from ray.tune.schedulers import ASHAScheduler
+    from ray.tune.experiment import Trial
+    from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
     from ray.tune.search import ConcurrencyLimiter
 
     from nas.beside.ray_tune import ControllerSearch, parameters_of, trainable
@@ -65,14 +67,47 @@ class Few(Space):
 
 
 def objective_of() -> Callable[[dict[str, Any]], None]:
-    """Two reports; the better the nearer the rate is to 0.01 and the deeper. It travels without this module."""
+    """A report a layer; the better the nearer the rate is to 0.01 and the deeper. It travels without this module."""
 
     def objective(config: dict[str, Any]) -> None:
-        value = -abs(math.log10(config["rate"]) + 2) + config["layers"]["depth"]
-        for step in range(2):
-            tune.report({"value": value - 1 + step})
+        for step in range(config["layers"]["depth"]):
+            tune.report({"value": -abs(math.log10(config["rate"]) + 2) + step})
 
     return objective
+
+
+def falling() -> Callable[[dict[str, Any]], None]:
+    """Four reports, the first of them far above all others."""
+
+    def objective(config: dict[str, Any]) -> None:
+        for step in range(4):
+            tune.report({"value": config["x"] + (step == 0)})
+
+    return objective
+
+
+def ended(scheduler: Any, folder: Path) -> tuple[list[float | None], list[dict[str, Any]]]:
+    """What is told of eight such trials, one after the other, and their last results."""
+    search, space = ControllerSearch("random", trials=8), {"x": tune.uniform(0, 1)}
+    limited = ConcurrencyLimiter(search, 1)
+    running = tuner(falling(), limited, folder, space, 8, metric="value", mode="max", scheduler=scheduler)
+    results = running.fit()
+    return [reward for *_, reward in search._told], [one.metrics for one in results]
+
+
+class Pauses(FIFOScheduler):  # type: ignore[misc]
+    """Pauses a trial after its second result where x is below a half, and then ends it."""
+
+    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """PAUSE or CONTINUE."""
+        return str(self.PAUSE if result["training_iteration"] == 2 and trial.config["x"] < 0.5 else self.CONTINUE)
+
+    def choose_trial_to_run(self, controller: Any) -> Any:
+        """None of those that were paused."""
+        for trial in controller.get_trials():
+            if trial.status == Trial.PAUSED:
+                controller.stop_trial(trial)
+        return super().choose_trial_to_run(controller)
 
 
 def tuner(
@@ -115,6 +150,25 @@ def test_children_are_trained_as_in_a_search_and_asha_ends_some(cluster: None, t
     assert [round(value, 6) for value in whole.metrics_dataframe["accuracy"]] == list(alone.accuracy)
     assert any(one.metrics["training_iteration"] < 4 for one in results)
     assert len({one.metrics["network"] for one in results}) == 6
+
+
+def test_a_trial_that_asha_ended_is_told_no_more_than_the_best_that_it_let_run(cluster: None, tmp_path: Path) -> None:
+    told, last = ended(ASHAScheduler(max_t=4, grace_period=1, reduction_factor=2), tmp_path)
+    expected, best = [], -math.inf
+    for one in last:  # the first report is above one, all later ones are below
+        if one["training_iteration"] == 4:
+            best = max(best, one["value"])
+        expected.append(min(one["value"], best))
+    assert told == expected
+    assert {one["training_iteration"] for one in last} == {1, 4}
+    assert max(reward or 0.0 for reward in told) == best < 1
+
+
+def test_a_trial_that_was_ended_while_it_was_paused_is_told_what_it_reported(cluster: None, tmp_path: Path) -> None:
+    told, last = ended(Pauses(), tmp_path)
+    assert [one["training_iteration"] for one in last] == [4 if one["config"]["x"] >= 0.5 else 2 for one in last]
+    assert told == [one["config"]["x"] for one in last]  # each after its second report
+    assert {one["training_iteration"] for one in last} == {2, 4}
 
 
 class Interrupts(tune.Callback):  # type: ignore[misc]
@@ -166,8 +220,13 @@ def test_readme_s_tuner_runs(cluster: None) -> None:
 # --- without a run ---
 
 
-def completed(search: ControllerSearch, name: str, value: float, done: bool = True) -> None:
-    search.on_trial_complete(name, {"value": value, "done": done})
+def completed(search: ControllerSearch, name: str, value: float, length: int = 1, by_itself: bool = True) -> None:
+    """As Tune says it: what ends a trial from outside is not a result before, and its last one is done all the same."""
+    for iteration in range(1, length):
+        search.on_trial_result(name, {"value": 2.0, "training_iteration": iteration, "done": False})
+    if by_itself:
+        search.on_trial_result(name, {"value": value, "training_iteration": length, "done": False})
+    search.on_trial_complete(name, {"value": value, "training_iteration": length, "done": True})
 
 
 def plain(controller: str = "reinforce", mode: str = "max", **parameters: Any) -> ControllerSearch:
@@ -183,22 +242,50 @@ def test_a_saved_searcher_goes_on_as_if_it_had_not_been_left(name: str, tmp_path
         for search in (whole, left):
             assert search.suggest(str(number)) is not None
             if number:  # one is always under way
-                completed(search, str(number - 1), number % 5)
+                completed(search, str(number - 1), number % 5, 2)
+    for search in (whole, left):
+        search.on_trial_result("11", {"value": 1.5, "training_iteration": 1})  # and paused
     left.save(str(tmp_path / "state"))
     again = plain(name)
     again.restore(str(tmp_path / "state"))
     assert again.suggest("new") == whole.suggest("new")
+    for search in (whole, again):
+        search.on_trial_complete("11")
+        completed(search, "new", 9.0, 1, by_itself=False)
+    assert again._told == whole._told
+    assert [reward for *_, reward in again._told][-2:] == [1.5, 4.0]
 
 
-def test_a_trial_that_was_ended_early_is_told_no_more_than_the_best() -> None:
+def told(search: ControllerSearch, *trials: tuple[float, int, bool]) -> list[float | None]:
+    """What the controller is told of trials of such values, lengths and ends."""
+    for number, trial in enumerate(trials):
+        search.suggest(str(number))
+        completed(search, str(number), *trial)
+    return [reward for *_, reward in search._told]
+
+
+def test_a_trial_that_was_ended_early_is_told_no_more_than_the_best_of_the_longest() -> None:
+    """The first was as long as any then; the second, ended as late as any, as by ASHA's max_t, is what counts."""
+    trials = [(0.9, 1, False), (0.5, 3, False), (0.8, 2, False), (0.1, 2, False), (0.6, 3, False), (0.7, 1, False)]
+    assert told(plain("random"), *trials) == [0.9, 0.5, 0.5, 0.1, 0.6, 0.6]
+
+
+def test_a_short_trial_that_ended_by_itself_is_told_its_value_and_counts() -> None:
+    trials = [(0.5, 3, True), (0.9, 1, True), (1.2, 1, False), (0.7, 2, False)]
+    assert told(plain("random"), *trials) == [0.5, 0.9, 0.9, 0.7]
+
+
+def test_what_failed_or_reported_nothing_is_a_failed_child() -> None:
     search = plain("random")
-    for name, value, done in (("a", 0.5, True), ("b", 0.9, False), ("c", 0.1, False), ("d", math.nan, True)):
+    for name in "abcd":
         search.suggest(name)
-        completed(search, name, value, done)
-    search.suggest("e")
-    search.on_trial_complete("e", error=True)
+    search.on_trial_result("a", {"value": 0.5, "training_iteration": 1})
+    search.on_trial_complete("a", error=True)
+    search.on_trial_complete("b")  # ended before it began
+    completed(search, "c", math.nan)
+    completed(search, "d", np.float32(0.5))  # type: ignore[arg-type]  # as many trainables report
     completed(search, "never asked", 1.0)
-    assert [reward for *_, reward in search._told] == [0.5, 0.5, 0.1, None, None]
+    assert [reward for *_, reward in search._told] == [None, None, None, 0.5]
 
 
 def test_minimising_is_maximising_the_negative() -> None:
