@@ -39,7 +39,7 @@ class Values:
     """A few values, each an option; ordered: whether they are a range, for controllers that look at the order."""
 
     def __init__(self, name: str, values: Sequence[Any], ordered: bool = False) -> None:
-        self.values = list(values)
+        self.values, self.ordered = list(values), ordered
         numbers = range(len(self.values))
         self.choice = Choice(*numbers if ordered else map(str, numbers), name=name)
 
@@ -48,7 +48,13 @@ class Values:
         return self.values[answer]
 
     def answer(self, value: Any) -> int:
-        """Its place; of 1, 1.0 and True that of its own type. Raises ValueError for a value that is not there."""
+        """Its place: of 1, 1.0 and True that of its own type; in a range that of the nearest value.
+
+        Raises ValueError for a value that is not there where there is no range.
+        """
+        if self.ordered:  # Optuna lets what is enqueued lie beyond a range or between its steps
+            within = min(self.values[-1], max(self.values[0], value))
+            return min(self.choice.every, key=lambda place: abs(self.values[place] - within))
         for place, one in enumerate(self.values):
             if type(one) is type(value) and (one is value or one == value):
                 return place
@@ -70,7 +76,7 @@ class Floats:
         return min(self.high, max(self.low, math.exp(drawn) if self.log else drawn))
 
     def answer(self, value: float) -> int:
-        """The part that it lies in."""
+        """The part that it lies in; of a value beyond the range the first or the last."""
         return min(PARTS - 1, max(0, bisect.bisect_right(self.edges, self._scaled(value)) - 1))
 
     def _scaled(self, value: float) -> float:
@@ -96,9 +102,9 @@ class Steps:
         return self.low + self.step * rng.randrange(self.cuts[answer], self.cuts[answer + 1])
 
     def answer(self, value: float) -> int:
-        """The part that it lies in."""
-        number = round((value - self.low) / self.step)
-        return min(len(self.cuts) - 2, max(0, bisect.bisect_right(self.cuts, number) - 1))
+        """The part that it lies in; of a value beyond the range the first or the last."""
+        number = min(self.cuts[-1], max(0, (value - self.low) / self.step))
+        return min(len(self.cuts) - 2, bisect.bisect_right(self.cuts, round(number)) - 1)
 
 
 def ranged(name: str, low: float, high: float, step: float | None = None, log: bool = False) -> Parameter:

@@ -185,6 +185,27 @@ def test_what_is_enqueued_is_told_as_it_was_run() -> None:
     assert study.best_params == {"rate": 0.01, "units": 60, "kind": "adam"}
 
 
+@pytest.mark.parametrize(("value", "x"), [(99, 8), (-1, 1)])
+def test_what_is_enqueued_beyond_a_range_is_told_as_its_nearest_value(value: int, x: int) -> None:
+    """Optuna warns of it, and runs it."""
+    sampler = ControllerSampler("q-learning", seed=0)
+    study = study_of(sampler)
+    study.enqueue_trial({"x": value})
+    with pytest.warns(UserWarning, match="out of range"):
+        study.optimize(lambda trial: trial.suggest_int("x", 1, 8), n_trials=1)
+    assert 1 <= study.ask().suggest_int("x", 1, 8) <= 8
+    assert study.best_params == {"x": value}
+    (asked,) = sampler._space.root.after.values()
+    assert [*asked.ways] == [(x - 1,)]  # the answers told
+
+
+def test_what_is_enqueued_and_no_choice_fails_as_in_optuna_and_the_study_goes_on() -> None:
+    study = study_of(ControllerSampler("reinforce", seed=0))
+    study.enqueue_trial({"kind": "adma"})
+    study.optimize(lambda trial: len(trial.suggest_categorical("kind", ["sgd", "adam"])), n_trials=4, catch=ValueError)
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+
+
 def test_a_range_that_changes_is_another_parameter() -> None:
     """Widths that never shrink: the second range begins at the first one's value."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.beside.parameters import PARTS, Floats, Node, Traced, Values, ranged
+from nas.beside.parameters import PARTS, Floats, Node, Parameter, Traced, Values, ranged
 from nas.errors import UserError
 from nas.network import Images
 
@@ -56,6 +57,23 @@ def test_a_value_of_an_answer_leads_back_to_it(
 def test_values_that_are_equal_but_of_other_types_are_told_apart() -> None:
     values = Values("v", [1, True, 1.0, None, "1"])
     assert [values.answer(value) for value in (1, True, 1.0, None, "1")] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "last"),
+    [
+        (ranged("few", 1, 8, 1), 7), (ranged("tenths", 0.0, 1.0, 0.1), 10), (ranged("many", 1, 200, 1), PARTS - 1),
+        (ranged("steps", 0.0, 100.0, 0.5), PARTS - 1), (ranged("floats", 0.0, 1.0), PARTS - 1),
+        (ranged("log", 1e-3, 1.0, log=True), PARTS - 1), (ranged("one", 3, 3, 1), 0),
+    ],
+)  # fmt: skip
+def test_a_value_beyond_a_range_is_its_nearest_one(parameter: Parameter, last: int) -> None:
+    assert [parameter.answer(value) for value in (1e-9, 1e9, math.inf)] == [0, last, last]
+
+
+def test_a_value_between_the_steps_of_a_range_is_the_nearer_one() -> None:
+    tenths = ranged("tenths", 0.0, 1.0, 0.1)
+    assert [tenths.answer(value) for value in (0.33, 0.36, 0.3)] == [3, 4, 3]  # and 3 * 0.1 is 0.30000000000000004
 
 
 def test_what_one_answer_always_led_to_is_asked_after_it() -> None:
