@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +22,9 @@ CURVES = ("accuracy", "loss")
 FIGURES = (
     "params", "madds", "seconds", "memory", "precision", "latency_ms", "batch_latency_ms", "peak_memory",
 )  # fmt: skip
+LEDGER = ("trial", "key", "reward", "error", "same_as", "at", "network", "stopped")
+ANSWER = re.compile(r".* \d+")  # the name of an answer's column
+HEALTH = "health/"  # before a figure of the controller's that is named as another column, as in TensorBoard
 
 
 class Search(NamedTuple):
@@ -86,20 +90,30 @@ def costs(result: Result | None) -> dict[str, Any]:
     return {name: (value[0] if value else None) if isinstance(value, tuple) else value for name, value in found.items()}
 
 
+def figures(trial: Trial) -> dict[str, float]:
+    """What the controller said of itself, by name: "entropy", and "health/reward" where "reward" is the ledger's."""
+    return {_apart(name): value for name, value in (trial.figures or {}).items()}
+
+
+def _apart(name: str) -> str:
+    taken = name in (*LEDGER, *FIGURES, *CURVES) or ANSWER.fullmatch(name)
+    return HEALTH + name if taken else name
+
+
 def rows(found: Search) -> Iterator[dict[str, Any]]:
     """A trial each: number, network, reward, error, same_as; costs; figures; curves as lists; answers as options."""
     for trial, candidate in found.candidates:
-        row = {name: getattr(trial, name) for name in ("trial", "key", "reward", "error", "same_as", "at", "network")}
-        row |= {"stopped": trial.stopped} | costs(trial.result)
-        row |= {name: list(getattr(trial.result, name, ())) for name in CURVES}
-        row |= dict(trial.figures or {})
+        row = {name: getattr(trial, name) for name in LEDGER} | costs(trial.result)
+        row |= {name: list(getattr(trial.result, name, ())) for name in CURVES} | figures(trial)
         yield row | {name: option(choice, answer) for name, choice, answer in named(candidate)}
 
 
 def frame(folder: Path | str, space: Space | None = None) -> pd.DataFrame:
     """A ledger as a table: a trial a row, by number; answers are columns such as "width 3", missing where not asked.
 
-    Curves are lists, one value an epoch. Raises UserError as `search` does, and where pandas is not installed.
+    Curves are lists, one value an epoch. A figure that the controller said of itself is a column of its name,
+    "entropy", or "health/reward" where that is another column's. Raises UserError as `search` does, and where pandas is
+    not installed.
     """
     return framed(search(folder, space))
 

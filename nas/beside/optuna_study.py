@@ -28,7 +28,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from nas.beside.frame import Search, costs, named, option, search
+from nas.beside.frame import Search, costs, figures, named, option, search
 from nas.errors import UserError
 from nas.ledger import FILE, RECORDS, Trial
 from nas.space import Candidate, Choice, Space, shorten
@@ -119,7 +119,7 @@ def mirrored(trial: Trial, candidate: Candidate, begun: datetime) -> FrozenTrial
 
 def _attributes(trial: Trial) -> dict[str, Any]:
     found = {"trial": trial.trial, "key": trial.key, "network": trial.network, "same_as": trial.same_as}
-    found |= {"error": trial.error, **costs(trial.result), **(trial.figures or {})}
+    found |= {"error": trial.error, **costs(trial.result), **figures(trial)}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -1,10 +1,10 @@
 """A search in TensorBoard: `tensorboard --logdir FOLDER/tensorboard`.
 
-The run "search" has the reward, the best so far, repeats, spread, the controller's figures and, of each child that was
-trained, its costs, all by trial. Each child that was trained is a run of its own, "trial 0012", with accuracy and loss
-by epoch. All of it is a view of the ledger: it is written anew at each start, so that nothing is there twice however
-often a search was stopped, and a TensorBoard that is open is told to forget what it had. Trials are written in the
-order of their numbers, as TensorBoard joins points in the order in which they come.
+The run "search" has the reward, the best so far, repeats, spread, failures, the controller's figures of other names
+and, of each child that was trained, its costs, all by trial. Each child that was trained is a run of its own, "trial
+0012", with accuracy and loss by epoch. All of it is a view of the ledger: it is written anew at each start, so that
+nothing is there twice however often a search was stopped, and a TensorBoard that is open is told to forget what it had.
+Trials are written in the order of their numbers, as TensorBoard joins points in the order in which they come.
 
 The files are written with tensorboardX, which Ray Tune brings and writes its own with; to look at them takes the
 `tensorboard` package.
@@ -76,10 +76,8 @@ class Board:
         yield "search/reward", math.nan if trial.reward is None else trial.reward
         yield "search/best_so_far", self.best
         state = health(self.ordered)
-        yield "health/repeats", state.repeats
-        yield "health/spread", state.spread
-        yield "health/failed", float(trial.error is not None)
-        yield from ((f"health/{name}", value) for name, value in (trial.figures or {}).items())
+        own = {"repeats": state.repeats, "spread": state.spread, "failed": float(trial.error is not None)}
+        yield from ((f"health/{name}", value) for name, value in {**(trial.figures or {}), **own}.items())
         for name, cost in costs(trial.result).items():
             if isinstance(cost, int | float):
                 yield f"cost/{name}", cost

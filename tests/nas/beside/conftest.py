@@ -47,12 +47,14 @@ def result_of(job: Job) -> Result:
     return Result((0.3, 0.5 + job.trial / 100), (1.5, 1.0), seconds=0.5, precision="float32")
 
 
-def begin(folder: Path, trials: int, data: str = "digits") -> list[Trial]:
+def begin(
+    folder: Path, trials: int, data: str = "digits", controller: type[RandomSearch] = RandomSearch
+) -> list[Trial]:
     """Search on, or anew, with results that are known beforehand; data: the digits, under this name."""
     return [
         *search(
             Narrow(),
-            RandomSearch,
+            controller,
             replace(load("digits", images=100), name=data),
             folder,
             trials=trials,
@@ -60,6 +62,22 @@ def begin(folder: Path, trials: int, data: str = "digits") -> list[Trial]:
             pool=lambda _: Serial(result_of),
         )
     ]
+
+
+class Boastful(RandomSearch):
+    """Says of itself what the ledger says otherwise."""
+
+    def figures(self, trial: int) -> dict[str, float]:
+        """By the names of columns, of costs, of an answer and of the search's own health."""
+        return {"trial": 0.5, "reward": 9.0, "madds": 8.0, "width 2": 7.0, "repeats": 6.0, "entropy": 0.25}
+
+
+@pytest.fixture(scope="module")
+def boasted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search by that controller."""
+    place = tmp_path_factory.mktemp("searches") / "boasted"
+    begin(place, 4, controller=Boastful)
+    return place
 
 
 @pytest.fixture(scope="module")

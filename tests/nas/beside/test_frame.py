@@ -26,6 +26,17 @@ def test_a_trial_is_a_row_with_its_answers_by_question(folder: Path) -> None:
     assert (row["reward"], row["accuracy"], row["entropy"], row["stopped"]) == (0.25, [0.2], 0.5, True)
 
 
+def test_figures_named_as_other_columns_stand_beside_them(boasted: Path) -> None:
+    table = frame(boasted, Narrow())
+    assert table["trial"].tolist() == [0, 1, 2, 3]
+    assert sorted(table["reward"].dropna()) == [0.5, 0.51, 0.53]
+    assert table["madds"].isna().all()  # which these results do not have
+    assert set(table["width 2"].dropna()) <= {4, 8, 32}
+    for name, value in (("trial", 0.5), ("reward", 9), ("madds", 8), ("width 2", 7)):
+        assert set(table[f"health/{name}"]) == {value}
+    assert set(table["entropy"]) == {0.25}
+
+
 def test_a_failed_child_has_no_reward_and_a_repeat_says_of_what(folder: Path) -> None:
     table = frame(folder, Narrow())
     assert pd.isna(table["reward"][2])

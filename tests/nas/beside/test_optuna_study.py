@@ -75,6 +75,15 @@ def test_a_search_that_went_on_adds_its_new_trials(tmp_path: Path) -> None:
     assert len(again.trials) == 5
 
 
+def test_figures_named_as_other_attributes_stand_beside_them(boasted: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    (study, added), (_, again) = (mirror(boasted, url, space=Narrow()) for _ in range(2))
+    assert (added, again) == (4, 0)
+    assert [trial.user_attrs["trial"] for trial in study.trials] == [0, 1, 2, 3]
+    assert "madds" not in study.trials[0].user_attrs
+    assert [study.trials[0].user_attrs[name] for name in ("health/trial", "health/madds", "entropy")] == [0.5, 8, 0.25]
+
+
 def test_optunas_own_plots_draw_it(study: optuna.Study) -> None:
     from matplotlib import pyplot as plt
     from optuna.visualization import matplotlib as plots

@@ -42,6 +42,12 @@ def test_a_finished_ledger_has_curves_of_the_search_and_of_each_child(folder: Pa
     ]
 
 
+def test_a_figure_named_as_the_searchs_own_is_not_drawn_into_it(boasted: Path, tmp_path: Path) -> None:
+    out = export(boasted, tmp_path / "board")
+    assert points(out / "search", "health/repeats") == [(number, 0) for number in range(4)]
+    assert points(out / "search", "health/reward") == [(number, 9) for number in range(4)]
+
+
 def test_trials_are_written_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     board = Board(tmp_path)
     for number, reward in ((1, 0.5), (0, 0.25), (3, 0.125), (2, None)):
