@@ -48,7 +48,8 @@ def measured(
     few, many = (torch.randn(n, *shape).to(device, memory_format=torch.channels_last) for n in (1, batch))
     was_training = module.training
     module.eval()
-    with _one_thread(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    # with more threads than one, a figure would say how many cores were idle just then
+    with on_threads(1), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         memory = peak_memory(module, few)
         figures = Measured(timed(lambda: module(few), device), timed(lambda: module(many), device), memory)
     module.train(was_training)
@@ -130,10 +131,10 @@ def _wait(device: torch.device) -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """With more, a figure would say how many cores were idle just then."""
+def on_threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads of the CPU in here, and as many as before after it."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nas import machine
 from nas.depthwise import Depthwise
-from nas.latency import measured
+from nas.latency import measured, on_threads
 from nas.modules import initialise
 from nas.network import Network
 from nas.recipe import Recipe
@@ -127,10 +127,9 @@ def train(
     latency: measure it first, in batches of so many too; None for not.  bounds: what costs more is not trained.
     """
     begun = time.perf_counter()
-    torch.set_num_threads(threads)
     costs = Result()
     try:
-        with torch.random.fork_rng([data.device] if data.device.type == "cuda" else []):
+        with on_threads(threads), torch.random.fork_rng([data.device] if data.device.type == "cuda" else []):
             costs = _costs_first(network, data, latency, bounds)
             if why := bounds.refusal(costs):
                 result = replace(costs, error=f"refused: {why}")

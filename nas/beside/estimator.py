@@ -232,6 +232,7 @@ class NetworkSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # my
         from nas.search import THREADS, child_seed
         from nas.train import Resident
 
+        # one thread as in the search: with two, networks as small took as long, and many times that on busy cores
         network, resident = self.best_network_, Resident(data, names.device(self.device))
         done = trained(network, resident, recipe, child_seed(self.seed, network.key), THREADS, whole=True)
         if done.error is not None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from nas.latency import on_threads
 from nas.model.saved import weights_of
 from nas.pool import Job, Training
 from nas.recipe import Recipe
@@ -104,13 +105,14 @@ def trained(
     the rate and the average follow the share of the seconds that has passed, so that the rate is zero at their end
     (budgeted training, Li et al. 2020, section 3). The same seed then need not give the same weights.
     seed, threads, limit: as in `nas.train.train`.
+    Raises ValueError for a budget without a limit.
     """
-    assert limit is not None or not budgeted
+    if budgeted and limit is None:
+        raise ValueError("trained: found budgeted=True without a limit, expected one, in seconds; give limit=")
     begun = time.perf_counter()
-    torch.set_num_threads(threads)
     deadline = math.inf if limit is None else begun + limit
     try:
-        with torch.random.fork_rng([data.device] if data.device.type == "cuda" else []):
+        with on_threads(threads), torch.random.fork_rng([data.device] if data.device.type == "cuda" else []):
             images = _with_validation(data) if whole else data
             attempt = (_Budgeted if budgeted else _Averaged)(network, images, recipe, recipe.rate, seed)
             attempt.train(deadline)

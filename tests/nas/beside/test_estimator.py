@@ -88,6 +88,16 @@ def test_rows_of_features_and_channels_first_are_the_same_images(fitted: Network
     assert rows.n_features_in_ == 64
 
 
+def test_torch_has_as_many_threads_after_fit_as_before() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    found = NetworkSearch(**SMALL).fit(X, Y)
+    found.predict(X[:5])
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert after == 3
+
+
 def test_fit_goes_on_in_its_folder(tmp_path: Any) -> None:
     first = NetworkSearch(**SMALL, folder=tmp_path).fit(X, Y)
     more = clone(first).set_params(trials=3).fit(X, Y)

@@ -12,9 +12,20 @@ from nas.model.training import Finishing, Task, _Averaged, _Budgeted, loaded, st
 from nas.network import Images, Network
 from nas.pool import Job
 from nas.space import Space
-from nas.train import Resident, evaluate
+from nas.train import Resident, evaluate, train
 
 SMALL = Network(8, (Block("conv", 4), Block("residual", 8, stride=2)))
+
+
+class Broken(Network):
+    """A network whose module cannot be made."""
+
+    def module(self, images: Images) -> torch.nn.Module:
+        """Fail."""
+        raise ValueError("no module today")
+
+
+BROKEN = Broken(8, (Block("conv", 4),))
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +108,22 @@ def test_a_budget_without_time_for_a_step_is_an_error(data: Data, resident: Resi
     assert (full.error, full.weights) == ("time limit: 0 s were allowed, not a step was done", b"")
 
 
+def test_a_budget_without_a_limit_is_said(data: Data, resident: Resident) -> None:
+    with pytest.raises(ValueError, match="found budgeted=True without a limit"):
+        trained(SMALL, resident, strong(data, 1), 0, 1, budgeted=True)
+
+
+@pytest.mark.parametrize("network", [SMALL, BROKEN], ids=["trained", "failed"])
+def test_torch_has_as_many_threads_after_a_training_as_before(network: Network, data: Data, resident: Resident) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    found = trained(network, resident, strong(data, 1), 0, 1)
+    child = train(network, resident, strong(data, 1), 0, 1, None)
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert (after, bool(found.error), bool(child.error)) == (3, network is BROKEN, network is BROKEN)
+
+
 def test_the_weights_give_the_network_back(data: Data, resident: Resident) -> None:
     full = trained(SMALL, resident, strong(data, 20), 0, 1, whole=True)
     counts, _ = evaluate(loaded(SMALL, data.images, full.weights), 8, resident)
@@ -104,13 +131,7 @@ def test_the_weights_give_the_network_back(data: Data, resident: Resident) -> No
 
 
 def test_a_network_that_cannot_be_trained_is_an_error(data: Data, resident: Resident) -> None:
-    class Broken:
-        input_size, key = 8, "broken"
-
-        def module(self, images: Images) -> torch.nn.Module:
-            raise ValueError("no module today")
-
-    found = trained(Broken(), resident, strong(data, 1), 0, 1)
+    found = trained(BROKEN, resident, strong(data, 1), 0, 1)
     assert (found.error, found.weights) == ("exception: ValueError: no module today", b"")
 
 
