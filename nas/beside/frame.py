@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nas import ledger, recorded
+from nas import ledger, names, recorded
 from nas.errors import UserError
 from nas.health import in_order
 from nas.ledger import FILE, Trial
@@ -34,18 +34,20 @@ class Search(NamedTuple):
     candidates: list[tuple[Trial, Candidate]]
 
 
-def search(folder: Path | str, space: Space | None = None) -> Search:
+def search(folder: Path | str, space: Space | str | None = None) -> Search:
     """The search in this folder, running or finished.
 
-    space: as it was searched, where it is no built-in one; on its images already, or its data are opened.
+    space: as it was searched, where it is no built-in one, or as it is typed, "mine.py:Small"; on its images already,
+    or its data are opened.
     Raises UserError if there is no search, or if its space is not to be had or is another now.
     """
     folder = Path(folder)
     header, trials = ledger.read(folder)
-    there = recorded.space(header, trials) if space is None else _on_its_images(header, space)
+    given = names.space(space) if isinstance(space, str) else space
+    there = recorded.space(header, trials) if given is None else _on_its_images(header, given)
     if there is None:
         raise recorded.unknown(header, folder)
-    if space is not None:
+    if given is not None:
         there = recorded.held(there, header, trials, folder)
     return Search(header, [(trial, replayed(there, trial, folder / FILE)) for trial in in_order(trials)])
 
@@ -108,7 +110,7 @@ def rows(found: Search) -> Iterator[dict[str, Any]]:
         yield row | {name: option(choice, answer) for name, choice, answer in named(candidate)}
 
 
-def frame(folder: Path | str, space: Space | None = None) -> pd.DataFrame:
+def frame(folder: Path | str, space: Space | str | None = None) -> pd.DataFrame:
     """A ledger as a table: a trial a row, by number; answers are columns such as "width 3", missing where not asked.
 
     Curves are lists, one value an epoch. A figure that the controller said of itself is a column of its name,

@@ -78,6 +78,10 @@ def test_a_space_that_is_not_the_searchs_is_said(folder: Path, space: Space | No
         search(folder, space)
 
 
+def test_a_space_of_ones_own_may_be_given_as_it_is_typed(folder: Path) -> None:
+    assert frame(folder, "tests.nas.beside.conftest:Narrow").equals(frame(folder, Narrow()))
+
+
 def test_a_folder_without_a_search_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"found no ledger\.jsonl"):
         frame(tmp_path)
