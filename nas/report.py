@@ -31,6 +31,7 @@ from nas.machine import cores
 from nas.plot import COLOURS, MARKERS
 from nas.space import shorten
 from nas.statistics import LEAST, Floats, bands, bootstrap, paired
+from nas.whole import whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -574,14 +575,8 @@ def _limits(curves: Figures, optimum: float | None) -> tuple[float, float]:
 
 def write_text(file: Path, text: str) -> None:
     """Write a file, and the folder for it; raises UserError where that cannot be."""
-    try:
-        if not file.parent.exists():
-            file.parent.mkdir(parents=True)
-        file.write_text(text)
-    except OSError as error:
-        raise UserError(
-            f"{file}: found {error.strerror}, expected a file that can be written; choose another --out"
-        ) from None
+    with whole(file) as unfinished:
+        unfinished.write_text(text)
 
 
 def unwritable(out: Path, error: OSError) -> UserError:

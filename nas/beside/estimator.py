@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -39,6 +38,7 @@ from nas.errors import UserError
 from nas.ledger import FILE
 from nas.network import LARGEST_SIDE
 from nas.space import Space
+from nas.whole import whole
 
 if TYPE_CHECKING:
     from nas.model.saved import Model
@@ -248,13 +248,8 @@ def _laid(folder: Path, rest: tuple[Pixels, Ints], test: tuple[Pixels, Ints]) ->
     """Write the images as BESIDE, once for a search, and give the data's name; raises UserError if it cannot be."""
     file = folder.absolute() / BESIDE
     if not (file.is_file() and (folder / FILE).is_file()):  # written anew, a file would be other data to the cache
-        new = file.with_name(f".{os.getpid()}.{BESIDE}")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+        with whole(file, "a folder to write to; name another") as new:
             np.savez(new, x_train=rest[0], y_train=rest[1], x_test=test[0], y_test=test[1])
-            new.replace(file)
-        except OSError as error:
-            raise UserError(f"{folder}: found {error.strerror}, expected a folder to write to; name another") from None
     return f"npz:{file}"
 
 

@@ -14,6 +14,7 @@ from nas.ledger import FILE, Trial
 from nas.reward import Result
 from nas.search import replayed
 from nas.space import Candidate, Choice, Question, Space
+from nas.whole import whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,17 +128,13 @@ def framed(found: Search) -> pd.DataFrame:
     except ImportError:
         raise UserError("found no pandas, expected it for tables; install it with `pip install pandas`") from None
     table = pd.DataFrame(list(rows(found)))
-    whole = [name for name in ("trial", "same_as", "params", "madds", "memory", "peak_memory") if name in table]
-    return table.astype(dict.fromkeys(whole, "Int64"))
+    counts = [name for name in ("trial", "same_as", "params", "madds", "memory", "peak_memory") if name in table]
+    return table.astype(dict.fromkeys(counts, "Int64"))
 
 
 def export(folder: Path, file: Path, space: Space | None = None) -> int:
     """Write a ledger as csv, curves as JSON lists; gives the number of trials."""
     table = frame(folder, space)
-    if not file.absolute().parent.is_dir():
-        raise UserError(f"{file}: found no folder {file.parent}, expected one; make it, or name another file")
-    try:
-        table.to_csv(file, index=False)
-    except OSError as error:
-        raise UserError(f"{file}: found {error.strerror or error}, expected a file to write; name another") from None
+    with whole(file, "a file to write; name another") as unfinished:
+        table.to_csv(unfinished, index=False)
     return len(table)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from nas.errors import UserError
 from nas.model import program
 from nas.model.images import batches
 from nas.model.predict import probabilities
+from nas.whole import whole
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -62,15 +62,8 @@ def _kept(model: Model, file: Path, content: bytes, run: Run, pixels: Pixels) ->
             f"{file}: found probabilities that differ from the model's by up to {worst:.2g}, expected at most "
             f"{TOLERANCE:g}; nothing was written: use the other format, or model.pt2 of the model's folder"
         )
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with whole(file, "to write there; name another file") as unfinished:
         unfinished.write_bytes(content)
-        unfinished.replace(file)
-    except OSError as error:
-        raise UserError(f"{file}: found {error.strerror}, expected to write there; name another file") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
     return worst
 
 

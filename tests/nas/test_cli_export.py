@@ -60,7 +60,7 @@ def test_a_search_writes_curves_as_it_runs(typed: Callable[[str], None], tmp_pat
         ("export s", "expected --onnx FILE, --torch FILE, --optuna URL, --csv FILE or --tensorboard DIR"),
         ("export none --csv a.csv", r"found no ledger\.jsonl"),
         ("export s --optuna study.db", r"expected the URL of a database, as in sqlite:///study\.db"),
-        ("export s --csv none/a.csv", r"^none/a\.csv: found no folder none, expected one; make it"),
+        ("export s --csv s/ledger.jsonl/a.csv", r"^s/ledger\.jsonl/a\.csv: found .*, expected a file to write; name"),
         ("export s --csv a.csv --study x", r"^--study: found it without --optuna, expected"),
         ("export s --csv a.csv --image x.png", r"^--image: found it without --onnx or --torch, expected"),
         ("export s --csv a.csv --data digits", r"^--data: found it without --onnx or --torch"),
