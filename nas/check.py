@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from nas.errors import UserError, where
 from nas.network import Network
-from nas.reward import COSTS, Bounds, Result, Reward, rewarded
+from nas.reward import COSTS, Bounds, Result, Reward, bounded, rewarded
 from nas.space import LINK, Candidate, Count, Space, shorten
 from nas.stop import Rule, bar_of
 
@@ -142,13 +142,12 @@ def _out_of_reach(bounds: Bounds, costs: list[Result]) -> str:
     """What to say where no network is within the bounds; the lowest and the tenth part's cost show where they are."""
     said = []
     for name in bounds.given:
-        cost = name.removeprefix("max_").removesuffix("_ms")
+        cost = bounded(name)
         each = sorted(found for one in costs if (found := one.cost(cost)) is not None)
         if each:  # a latency is not known before it is measured
             said.append(f"{each[0]:,} {COSTS[cost]} at least, and {each[len(each) // 10]:,} in the lowest tenth")
-    most = ", ".join(f"{name}={bound:,}" for name, bound in bounds.given.items())
     return (
-        f"{most}: found none of {len(costs):,} random networks within that, expected some; they have "
+        f"{bounds}: found none of {len(costs):,} random networks within that, expected some; they have "
         f"{'; '.join(said)}: raise the bound, or offer smaller networks"
     )
 

@@ -574,14 +574,14 @@ def _passing(space: Space, bounds: Bounds, length: int) -> str:
     """The share of random networks within bounds on parameters and multiply-adds, in a line; empty where unknown."""
     from nas.check import affordable
 
-    known = {name: f"{name}={most:,}" for name, most in bounds.given.items() if name != "max_latency_ms"}
-    share = affordable(space, bounds, length) if known else None
+    known = replace(bounds, max_latency_ms=None)
+    share = affordable(space, bounds, length) if known.given else None
     if share is None:
         return ""
     few = "; with so few, some trials find none: raise the bound, or give more --trials or smaller choices" * (
         share < 0.03
     )
-    return f"bounds: {', '.join(known.values())}; {100 * share:.2g} % of random networks are within them{few}\n"
+    return f"bounds: {known}; {100 * share:.2g} % of random networks are within them{few}\n"
 
 
 def _introduce(space: Space, data: Data, recipe: Recipe, trials: int, folder: Path, passing: str) -> None:

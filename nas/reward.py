@@ -69,14 +69,26 @@ class Bounds:
         """Those that are set, by name."""
         return {name: most for name, most in self.every.items() if most is not None}
 
+    def __str__(self) -> str:
+        """Those that are set, as in "max_params=60,000, max_latency_ms=3.0"."""
+        return ", ".join(f"{name}={most:,}" for name, most in self.given.items())
+
+    def above(self, result: Result) -> dict[str, float]:
+        """By bound, what a network with these costs has too much of; what is not known is not too much."""
+        found = {name: result.cost(bounded(name)) for name in self.given}
+        return {name: cost for name, cost in found.items() if cost is not None and cost > self.given[name]}
+
     def refusal(self, result: Result) -> str:
-        """What a network with these costs has too much of; empty for nothing. What is not known is not too much."""
-        for name, most in self.given.items():
-            cost = name.removeprefix("max_").removesuffix("_ms")
-            found = result.cost(cost)
-            if found is not None and found > most:
-                return f"found {found:,} {COSTS[cost]}, expected at most {most:,}, as --{name.replace('_', '-')} says"
+        """What a network with these costs has too much of first; empty for nothing."""
+        for name, found in self.above(result).items():
+            expected = f"expected at most {self.given[name]:,}, as --{name.replace('_', '-')} says"
+            return f"found {found:,} {COSTS[bounded(name)]}, {expected}"
         return ""
+
+
+def bounded(name: str) -> str:
+    """Which of COSTS a bound of this name is on."""
+    return name.removeprefix("max_").removesuffix("_ms")
 
 
 UNBOUND = Bounds()

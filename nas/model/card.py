@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from nas.model.contest import ranking_table
 from nas.model.judge import COLUMNS, Figures, of_seeds, seeds_each, table
 from nas.progress import duration
+from nas.reward import Bounds
 from nas.summary import described
 
 PEERS = (
@@ -88,8 +89,10 @@ def _recipe(found: Figures) -> str:
 def _search(found: Figures) -> list[str]:
     search, model = found["search"], found["model"]
     versions = ", ".join(f"{name} {version}" for name, version in (search["versions"] or {}).items())
+    bounds = str(Bounds(**search.get("bounds", {})))  # older figures have none
     return [
-        f"{search['space']}, {search['controller']}, seed {search['seed']}, reward {search['reward']}: "
+        f"{search['space']}, {search['controller']}, seed {search['seed']}, reward {search['reward']}"
+        f"{', within ' + bounds if bounds else ''}: "
         f"{search['trials']:,} trials, {search['networks']:,} networks trained, in {duration(search['wall_seconds'])} "
         f"({duration(search['device_seconds'])} of training). This is trial {model['trial']}, network {model['key']}.",
         f"Finishing took {duration(found['seconds'])} of training more. On {search['cpu']}"

@@ -128,10 +128,14 @@ class Contest:
         )
         return rewarded(self.reward, measured)
 
+    def costs(self, row: Mapping[str, Any]) -> Result:
+        """What a line of the table costs; of a peer no latency and no peak memory is known."""
+        known = self.results.get(row["key"], Result())
+        return replace(known, accuracy=(row["accuracy"],), params=row["params"], madds=row["madds"], error=None)
+
     def priced(self, row: Mapping[str, Any], reward: Priced) -> float | None:
         """The reward of a line of the table; None where its cost is not known, as the latency of a peer."""
-        known = self.results.get(row["key"], Result())
-        result = replace(known, accuracy=(row["accuracy"],), params=row["params"], madds=row["madds"], error=None)
+        result = self.costs(row)
         return None if result.cost(reward.cost) is None else float(reward(result))
 
     def finalists(self, done: Done, images: int) -> dict[str, str]:

@@ -14,12 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nas import machine
+from nas import machine, recorded
 from nas.errors import UserError
 from nas.ledger import Trial
 from nas.model import rival
 from nas.model.contest import Contest, contest, peers_of, ranked_by
-from nas.model.judge import Figures, verdict
+from nas.model.judge import OURS, Figures, verdict
 from nas.model.lines import FILE, FOLDER, RANDOM, Lines
 from nas.model.options import settled
 from nas.model.outcome import Final, chosen, cost, keep
@@ -28,7 +28,7 @@ from nas.model.training import AVERAGED, Finishing, strong
 from nas.model.trainings import Step, Trainings
 from nas.pool import Pool, RayPool, Training
 from nas.recipe import Recipe
-from nas.reward import Priced
+from nas.reward import COSTS, Priced, Result, bounded
 from nas.search import THREADS
 from nas.summary import best
 
@@ -156,7 +156,7 @@ def _outcome(final: Final, recipe: Recipe, device: str) -> Figures:
         "format": 1,
         "model": chosen(final, rows),
         "rows": rows,
-        "verdict": verdict(rows) + _of_price(search, of, rows),
+        "verdict": verdict(rows) + _of_price(search, of, rows) + _of_bounds(search, of, rows),
         "ranked": ranked_by(search),
         "ranking": [one._asdict() for one in of.ranking(done, of.ours, validated)],
         "random": [one._asdict() for one in of.ranking(done, of.rivals, validated)],
@@ -179,3 +179,29 @@ def _of_price(search: Search, of: Contest, rows: Sequence[Figures]) -> list[str]
     known = sorted(((value, name) for name, value in rewards.items() if value is not None), reverse=True)
     listed = ", ".join(f"{name} {value:.4f}" for value, name in known)
     return [*said, *[f"By that reward, of the accuracy on test images: {listed}."] * bool(known)]
+
+
+def _of_bounds(search: Search, of: Contest, rows: Sequence[Figures]) -> list[str]:
+    """What to remember of a search whose networks were not to cost more than so much, and who does."""
+    bounds = recorded.bounds(search.header)
+    if not bounds.given:
+        return []
+    found = {row["name"]: of.costs(row) for row in rows if "accuracy" in row and row["name"] != OURS}
+    above = {name: bounds.above(result) for name, result in found.items()}
+    said = [f"{name} ({_amounts(costs)})" for name, costs in above.items() if costs]
+    unknown = [name for name, result in found.items() if not above[name] and _unknown(bounds.given, result)]
+    return [
+        f"The search was for networks within {bounds}; what it is compared with may cost more.",
+        f"Above these bounds: {'; '.join(said) or 'none of the others that is known to be'}.",
+        *[f"Not known to be within them, for no latency was measured: {', '.join(unknown)}."] * bool(unknown),
+    ]
+
+
+def _amounts(costs: Mapping[str, float]) -> str:
+    """What is too much, by bound, in words."""
+    return ", ".join(f"{cost:,} {COSTS[bounded(name)]}" for name, cost in costs.items())
+
+
+def _unknown(given: Mapping[str, float], result: Result) -> bool:
+    """Whether a cost that has a bound is not known."""
+    return any(result.cost(bounded(name)) is None for name in given)

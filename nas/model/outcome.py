@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas import machine
+from nas import machine, recorded
 from nas.data import test_images
 from nas.errors import UserError
 from nas.model import MODEL
@@ -97,6 +97,7 @@ def cost(search: Search) -> Figures:
     said = ("space", "controller", "data", "reward", "seed", "recipe", "code", "versions", "cpu", "gpu")
     return {
         **{name: search.header.get(name) for name in said},
+        "bounds": recorded.bounds(search.header).given,
         "trials": len(search.trials),
         "networks": sum(trial.trained for trial in search.trials),
         "device_seconds": round(sum(trial.result.seconds for trial in search.trials if trial.result), 1),

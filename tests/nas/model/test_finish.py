@@ -316,6 +316,28 @@ def test_a_search_for_a_price_crowns_what_its_reward_ranks_first(tmp_path: Path)
     assert len(_of_price(in_time, of, rows)) == 1  # no latency was measured
 
 
+def test_a_search_within_bounds_says_them_and_who_is_above(tmp_path: Path) -> None:
+    data = load("digits", images=100)
+    bounds: dict[str, Any] = {"max_params": 280_000, "max_latency_ms": 1e6}
+    for _ in search(Own(), Evolution, data, tmp_path, trials=1, device="cpu", pool=Serial, **bounds):
+        pass
+    found = searched(tmp_path, Own())
+    figures = ended(finish(found, **QUICK, random=False))[1]
+    assert figures["search"]["bounds"] == bounds
+    said = figures["verdict"][-3:]
+    assert said[0] == (
+        "The search was for networks within max_params=280,000, max_latency_ms=1,000,000.0; what it is compared with "
+        "may cost more."
+    )
+    assert re.findall(r"([\w -]+) \([\d,]+ parameters\)", said[1]) == [
+        " MLP", " plain CNN", " MobileNet V1", " MobileNet V2",
+    ]  # fmt: skip
+    assert said[2] == "Not known to be within them, for no latency was measured: ResNet-20."
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "reward accuracy, within max_params=280,000, max_latency_ms=1,000,000.0: 1 trial" in card
+    assert all(sentence in card for sentence in said)
+
+
 def own_reward(result: Result) -> float:
     return result.accuracy[-1] / 2
 
