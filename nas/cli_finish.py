@@ -70,8 +70,9 @@ def finish(
 ) -> None:
     """Train a search's best network in full, beside well-known ones; test all once; leave the model in FOLDER/model.
 
-    Run again it goes on where it was stopped, with the options that it was begun with; when all is done, it shows the
-    figures, and writes the model anew if that is damaged or gone.
+    Run again it goes on where it was stopped, with the options that it was begun with, but --space of one's own, --data
+    and what names a machine are typed again; when all is done, it shows the figures, and writes the model anew if that
+    is damaged or gone.
     """
     from nas import names
     from nas.model.finish import finish as begin
