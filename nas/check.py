@@ -12,7 +12,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import FrameType
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from nas.errors import UserError, where
 from nas.network import Network
-from nas.reward import COSTS, Bounds, Result, Reward, bounded, rewarded
+from nas.reward import COSTS, LARGEST, Bounds, Result, Reward, bounded, rewarded
 from nas.space import LINK, Candidate, Count, Space, shorten
 from nas.stop import Rule, bar_of
 
@@ -112,10 +112,24 @@ def judges(reward: Reward, rule: Rule | None, epochs: int, classes: int, measure
         spread = (1.0, 0.9, 1.1)
         results = [replace(one, latency_ms=spread, batch_latency_ms=spread, peak_memory=10_000) for one in results]
     with deadline(LONGEST, "reward"):
-        rewarded(reward, results[0])
+        _gives_numbers(reward, results)
     if rule is not None:
         with deadline(LONGEST, f"{type(rule).__name__}.bar"):
             bar_of(rule, results)
+
+
+def _gives_numbers(reward: Reward, results: Sequence[Result]) -> None:
+    """Raise UserError for a reward that raises at the first result, or gives no finite number for any."""
+    found = []
+    for result in results:
+        found.append(rewarded(reward, result))
+        if abs(found[-1]) <= LARGEST:
+            return
+    name = getattr(reward, "__name__", repr(reward))
+    raise UserError(
+        f"reward {name}: found {found[0]} for each of {len(results)} made-up results, expected a number within "
+        f"±{LARGEST:g}; mend the reward"
+    )
 
 
 def affordable(space: Space, bounds: Bounds, length: int) -> float | None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.ledger import Trial
+from nas.reward import OF_REWARD
 from nas.space import Space, shorten
 from nas.statistics import Floats, mann_whitney
 from nas.summary import FORETOLD, expected_largest
@@ -151,7 +152,7 @@ def _failing(networks: Sequence[Trial]) -> Verdict | None:
     return Verdict(
         "failing",
         f"the search is failing: {len(errors)} of the last {len(networks)} networks have no reward, {count} of them by "
-        f'an error as in "{shorten(latest)}"; mend what fails, or leave it out of the space',
+        f'an error as in "{shorten(latest)}"; {_mend(latest)}',
     )
 
 
@@ -188,9 +189,14 @@ def mend(trials: Sequence[Trial]) -> str:
     errors = [trial.error for trial in trials if trial.error]
     if not errors:
         return "give it more time"
-    bound = _bound(errors[-1])
-    what = f"raise {bound}, or offer smaller networks" if bound else "mend what fails, or leave it out of the space"
-    return f'the last error is "{shorten(errors[-1])}": {what}'
+    return f'the last error is "{shorten(errors[-1])}": {_mend(errors[-1])}'
+
+
+def _mend(error: str) -> str:
+    """What to do about the error of a network."""
+    if bound := _bound(error):
+        return f"raise {bound}, or offer smaller networks"
+    return "mend the reward" if error.startswith(OF_REWARD) else "mend what fails, or leave it out of the space"
 
 
 def collapse(trials: Sequence[Trial], length: int, space: Space | None = None) -> Verdict | None:

@@ -10,6 +10,8 @@ from nas.errors import UserError, near, where
 
 # What a network may cost, by what a reward calls it: the less, the better.
 COSTS = {"params": "parameters", "madds": "multiply-adds", "latency": "ms an image", "memory": "bytes of peak memory"}
+LARGEST = 1e100  # a reward, either way; pictures and sums of larger ones overflow
+OF_REWARD = "exception: the reward of this result"  # how the error of a child begins whose reward is no such number
 MEASURED = ("latency", "memory")  # of these, what differs from run to run
 
 

@@ -26,7 +26,7 @@ from nas.ledger import Ledger, Trial
 from nas.network import Network
 from nas.pool import Job, Pool, RayPool, Serial, Training
 from nas.recipe import RECIPES, Recipe
-from nas.reward import MEASURED, UNBOUND, Bounds, Priced, Result, Reward, accuracy, rewarded
+from nas.reward import LARGEST, MEASURED, OF_REWARD, UNBOUND, Bounds, Priced, Result, Reward, accuracy, rewarded
 from nas.sources import sources
 from nas.space import Candidate, Child, Limit, Space, shorten
 from nas.stop import Rule, bar_of, continued
@@ -44,7 +44,6 @@ SET_OR_NOT = ("stop", "latency", *UNBOUND.every)  # of a header: there only if s
 
 NAME = re.compile(r"[\w -]{1,20}")  # of a figure
 FIGURES = 20  # of a controller, at most
-LARGEST = 1e100  # a reward, either way; pictures and sums of larger ones overflow
 
 
 class Controller(Protocol):
@@ -422,7 +421,7 @@ class Loop:
         if result.error is None:
             value = self._estimated(number, result) if result.bar else rewarded(self.reward, result)
             if not abs(value) <= LARGEST:
-                said = f"exception: the reward of this result is {value}, beyond ±{LARGEST:g}"
+                said = f"{OF_REWARD} is {value}, expected a number within ±{LARGEST:g}"
                 value, result = None, replace(result, error=said)
         return self._line(number, value, result.error, result)
 

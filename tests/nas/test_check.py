@@ -356,3 +356,16 @@ def test_a_reward_of_latency_is_tried_on_results_that_have_one_only_if_it_is_mea
     judges(fast, None, 2, 10, measured=True)
     with pytest.raises(UserError, match="reward fast: found IndexError: tuple index out of range"):
         judges(fast, None, 2, 10)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e200])
+def test_a_reward_that_is_never_a_finite_number_is_refused_beforehand(value: float) -> None:
+    def fails(result: Result) -> float:
+        return value
+
+    with pytest.raises(UserError) as error:
+        judges(fails, None, 2, 10)
+    assert str(error.value) == (
+        f"reward fails: found {value} for each of 8 made-up results, expected a number within ±1e+100; mend the reward"
+    )
+    judges(lambda result: value if result.accuracy[-1] < 0.7 else 1.0, None, 2, 10)  # some children fail

@@ -24,6 +24,7 @@ from nas import recorded
 from nas.blocks import Block
 from nas.data import load
 from nas.errors import UserError
+from nas.health import mend
 from nas.ledger import FILE, RECORDS, Ledger, Trial, read, sealed, unsealed
 from nas.network import Images, Network
 from nas.pool import Job, Pool, Serial
@@ -519,7 +520,9 @@ def test_a_reward_that_is_no_finite_number_is_a_failure(tmp_path: Path, value: f
     controller = Scripted([(1, 5), (1, 5)])
     run(tmp_path, controller, trials=2, window=1, reward=lambda result: value)
     first, second = read(tmp_path)[1]
-    assert (first.reward, first.error) == (None, f"exception: the reward of this result is {value}, beyond ±1e+100")
+    said = f"exception: the reward of this result is {value}, expected a number within ±1e+100"
+    assert (first.reward, first.error) == (None, said)
+    assert mend([first]) == f'the last error is "{said}": mend the reward'
     assert first.result is not None
     assert first.result.accuracy == (0.5,)
     assert (second.same_as, second.reward) == (0, None)
