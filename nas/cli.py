@@ -282,7 +282,7 @@ def search(
         _dry_run(Training(here, images_here, chosen, device, THREADS, child_timeout, batch), trials)
         console.print(passing, markup=False, end="")
         return
-    _introduce(here, images_here, chosen, length, folder, passing)
+    _introduce(here, images_here, chosen, length, folder, passing, batch)
     trials_coming = begin(
         found_space, kind, images_here, folder,
         trials=trials, parameters=plan.parameters, recipe=chosen, reward=wanted, seed=seed, window=window,
@@ -584,25 +584,34 @@ def _passing(space: Space, bounds: Bounds, length: int) -> str:
     return f"bounds: {known}; {100 * share:.2g} % of random networks are within them{few}\n"
 
 
-def _introduce(space: Space, data: Data, recipe: Recipe, trials: int, folder: Path, passing: str) -> None:
+def _introduce(
+    space: Space, data: Data, recipe: Recipe, trials: int, folder: Path, passing: str, latency: int | None
+) -> None:
     from nas.check import counted
     from nas.data import summary
 
     console.print(summary(data), markup=False)
-    seconds = _guess(space, data, recipe, trials)
+    seconds = _guess(space, data, recipe, trials, latency)
     limits = "".join(f", limit {name}={limit}" for name, limit in space.limits.items())
     console.print(f"space: {space!r}, {counted(space) or 'uncounted'} networks{limits}; ledger: {folder}", markup=False)
     console.print(passing, markup=False, end="")
     if seconds:
         console.print(
-            f"about {duration(seconds)} a child on a CPU core, {duration(seconds * trials)} for {trials} of them\n"
+            f"at least {duration(seconds)} a child on a CPU core, {duration(seconds * trials)} for {trials} of them on "
+            "one; workers take some seconds to start\n"
         )
 
 
-def _guess(space: Space, data: Data, recipe: Recipe, trials: int, children: int = 50) -> float | None:
-    """Seconds a child from multiply-adds: 3 passes at 40 G a second and core, and 1 ms a block and step."""
+def _guess(
+    space: Space, data: Data, recipe: Recipe, trials: int, latency: int | None = None, children: int = 50
+) -> float | None:
+    """Seconds a child at least: multiply-adds at 40 G a second and core, and a third of a millisecond a block and pass.
+
+    Training takes three passes a step, validation one; latency, where it is measured, those of `nas.latency.timed`.
+    """
     import random
 
+    from nas.latency import expected
     from nas.network import Network
 
     rng = random.Random(0)
@@ -611,8 +620,11 @@ def _guess(space: Space, data: Data, recipe: Recipe, trials: int, children: int 
         network = space.sample(rng, number * trials // children).network
         if not isinstance(network, Network) or not (costs := network.costs(data.images)):
             return None
+        image, each = costs.madds / 4e10, len(network.blocks) / 3e3
         steps = len(data.train) // recipe.batch
-        seconds.append(recipe.epochs * (3 * costs.madds * len(data.train) / 4e10 + steps * len(network.blocks) * 1e-3))
+        epoch = image * (3 * len(data.train) + len(data.valid)) + 3 * each * steps
+        timed = sum(expected(many * image + each) for many in (1, latency)) if latency else 0.0
+        seconds.append(recipe.epochs * epoch + timed)
     return sum(seconds) / len(seconds)
 
 

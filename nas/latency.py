@@ -73,6 +73,11 @@ def timed(run: Callable[[], object], device: torch.device) -> Spread:
     return median, lower, upper
 
 
+def expected(seconds: float) -> float:
+    """How long `timed` takes of a call of so many seconds."""
+    return seconds * (WARM + min(MOST, max(LEAST, LONGEST / seconds)))
+
+
 def peak_memory(module: nn.Module, images: Tensor) -> int:
     """Bytes that one pass takes at most, weights and images included; images: float (N, C, H, W), on its device."""
     held = [images, *module.parameters(), *module.buffers()]

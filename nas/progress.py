@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 One = TypeVar("One")
 
 EVERY = 50  # trials between two looks for what is wrong; later a fiftieth of all, for a look goes through all
+FEW = 3  # networks trained in this run, before which no time left is told
 
 
 class Terminal(Console):
@@ -79,7 +80,8 @@ class Progress(Live["Trial"]):
             self._count(trial)
         self.before = self.done, self.networks
         self.best = max(self.rewards, default=float("-inf"))
-        self.begun = time.monotonic()
+        self.first = math.nan  # when the first network of this run was trained: what came before is start-up,
+        self.quickest = math.inf  # all but so many seconds
         self.printed = -10.0
         if old:
             console.print(f"going on after {len(old)} trials\n")
@@ -98,6 +100,9 @@ class Progress(Live["Trial"]):
     def add(self, trial: Trial) -> None:
         """Count a finished trial, and print it if it is the best so far or failed."""
         self._count(trial)
+        if trial.trained:
+            self.first = time.monotonic() if math.isnan(self.first) else self.first
+            self.quickest = min(self.quickest, trial.result.seconds if trial.result else 0.0)
         if trial.reward is not None and trial.reward > self.best:
             self.best = trial.reward
             text = f"trial {trial.trial:>4}  best so far {trial.reward:.4f}  {shown(trial.network)}"
@@ -120,10 +125,11 @@ class Progress(Live["Trial"]):
         """Trials, or networks where these end the search; best, running mean, health, how many an hour, time left."""
         from nas.health import LAST, health
 
-        passed = max(1e-9, time.monotonic() - self.begun)
+        passed = max(1e-9, time.monotonic() - self.first + self.quickest)
         of_trials = self.trials - self.done, self.done - self.before[0]
         of_networks = self.unique - self.networks, self.networks - self.before[1]
-        seconds = min(passed * left / new if new else math.inf for left, new in (of_trials, of_networks))
+        known = of_networks[1] >= FEW
+        seconds = min(passed * left / new if known else math.inf for left, new in (of_trials, of_networks))
         done, what, new = self.done, "trials", of_trials[1]
         if self.unique < self.trials:
             done, what, new = self.networks, "networks", of_networks[1]
@@ -135,7 +141,7 @@ class Progress(Live["Trial"]):
         return (
             f"{done} of {self.length} {what}{failed}{refused}{stopped}, {good}, "
             f"{health(self.finished[-LAST:])}, {self._advantage()}"
-            f"{3600 * new / passed:,.0f} an hour, {duration(seconds)} left"
+            f"{f'{3600 * new / passed:,.0f}' if known else '?'} an hour, {duration(seconds)} left"
         )
 
     def so_far(self) -> str:

@@ -647,6 +647,19 @@ def test_a_damaged_ledger_is_refused_with_the_line(nas: Nas) -> None:
         is_refused(nas(*words), "runs/ledger.jsonl, line …: found a damaged line (…), expected one JSON record …")
 
 
+def test_what_a_search_takes_at_least_counts_the_latency_that_is_measured(nas: Nas) -> None:
+    plain, measured = (
+        nas("search", "--trials", "1", "--images", "100", "--workers", "0", "--out", name, *more).out
+        for name, more in (("plain", ()), ("measured", ("--latency", "64")))
+    )
+    each = [
+        re.search(r"^at least ([\d.]+) s a child on a CPU core, [\d.]+ s for 1 of", out, re.M)
+        for out in (plain, measured)
+    ]
+    seconds = [float(found[1]) for found in each if found]
+    assert seconds[1] > seconds[0] + 0.1
+
+
 def test_a_reward_that_fails_is_refused_and_can_be_mended(nas: Nas) -> None:
     done = nas(*RANDOM, "--reward", "mine.py:broken")
     is_refused(done, "reward broken: found AttributeError: 'Result' object has no attribute 'colour' (mine.py, …")

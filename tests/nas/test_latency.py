@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.blocks import Block
-from nas.latency import LEAST, MOST, WARM, Measured, measured, peak_memory, timed
+from nas.latency import LEAST, MOST, WARM, Measured, expected, measured, peak_memory, timed
 from nas.network import Images, Network
 from nas.reward import Result
 
@@ -118,3 +118,9 @@ def test_one_image_and_a_batch_are_measured_as_in_use_and_nothing_stays_changed(
 def test_the_figures_have_their_names_in_a_result() -> None:
     figures = Measured((1.0, 0.5, 2.0), (3.0, 2.5, 4.0), 100)
     assert Result(**figures._asdict()).cost("latency") == 1.0
+
+
+def test_what_timing_takes_is_foretold_from_one_call() -> None:
+    assert expected(0.001) == pytest.approx(0.028)  # three to warm up, and 25
+    assert expected(0.1) == pytest.approx(1.3)  # three, and ten within a second
+    assert expected(1.0) == pytest.approx(8.0)  # three, and five at least

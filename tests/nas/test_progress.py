@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import time
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -152,8 +154,19 @@ def test_the_time_left_is_until_the_first_of_trials_and_networks() -> None:
     progress = Progress(console(), [], 100, unique=98)
     for number in range(50):
         progress.add(trial(number, 0.5, again=number >= 10))
-    progress.begun -= 50  # a second a trial, five a network
+    progress.first -= 50  # a second a trial, five a network
     assert re.search(r"10 of 98 networks, .* (50|51) s left$", progress.line())
+
+
+def test_the_time_left_is_told_from_three_networks_on_and_leaves_out_the_start() -> None:
+    progress = Progress(console(), [], 40)
+    time.sleep(0.5)  # workers start
+    for number in range(4):
+        progress.add(replace(trial(number, 0.5), result=Result(seconds=0.01)))
+        assert progress.line().endswith("? an hour, ? left") == (number < 2)
+    found = re.search(r" ([\d.]+) s left$", progress.line())
+    assert found is not None
+    assert float(found[1]) < 36 / 4 * 0.5
 
 
 @pytest.mark.parametrize("terminal", [False, True])
