@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nas.errors import plain
 from nas.model.contest import ranking_table
 from nas.model.judge import COLUMNS, Figures, of_seeds, seeds_each, table
 from nas.progress import duration
 from nas.reward import Bounds
+from nas.space import shorten
 from nas.summary import described
 
+MOST_NAMES = 30  # classes
 PEERS = (
     "Peers are as in their papers, but: they take images at their own size, 224 pixels a side at most (the MLP, which "
     "has batch norm, 32); ResNet-20 has projections as shortcuts; MobileNets leave out their first strides on small "
@@ -20,14 +23,14 @@ PEERS = (
 )
 
 
-def card(found: Figures) -> str:
+def card(found: Figures, classes: Sequence[str]) -> str:
     """The text of README.md, in Markdown, to which `nas.model.saved.save` adds how the folder is used.
 
-    found: as `nas.model.finish.finish` gives it.
+    found: as `nas.model.finish.finish` gives it.  classes: their names.
     """
     parts = {
         "": _head(found),
-        "Data": _data(found),
+        "Data": _data(found, classes),
         "Network": ["```", *described(found["model"]["network"]), "```"],
         "Beside others": [
             *markdown(COLUMNS, table(found["rows"])),
@@ -65,13 +68,23 @@ def _head(found: Figures) -> list[str]:
     ]
 
 
-def _data(found: Figures) -> list[str]:
+def _data(found: Figures, classes: Sequence[str]) -> list[str]:
     images = found["images"]
     return [
         f"`{found['search']['data']}`: the search had {images['train']:,} images to train on and {images['valid']:,} "
         f"for validation; the weights here are from both, {images['train'] + images['valid']:,}. The "
-        f"{images['test']:,} test images were looked at once, when everything was trained."
+        f"{images['test']:,} test images were looked at once, when everything was trained.",
+        "",
+        f"{len(classes):,} classes: {_named(classes)}.",
     ]
+
+
+def _named(classes: Sequence[str]) -> str:
+    """Their names as code, for they may hold anything; of many the first."""
+    names = ", ".join(
+        f"`{shorten(' '.join(plain(name).split()), 40).replace('`', chr(39))}`" for name in classes[:MOST_NAMES]
+    )
+    return names + f" and {len(classes) - MOST_NAMES:,} more" * (len(classes) > MOST_NAMES)
 
 
 def _terms(found: Figures) -> str:
@@ -90,8 +103,9 @@ def _search(found: Figures) -> list[str]:
     search, model = found["search"], found["model"]
     versions = ", ".join(f"{name} {version}" for name, version in (search["versions"] or {}).items())
     bounds = str(Bounds(**search.get("bounds", {})))  # older figures have none
+    size = f", {search['size']} networks" if search.get("size") else ""
     return [
-        f"{search['space']}, {search['controller']}, seed {search['seed']}, reward {search['reward']}"
+        f"{search['space']}{size}, {search['controller']}, seed {search['seed']}, reward {search['reward']}"
         f"{', within ' + bounds if bounds else ''}: "
         f"{search['trials']:,} trials, {search['networks']:,} networks trained, in {duration(search['wall_seconds'])} "
         f"({duration(search['device_seconds'])} of training). This is trial {model['trial']}, network {model['key']}.",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas import machine, recorded
+from nas.check import counted
 from nas.data import test_images
 from nas.errors import UserError
 from nas.model import MODEL
@@ -95,8 +96,10 @@ def chosen(final: Final, rows: Sequence[Figures]) -> Figures:
 def cost(search: Search) -> Figures:
     """What a search was, and what it took."""
     said = ("space", "controller", "data", "reward", "seed", "recipe", "code", "versions", "cpu", "gpu")
+    size = counted(search.space)
     return {
         **{name: search.header.get(name) for name in said},
+        "size": size and str(size),
         "bounds": recorded.bounds(search.header).given,
         "trials": len(search.trials),
         "networks": sum(trial.trained for trial in search.trials),
@@ -117,7 +120,7 @@ def keep(search: Search, folder: Path, found: Figures) -> None:
         model = model_of(search, search.network(trial), weights(folder, task, of["weights"]))
         if not (place / NETWORK).exists() and (place / WEIGHTS).exists():
             shutil.rmtree(place)  # what is left of a model
-        save(model, place, found, card(found))
+        save(model, place, found, card(found, search.data.classes))
     kept = weights_file(folder, task)
     for other in kept.parent.glob("*"):
         if other != kept and other.suffix in (".safetensors", ".part"):

@@ -145,7 +145,7 @@ def test_the_card_says_what_it_is_of_and_how_good(done: tuple[Search, list[Trial
     for text in (
         "# A network for digits", f"Test accuracy {100 * figures['model']['accuracy']:.2f} %, 95 % interval",
         "## Use", "## Data", "## Beside others", "| MobileNet V2 |", *figures["verdict"], "## Search",
-        "Own(), Evolution", "## Limits",
+        "10 classes: `0`, `1`, ", "Own(), 9 networks, Evolution", "## Limits",
     ):  # fmt: skip
         assert text in card
 
