@@ -304,9 +304,11 @@ def _read_record(path: Path) -> dict[str, Any]:
         record = dict(json.loads(path.read_bytes()))
     except (ValueError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from None
-    if record.get("format") != FORMAT:
+    if type(record.get("format")) is not int:
+        raise _damaged(path, ValueError("it has no format"))
+    if record["format"] != FORMAT:
         raise UserError(
-            f"{path}: found format {record.get('format')!r:.40}, expected {FORMAT}; it was written by another version "
+            f"{path}: found format {record['format']!r:.40}, expected {FORMAT}; it was written by another version "
             "of this toolkit: use that one, or model.pt2 with torch alone"
         )
     return record
@@ -315,7 +317,7 @@ def _read_record(path: Path) -> dict[str, Any]:
 def _damaged(path: Path, error: BaseException) -> UserError:
     return UserError(
         f"{path}: found it damaged ({type(error).__name__}: {str(error)[:200]}), expected what `nas finish` writes "
-        "there; restore it from a copy, or run `nas finish` again"
+        "there; restore it from a copy, run `nas finish` again, or name a model's folder"
     )
 
 

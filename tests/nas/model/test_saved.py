@@ -317,7 +317,9 @@ def test_a_file_that_is_missing_is_named(name: str, copy: Path) -> None:
         load(copy)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "7", "null", "\x00", '{"format": 1}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1, 2]", "7", "null", "\x00", "{}", '{"format": "x"}', '{"format": 1}', "[" * 100_000]
+)
 def test_damaged_json_is_said(text: str, copy: Path) -> None:
     (copy / NETWORK).write_text(text)
     with pytest.raises(UserError, match=r"network.json: found it damaged"):
