@@ -30,7 +30,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nas import names
-from nas.beside.parameters import Parameter, Traced, Values, ranged
+from nas.beside.parameters import Parameter, Traced, Values, length, ranged
 from nas.beside.scale import Scale
 from nas.errors import UserError
 from nas.space import Candidate
@@ -42,7 +42,8 @@ class ControllerSampler(BaseSampler):
     """A controller by its name, as on the command line, with its parameters: ControllerSampler("q-learning", rate=0.2).
 
     seed: None for another at each start.  trials: that what changes over a search, as ε, stretches over.
-    Raises UserError for an unknown controller or parameter; in a study, for one of several objectives.
+    Raises UserError for an unknown controller or parameter, and for no trials; in a study, for one of several
+    objectives.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class ControllerSampler(BaseSampler):
         settings = [f"{name}={value}" for name, value in parameters.items()]
         self._controller, self._parameters = names.controller(controller, settings)
         self._seed = random.randrange(2**32) if seed is None else seed
-        self._trials = trials
+        self._trials = length(trials)
         self._lock = threading.Lock()  # trials of n_jobs come in threads
         self._forget("")
 

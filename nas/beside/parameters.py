@@ -21,6 +21,16 @@ PARTS = 16
 END = ""  # the name of what comes after the last question
 
 
+def length(trials: int) -> int:
+    """The number of trials that a controller stretches over; raises UserError for none."""
+    if not isinstance(trials, int) or trials < 1:
+        raise UserError(
+            f"trials: found {trials!r}, expected a whole number above 0, over which the controller stretches what "
+            "changes in a search; give it as many as will be asked for"
+        )
+    return trials
+
+
 class Parameter(Protocol):
     """A parameter as a choice, whose options stand for its values in their order."""
 

@@ -38,7 +38,7 @@ from ray.tune.search.sample import Categorical, Domain, Float, Integer, LogUnifo
 from ray.tune.search.variant_generator import parse_spec_vars
 
 from nas import names
-from nas.beside.parameters import Parameter, Traced, Values, ranged
+from nas.beside.parameters import Parameter, Traced, Values, length, ranged
 from nas.beside.scale import Scale
 from nas.errors import UserError
 from nas.pool import Training
@@ -68,7 +68,8 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
     space: one of ours, on its images; without it the Tuner's param_space.
     metric, mode: with a space of ours accuracy, the higher the better; without one, those of TuneConfig.
     trials: that what changes over a search, as ε, stretches over; give it what num_samples is.
-    Raises UserError for an unknown controller or parameter, and for a param_space that cannot be asked for.
+    Raises UserError for an unknown controller or parameter, for no trials, and for a param_space that cannot be asked
+    for.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
         self._metric, self._mode = metric, mode
         settings = [f"{name}={value}" for name, value in parameters.items()]
         self._controller, self._parameters = names.controller(controller, settings)
-        self._seed, self._trials = seed, trials
+        self._seed, self._trials = seed, length(trials)
         self._own, self._space = space is not None, space
         self._paths: dict[str, tuple[tuple[str, ...], Parameter]] = {}  # of param_space, by name
         self._begin()

@@ -238,6 +238,8 @@ def test_with_a_failure_before_the_first_question_the_next_trial_is_asked_for_al
         (lambda: ControllerSampler("reinfroce"), "did you mean reinforce"),
         (lambda: ControllerSampler("q-learning", raet=0.1), "did you mean rate"),
         (lambda: ControllerSampler("reinforce", rate=-1), "expected 1e-12 to 100"),
+        (lambda: ControllerSampler("reinforce", trials=0), "^trials: found 0, expected a whole number above 0, over"),
+        (lambda: ControllerSampler("reinforce", trials=2.5), "^trials: found 2.5, expected a whole number"),  # type: ignore[arg-type]
         (
             lambda: optuna.create_study(directions=["maximize"] * 2, sampler=ControllerSampler()).optimize(flat, 1),
             "found 2 objectives, expected one",

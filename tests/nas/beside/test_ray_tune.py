@@ -366,6 +366,11 @@ def test_a_param_space_that_cannot_be_asked_for_is_said(space: dict[str, Any], m
         ControllerSearch().set_search_properties("value", "max", space)
 
 
+def test_no_trials_are_refused() -> None:
+    with pytest.raises(UserError, match=r"^trials: found 0, expected a whole number above 0"):
+        ControllerSearch(trials=0)
+
+
 def test_without_a_space_or_a_metric_it_says_what_it_needs() -> None:
     with pytest.raises(UserError, match="expected Tuner"):
         ControllerSearch().suggest("a")
