@@ -83,8 +83,6 @@ class Progress(Live["Trial"]):
         self.first = math.nan  # when the first network of this run was trained: what came before is start-up,
         self.quickest = math.inf  # all but so many seconds
         self.printed = -10.0
-        if old:
-            console.print(f"going on after {len(old)} trials\n")
         super().__init__(console)
 
     @property
@@ -99,6 +97,8 @@ class Progress(Live["Trial"]):
 
     def add(self, trial: Trial) -> None:
         """Count a finished trial, and print it if it is the best so far or failed."""
+        if self.done == self.before[0] > 0:  # only now is it sure that the search is not refused
+            self.console.print(f"going on after {self.done} trials\n")
         self._count(trial)
         if trial.trained:
             self.first = time.monotonic() if math.isnan(self.first) else self.first

@@ -203,7 +203,7 @@ def test_the_same_command_again_goes_on_and_trains_nothing(nas: Nas) -> None:
     nas(*RANDOM)
     content = (FOLDER / FILE).read_bytes()
     done = nas(*RANDOM)
-    shows(done, "going on after 6 trials", "6 trials, …", "it ended because all 6 trials are done", "picture: ")
+    shows(done, "6 trials, …", "it ended because all 6 trials are done", "picture: ")
     assert "best so far" not in done.out
     assert (FOLDER / FILE).read_bytes() == content
 
@@ -353,7 +353,7 @@ def test_a_search_by_preset_goes_on_with_the_same_options_spelled_out(nas: Nas, 
     done = nas(*SEARCH, "--epochs", "1", "--preset", name, "--out", "runs")
     shows(done, "6 trials")
     content = Path("runs", FILE).read_bytes()
-    shows(nas(*SEARCH, "--epochs", "1", *spelled_out(done), "--out", "runs"), "going on after 6 trials")
+    shows(nas(*SEARCH, "--epochs", "1", *spelled_out(done), "--out", "runs"), "it ended because all 6 trials are done")
     assert Path("runs", FILE).read_bytes() == content
 
 
@@ -645,6 +645,13 @@ def test_a_damaged_ledger_is_refused_with_the_line(nas: Nas) -> None:
     ledger.write_bytes(ledger.read_bytes().replace(b'"trial": 2,', b'"trial": 7,'))
     for words in ([*RANDOM, "--out", "runs"], ["show", "runs"], ["plot", "runs"]):
         is_refused(nas(*words), "runs/ledger.jsonl, line …: found a damaged line (…), expected one JSON record …")
+
+
+def test_a_search_with_other_options_is_refused_before_it_is_said_to_go_on(nas: Nas) -> None:
+    nas(*RANDOM)
+    done = nas(*RANDOM, "--trials", "9", "--epochs", "3")
+    is_refused(done, f"{FOLDER}: found a search …")
+    assert "going on" not in done.out
 
 
 def test_what_a_search_takes_at_least_counts_the_latency_that_is_measured(nas: Nas) -> None:
