@@ -90,8 +90,8 @@ def _named(classes: Sequence[str]) -> str:
 def _terms(found: Figures) -> str:
     return (
         f"Accuracy, precision, recall and F1 in percent, {of_seeds(found['seeds'])}; all trained by one recipe on "
-        "the same images. 95 % is for the luck of the test images, that of a difference for the luck of seeds too, "
-        "where there are several; seeds is the range over seeds, seconds are those of one training."
+        "the same images. 95 % is for the luck of the test images, that of a difference for the luck of seeds too; "
+        "seeds is the range over seeds, seconds are those of one training."
     )
 
 

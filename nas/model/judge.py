@@ -103,27 +103,31 @@ def verdict(rows: Sequence[Figures]) -> list[str]:
     ours = next(row for row in rows if row["name"] == OURS)
     same = [row for row in rows if row is not ours and row["key"] == ours["key"]]
     others = [row for row in rows if row is not ours and row not in same and "difference" in row]
-    seeds = min(len(row["accuracies"]) for row in (ours, *others))
-    said = _compared(ours, others, seeds)
+    said = _compared(ours, others)
     said += [f"The {row['name']} came to the same network." for row in same]
     failed = [(row["name"], row["failed"]) for row in rows if row.get("failed")]
     said += [f"{name}: {count} seed{'s'[: count > 1]} failed, left out of its figures." for name, count in failed]
     return said + [f"{row['name']} failed: {row['error']}" for row in rows if "error" in row]
 
 
-def _compared(ours: Figures, others: Sequence[Figures], seeds: int) -> list[str]:
-    """Our network against others. seeds: of each of them, at least."""
+def _compared(ours: Figures, others: Sequence[Figures]) -> list[str]:
+    """Our network against others."""
     if not others:
         return ["The search's network stands alone: nothing that it could be compared with was trained."]
-    ahead = [row for row in others if row["difference"][1] > 0]
-    behind = [row for row in others if row["difference"][2] < 0]
-    level = [row for row in others if row not in ahead and row not in behind]
-    wins = seeds >= SURE and len(ahead) == len(others)
+    most = min(len(ours["accuracies"]), max(len(row["accuracies"]) for row in others))
+    if most < SURE:
+        return [_first(ours, others), _too_few(most)]
+    few = [row for row in others if len(row["accuracies"]) < SURE]  # some of their seeds failed
+    ahead = [row for row in others if row["difference"][1] > 0 and row not in few]
+    behind = [row for row in others if row["difference"][2] < 0 and row not in few]
+    level = [row for row in others if row not in (*few, *ahead, *behind)]
+    wins = len(ahead) == len(others)
     said = [f"The search's network wins, with {_percent(ours['accuracy'])} % of the test images."] if wins else []
-    said += [] if wins else [_first(ours, others), _doubt(seeds, behind)]
+    said += [] if wins else [_first(ours, others), _doubt(behind, level)]
     said += [f"The search's network is ahead of {_listed(ahead)}."] if ahead else []
     said += [f"The search's network is behind {_listed(behind)}."] if behind else []
-    return said + ([f"The search's network cannot be told from {_listed(level)}."] if level else [])
+    said += [f"The search's network cannot be told from {_listed(level)}."] if level else []
+    return said + [f"Too few seeds are left to compare it with {', '.join(row['name'] for row in few)}."] * bool(few)
 
 
 def _first(ours: Figures, others: Sequence[Figures]) -> str:
@@ -137,14 +141,18 @@ def _first(ours: Figures, others: Sequence[Figures]) -> str:
     return f"The search's network has a test accuracy of {mine} %, {best['name']} has {theirs} %."
 
 
-def _doubt(seeds: int, behind: Sequence[Figures]) -> str:
+def _too_few(seeds: int) -> str:
+    """Why nothing is said of who wins."""
+    why = "one training says nothing of its luck" if seeds == 1 else "two trainings say little of their luck"
+    return f"With {seeds_each(seeds)} that is no verdict: {why}; finish with {SURE} seeds or more for one."
+
+
+def _doubt(behind: Sequence[Figures], level: Sequence[Figures]) -> str:
     """Why it is not said to win."""
-    if seeds < SURE:
-        held = "intervals hold the luck of the test images, not that of training"
-        why = held if seeds == 1 else "two trainings say little of their luck"
-        return f"With {seeds_each(seeds)} that is no verdict: {why}; finish with {SURE} seeds or more for one."
     if behind:
         return "It does not win."
+    if not level:
+        return f"That is no verdict: not all were trained with {SURE} seeds."
     return (
         "It does not win: the interval of a difference holds 0, so that may be luck of the test images or of training."
     )
@@ -162,11 +170,14 @@ def of_seeds(seeds: int) -> str:
 
 def _listed(rows: Sequence[Figures]) -> str:
     """Names with differences in points, ours less theirs, and their intervals."""
-    return "; ".join(
-        f"{row['name']} ({_points(row['difference'][0])} points, 95 % interval {_points(row['difference'][1])} to "
-        f"{_points(row['difference'][2])})"
-        for row in rows
-    )
+    return "; ".join(f"{row['name']} ({_apart(*row['difference'])})" for row in rows)
+
+
+def _apart(mean: float, low: float, high: float) -> str:
+    """A difference in points with its interval; an interval as wide as the scale says nothing."""
+    known = (low, high) != (-1.0, 1.0)
+    within = f"95 % interval {_points(low)} to {_points(high)}" if known else "too few seeds or images for an interval"
+    return f"{_points(mean)} points, {within}"
 
 
 def _points(share: float) -> str:

@@ -127,7 +127,7 @@ def test_no_points_are_no_minus() -> None:
 
 @pytest.mark.parametrize(
     ("seeds", "why"),
-    [(1, "With 1 seed each that is no verdict: intervals hold the luck of the test images, not that of training"),
+    [(1, "With 1 seed each that is no verdict: one training says nothing of its luck"),
      (2, "With 2 seeds each that is no verdict: two trainings say little of their luck")],
 )  # fmt: skip
 def test_with_few_seeds_nobody_wins(seeds: int, why: str) -> None:
@@ -135,7 +135,24 @@ def test_with_few_seeds_nobody_wins(seeds: int, why: str) -> None:
     assert said == [
         "The search's network has the highest test accuracy, 90.00 %.",
         f"{why}; finish with 3 seeds or more for one.",
-        "The search's network is ahead of MLP (+20.00 points, 95 % interval +10.00 to +30.00).",
+    ]
+
+
+def test_an_interval_as_wide_as_the_scale_is_not_shown() -> None:
+    said = verdict([row(OURS, 0.9), row("MLP", 0.5, (0.4, -1.0, 1.0))])
+    assert said[-1] == (
+        "The search's network cannot be told from MLP (+40.00 points, too few seeds or images for an interval)."
+    )
+
+
+def test_one_that_lost_seeds_is_not_compared_and_hides_no_other() -> None:
+    unlucky = row("MLP", 0.7, (0.2, -1.0, 1.0), seeds=2)
+    said = verdict([row(OURS, 0.9), unlucky, row("plain CNN", 0.7, (0.2, 0.1, 0.3))])
+    assert said == [
+        "The search's network has the highest test accuracy, 90.00 %.",
+        "That is no verdict: not all were trained with 3 seeds.",
+        "The search's network is ahead of plain CNN (+20.00 points, 95 % interval +10.00 to +30.00).",
+        "Too few seeds are left to compare it with MLP.",
     ]
 
 
