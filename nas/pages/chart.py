@@ -124,11 +124,12 @@ def band(x: Axis, y: Axis, xs: Floats, lows: Floats, highs: Floats, kind: str) -
     return Markup('<path class="band {}" d="{}"/>').format(kind, "M" + "L".join(there + back) + "Z" if there else "")
 
 
-def dots(x: Axis, y: Axis, xs: Sequence[float], ys: Sequence[float], kind: str) -> Markup:
-    """A dot each; of very many, some."""
+def dots(x: Axis, y: Axis, xs: Sequence[float], ys: Sequence[float], kind: str, tall: int = 0) -> Markup:
+    """A dot each; of very many, some. tall: ticks of this height that stand there, of 1,000, in place of dots."""
     keep = np.unique(np.linspace(0, len(xs) - 1, min(len(xs), DOTS)).astype(int)) if len(xs) else np.array([], int)
     across, up = AREA * x.place(np.asarray(xs, float)[keep]), AREA * (1 - y.place(np.asarray(ys, float)[keep]))
-    written = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(across, up, strict=True))
+    mark = f"v{-tall}" if tall else "h0"
+    written = "".join(f"M{a:.1f} {b:.1f}{mark}" for a, b in zip(across, up, strict=True))
     return Markup('<path class="dots {}" d="{}"/>').format(kind, written)
 
 

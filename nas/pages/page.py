@@ -52,6 +52,7 @@ DRAWN = 3  # of them
 MOST_POINTS = 400  # of networks that say something when pointed at
 MOST_FAILED = 20  # errors that are quoted
 FRONTS = ("params", "madds", "latency")  # costs that the page has a Pareto front of
+TICK = 35  # of a chart's height of 1,000: how tall a trial without a reward stands on its edge
 HEAVY = 3_000  # trials; a controller of more is not made again while a page is watched
 
 
@@ -291,7 +292,10 @@ def _rewards(header: Header, trials: Sequence[Trial]) -> Markup:
         "refused": {t.trial: y.low for t in trials if t.refused},
     }
     shown = {kind: of for kind, of in kinds.items() if of}
-    marks = [chart.dots(x, y, list(of), [v or 0.0 for v in of.values()], kind) for kind, of in shown.items()]
+    marks = [
+        chart.dots(x, y, list(of), [v or 0.0 for v in of.values()], kind, TICK * (kind in ("failed", "refused")))
+        for kind, of in shown.items()
+    ]
     marks.append(chart.line(x, y, numbers, running_mean(rewards, window), "mean"))
     marks.append(chart.line(x, y, numbers, best_so_far(rewards), "best", steps=True))
     entries = [(f"dots {kind}", f"{kind} ({len(of):,})") for kind, of in shown.items()]

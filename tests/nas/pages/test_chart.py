@@ -59,6 +59,10 @@ def test_very_many_dots_are_some_of_them() -> None:
     assert dots(X, Y, [], [], "trained").count("M") == 0
 
 
+def test_ticks_stand_where_dots_would_be() -> None:
+    assert 'd="M500.0 1000.0v-35"' in dots(X, Y, [5], [0], "failed", 35)
+
+
 def test_text_is_text() -> None:
     drawn = chart('"><script>', X, Y._replace(label="<b>"), [], [point(X, Y, (1, 1), "front", "<i>")])
     assert "<script>" not in drawn

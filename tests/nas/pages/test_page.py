@@ -83,6 +83,20 @@ def test_each_picture_is_there_and_not_empty(browser: Browser, written: Path, se
         assert (np.ptp(pixels, axis=2) > 40).any(), (section, number)  # a colour that is no grey
 
 
+@pytest.mark.parametrize("kind", ["failed", "refused"])
+def test_trials_without_a_reward_are_seen_in_the_chart_in_the_colour_of_the_legend(
+    browser: Browser, folder: Path, tmp_path: Path, kind: str
+) -> None:
+    write(tmp_path / "r.html", report(with_refused(folder, tmp_path / "refused")))
+    browser.open((tmp_path / "r.html").as_uri())
+    browser.run("document.querySelectorAll('#rewards .chart path, #rewards i.x').forEach("
+                f"one => one.matches('.{kind}') || one.remove())")  # fmt: skip
+    browser.run("document.querySelector('#rewards .area').style.borderColor = 'transparent'")
+    coloured = browser.run(f"getComputedStyle(document.querySelector('#rewards .legend .{kind}')).backgroundColor")
+    seen = np.abs(browser.picture("#rewards .area") - np.array([int(n) for n in re.findall(r"\d+", coloured)])).max(2)
+    assert (seen < 60).sum() > 2 * 8  # two ticks, eight pixels high at least
+
+
 def test_a_picture_of_the_model_is_shown(browser: Browser, written: Path) -> None:
     browser.open(written.as_uri())
     assert browser.run("document.querySelector('#model img').naturalWidth") == 60
@@ -249,14 +263,21 @@ def test_the_test_images_are_untouched_until_there_is_a_model_that_was_tested(fo
     assert "not touched the test images; they were looked at once, for the model below.</p>" in report(own)
 
 
-def test_networks_that_were_refused_have_not_failed(folder: Path, tmp_path: Path) -> None:
+def with_refused(folder: Path, out: Path) -> Path:
+    """The search, two of its failures refused in place of that."""
     header, trials = ledger.read(folder)
     costs = [trial.trial for trial in trials if trial.result and trial.result.error][:2]
     lines = [ledger._as_line(trial) for trial in trials]
     lines = [line | {"error": "refused: too much"} if line["trial"] in costs else line for line in lines]
-    (tmp_path / FILE).write_bytes(b"".join(map(sealed, [header, *lines])))
+    out.mkdir()
+    (out / FILE).write_bytes(b"".join(map(sealed, [header, *lines])))
+    return out
+
+
+def test_networks_that_were_refused_have_not_failed(folder: Path, tmp_path: Path) -> None:
+    trials = ledger.read(folder)[1]
     failed = sum(trial.error is not None and trial.same_as is None for trial in trials) - 2
-    text = report(tmp_path)
+    text = report(with_refused(folder, tmp_path / "refused"))
     assert f"repeats, {failed} failed, 2 refused" in text
     assert f"{failed} networks failed: diverged ({failed})." in text
     assert "2 networks were refused before they were trained" in text
