@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from nas import names
 from nas.errors import UserError
 from nas.ledger import FILE, Ledger, Trial
 from nas.plot import Header, window_of
-from nas.space import Candidate, Question, Space
+from nas.space import Candidate, Choice, Question, Space
 from nas.statistics import Floats
 
 MOST_ASKED = 5_000  # trials that preferences are counted over, evenly spread; others take long to build again
@@ -113,10 +114,18 @@ def _counts(candidates: Sequence[Candidate], each: bool) -> dict[Asked, _Counts]
         for question, answer in candidate.decisions:
             which = _which(question) if each else (question.choice.name, None, None)
             if which not in found:
-                options = tuple(map(str, question.choice.options))
+                options = options_of(question.choice)
                 found[which] = _Counts(options, np.zeros((len(candidates), len(options))))
             found[which].answers[row, answer] += 1
     return dict(sorted(found.items(), key=lambda one: (one[0][1] or 0, one[0][2] or 0))) if each else found
+
+
+def options_of(choice: Choice[Any]) -> tuple[str, ...]:
+    """Its options for people: texts as they are, all else as a ledger has it; equal ones, as of lambdas, numbered."""
+    pairs = zip(choice.options, choice.written, strict=True)
+    words = [option if isinstance(option, str) else written for option, written in pairs]
+    counts = Counter(words)
+    return tuple(f"{word} #{n}" if counts[word] > 1 else word for n, word in enumerate(words, 1))
 
 
 def _which(question: Question) -> Asked:
@@ -245,11 +254,12 @@ def path(space: Space, header: Header, folder: Path) -> tuple[str, list[Step]] |
     if not callable(prefers):
         return None
     what, candidate, values = prefers(trials)
-    steps = [
-        Step(_called(_which(q)), str(q.choice.options[a]), {str(q.choice.options[i]): v for i, v in of.items()})
-        for (q, a), of in zip(candidate.decisions, values, strict=True)
-    ]
-    return what, steps
+    return what, [_step(q, a, of) for (q, a), of in zip(candidate.decisions, values, strict=True)]
+
+
+def _step(question: Question, answer: int, values: Mapping[int, float]) -> Step:
+    options = options_of(question.choice)
+    return Step(_called(_which(question)), options[answer], {options[one]: value for one, value in values.items()})
 
 
 def told(space: Space, header: Header, folder: Path) -> tuple[Any, int]:

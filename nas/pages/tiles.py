@@ -15,7 +15,7 @@ from nas.space import shorten
 from nas.statistics import Floats
 
 WIDTH = 328  # pixels: what a phone has room for
-TOP, BOTTOM, LEFT, RIGHT = 24, 112, 60, 190  # of a preference's area
+TOP, BOTTOM, LEFT, RIGHT = 24, 112, 60, 172  # of a preference's area
 ALONE = np.array([20, 48])  # the bar beside it
 PITCH = 12  # pixels from label to label
 KINDS = 7  # colours; where there are more options, the last stands for all the rest
@@ -125,8 +125,8 @@ def _labels(options: Sequence[str], edges: Floats, seen: npt.NDArray[np.bool_]) 
     for number, y in zip(numbers, places.tolist(), strict=True):
         option, share = options[number], shares[number]
         yield Markup('<rect class="o{}" x="{}" y="{:.1f}" width="7" height="7"/>').format(number, RIGHT + 6, y - 3.5)
-        yield Markup('<text x="{}" y="{:.1f}"><tspan class="name">{}</tspan> {}</text>').format(
-            RIGHT + 18, y + 4, plain(shorten(option, 12)), _percent(share)
+        yield Markup('<text x="{}" y="{:.1f}">{} <tspan class="less">{}</tspan></text>').format(
+            RIGHT + 18, y + 4, plain(_fitted(option, 12)), _percent(share)
         )
 
 
@@ -175,7 +175,7 @@ def _step(step: Step, top: int, low: float, high: float) -> Iterator[Markup]:
         return left + width * (value - low) / (high - low or 1)
 
     each = ", ".join(f"{option} {value:.3f}" for option, value in step.values.items())
-    yield _word(0, top + 16, shorten(step.question, 20), "less")
+    yield _word(0, top + 16, _fitted(step.question, 15), "less")
     ticks = "".join(f"M{at(value):.1f} {top + 7}v9" for value in step.values.values())
     yield Markup('<path class="axis" d="M{} {}h{}"/>').format(left, top + 11.5, width)
     yield Markup('<path class="tick" d="{}"/>').format(ticks)
@@ -183,7 +183,7 @@ def _step(step: Step, top: int, low: float, high: float) -> Iterator[Markup]:
     yield Markup('<circle class="chosen" cx="{:.1f}" cy="{}" r="4.5"><title>{}</title></circle>').format(
         at(value), top + 11.5, plain(each)
     )
-    yield _word(left + width + 12, top + 16, shorten(step.answer, 10), "name")
+    yield _word(left + width + 12, top + 16, _fitted(step.answer, 10), "answer")
     yield _word(WIDTH, top + 16, f"{value:.2f}", "less end")
 
 
@@ -194,6 +194,12 @@ def _axis(top: int, ends: tuple[str, str], name: str) -> Iterator[Markup]:
     yield _word(left, top + 13, ends[0], "less")
     yield _word(left + width, top + 13, ends[1], "less end")
     yield _word(left, top + 28, name, "less")
+
+
+def _fitted(text: str, most: int) -> str:
+    """The text in at most so many letters; of a long one both ends, of the last more, for names begin with a module."""
+    first = most // 3
+    return text if len(text) <= most else f"{text[:first]}…{text[first + 1 - most :]}"
 
 
 def _word(x: float, y: float, text: str, kind: str) -> Markup:

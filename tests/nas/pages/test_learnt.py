@@ -54,6 +54,40 @@ def test_preferences_are_shares_of_the_answers_in_a_window_beside_uniform_ones()
     assert [one.question for one in by_question] == ["width 1", "kernel 1", "width 2"]
 
 
+def mine(block: Block, channels: int) -> tuple[()]:
+    return ()
+
+
+class Kinds(Space):
+    """Blocks of one's own among the options."""
+
+    kind = Choice("conv", mine, Block)
+    less = Choice(lambda: 1, lambda: 2)
+
+    def build(self, pick: Pick) -> Network:
+        pick(self.less)
+        return Network(8, (Block("conv", 8 if pick(self.kind) == "conv" else 16),))
+
+
+def test_options_that_are_code_have_their_names_as_in_a_ledger_and_no_addresses() -> None:
+    less, kind = preferences(Kinds(), [trial(n, (n % 2, n % 3)) for n in range(12)])[0]
+    assert kind.options == ("conv", "test_learnt.mine", "blocks.Block")
+    assert kind.options[1:] == tuple(Kinds.kind.written[1:])
+    assert less.options == ("test_learnt.Kinds.<lambda> #1", "test_learnt.Kinds.<lambda> #2")
+
+
+def test_a_path_has_the_same_names_and_a_value_for_each_option(tmp_path: Path) -> None:
+    def judged(job: Job) -> Result:
+        return Result((0.5,), (1.0,), 1, 1, 0.1)
+
+    list(search(Kinds(), QLearning, load("digits", images=40), tmp_path, trials=6, device="cpu",
+                pool=lambda _: Serial(judged)))  # fmt: skip
+    found = path(Kinds(), ledger.read(tmp_path)[0], tmp_path)
+    assert found is not None
+    assert [len(step.values) for step in found[1]] == [2, 3]
+    assert list(found[1][1].values) == ["conv", "test_learnt.mine", "blocks.Block"]
+
+
 def test_preferences_of_nothing_are_none() -> None:
     assert preferences(Two(), []) == ([], [])
 

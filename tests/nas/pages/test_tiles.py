@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 
+from nas.pages.drawing import style
 from nas.pages.learnt import Importance, Importances, Preference, Step
 from nas.pages.tiles import importance, path, preference, stacked
+from tests.nas.pages.conftest import Browser
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -43,6 +46,24 @@ def test_each_colour_has_a_label_apart_from_the_others_also_where_its_share_is_s
     assert (np.diff(places) >= 12).all()
     assert places[0] > 24
     assert places[-1] < 112
+
+
+def test_long_names_are_shortened_until_they_meet_no_other_text(browser: Browser, tmp_path: Path) -> None:
+    long = "module_of_mine.sandwich_of_maxima"
+    share = one(2, [[0.0, 1.0]])._replace(options=(f"{long} #1", f"{long} #2"), question="kind")
+    step = Step("width of the middle 12", long, {"8": 0.8, long: -0.75})
+    (tmp_path / "a.html").write_text(f"<style>{style()}</style>{preference(share)}{path([step], 'Q-value')}")
+    browser.open((tmp_path / "a.html").as_uri())
+    boxes = np.array(browser.run(
+        "[...document.querySelectorAll('svg')].flatMap(image => { const left = image.getBoundingClientRect().x;"
+        "return [...image.querySelectorAll('text:not([transform]), .chosen')].map(one => { "
+        "const b = one.getBoundingClientRect(); return [b.x - left, b.y + 2, b.right - left, b.bottom - 2]; }) })"
+    ))  # fmt: skip
+    assert boxes[:, 2].max() <= 329
+    for number, (left, top, right, bottom) in enumerate(boxes):
+        rest = np.delete(boxes, number, axis=0)
+        apart = (rest[:, 0] >= right) | (rest[:, 2] <= left) | (rest[:, 1] >= bottom) | (rest[:, 3] <= top)
+        assert apart.all(), number
 
 
 def test_an_option_that_a_limit_keeps_out_has_no_label() -> None:
