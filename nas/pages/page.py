@@ -198,7 +198,7 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
         "comparison": _comparison(search, beside, bool(finished)) if beside else None,
         "model": model(search.folder / MODEL),
         "cost": _cost(header, trials),
-        "repeat": f"{command(header, len(trials))}\n{finished}".strip(),
+        "repeat": f"{command(search.folder, header, len(trials))}\n{finished}".strip(),
         "finished": bool(finished),
         "conditions": conditions(header),
     }

@@ -34,12 +34,14 @@ def conditions(header: Header) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def command(header: Header, trials: int) -> str:
+def command(folder: Path, header: Header, trials: int) -> str:
     """What to type for the same search of so many trials, as far as its header tells; a line for each of its lengths.
 
-    One's own code is named by its module, and is looked for in the folder where one is.
+    It writes a folder of this one's name, in runs. One's own code is named by its module, and is looked for in the
+    folder where one is.
     """
     words = ["nas", "search", _own_space(header) or _called(header["space"], names.spaces())]
+    words += ["--out", _place(folder)]
     words += ["--controller", controller(header), "--data", header["data"]]
     words += [*_loading(header), "--seed", str(header["seed"]), "--window", str(header["window"])]
     words += ["--recipe", named(header["recipe"]), "--reward", reward(header)]
@@ -52,6 +54,11 @@ def command(header: Header, trials: int) -> str:
     words += ["--stop", _called(header["stop"], RULES)] if header.get("stop") else []
     lengths = [header["length"], *([trials] if trials > header["length"] else [])]  # what was added later
     return "\n".join(shlex.join([*words, "--trials", str(length)]) for length in lengths)
+
+
+def _place(folder: Path) -> str:
+    """Where the commands write, as searches do that are told no place: a folder of images may have this one's name."""
+    return f"runs/{folder.resolve().name}"
 
 
 def _own_space(header: Header) -> str:
@@ -76,7 +83,7 @@ def finishing(folder: Path, header: Header) -> str:
     recipe, seeds, ranked = (found.get(name) for name in ("recipe", "seeds", "ranking"))
     if not (isinstance(recipe, dict) and isinstance(seeds, int) and isinstance(ranked, list)):
         return ""
-    name = folder.resolve().name
+    name = _place(folder)
     words = ["nas", "finish", name, "--top", str(len(ranked)), "--seeds", str(seeds)]
     words += ["--epochs", str(recipe.get("epochs")), "--flip" if recipe.get("flip") else "--no-flip"]
     words += ["--space", own] if (own := _own_space(header)) else []
@@ -86,7 +93,8 @@ def finishing(folder: Path, header: Header) -> str:
         words += ["--baseline", "FOLDER"]  # where that random search lies is not in the model
     explained = figures(folder / MODEL / "explain" / "explain.json").get("of", "")
     on = [part for part in ("validation", "test") if f" {part} images of " in str(explained)]
-    lines = [words, *[["nas", "explain", name, "--on", part] for part in on[:1]]]
+    trust = ["--trust"] * (figures(folder / MODEL / "network.json").get("network", "") is None)  # parts of one's own
+    lines = [words, *[["nas", "explain", name, "--on", part, *trust] for part in on[:1]]]
     return "\n".join(shlex.join(line) for line in lines)
 
 

@@ -36,30 +36,35 @@ PRICED: dict[str, Any] = {"reward": Soft(2e6), "max_madds": 10**9}
 
 
 @pytest.mark.parametrize("options", [{}, EVERY, PRICED], ids=["defaults", "all", "priced"])
-def test_the_command_to_repeat_a_search_goes_on_with_it(options: dict[str, Any], tmp_path: Path) -> None:
+def test_the_command_to_repeat_a_search_goes_on_with_it(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs" / "my search"
     data = load("digits", images=100)
-    begun = search(Chain(), QLearning, data, tmp_path, trials=3, pool=lambda _: Serial(judged), device="cpu", **options)
+    begun = search(Chain(), QLearning, data, folder, trials=3, pool=lambda _: Serial(judged), device="cpu", **options)
     assert len(list(begun)) == 3
-    nas, name, *words = shlex.split(command(ledger.read(tmp_path)[0], 3))
+    nas, name, *words = shlex.split(command(folder, ledger.read(folder)[0], 3))
     assert (nas, name) == ("nas", "search")
-    before = (tmp_path / FILE).read_bytes()
-    end = ["--out", str(tmp_path), "--workers", "0"]
-    typer.main.get_command(app).main([name, *words, *end], standalone_mode=False)  # any other option would be refused
-    assert (tmp_path / FILE).read_bytes() == before
+    before = (folder / FILE).read_bytes()
+    typer.main.get_command(app).main(
+        [name, *words, "--workers", "0"], standalone_mode=False
+    )  # any other option would be refused
+    assert (folder / FILE).read_bytes() == before
 
 
 def test_a_search_that_was_made_longer_is_two_commands(folder: Path) -> None:
     header, _ = ledger.read(folder)
-    first, second = command(header, 90).splitlines()
+    first, second = command(folder, header, 90).splitlines()
     assert first.endswith("--trials 60")
     assert second == first.removesuffix("60") + "90"
 
 
 def test_images_are_loaded_as_the_header_says(folder: Path) -> None:
     header, _ = ledger.read(folder)
-    assert "--images 100" in command(header, 60)
+    assert "--images 100" in command(folder, header, 60)
     loaded = {"images": None, "largest": 64, "image_size": 32, "skip_corrupt": True}
-    text = command({**header, "data": "folder:photos", "loaded": loaded}, 60)
+    text = command(folder, {**header, "data": "folder:photos", "loaded": loaded}, 60)
     assert "--data folder:photos --image-size 32 --skip-corrupt --seed" in text
 
 
@@ -67,15 +72,15 @@ def test_of_an_older_header_images_of_a_folder_are_not_counted_for_it_may_bring_
     folder: Path,
 ) -> None:
     header = {name: value for name, value in ledger.read(folder)[0].items() if name != "loaded"}
-    assert "--images 100" in command(header, 60)
-    assert "--images" not in command({**header, "data": "folder:photos"}, 60)
+    assert "--images 100" in command(folder, header, 60)
+    assert "--images" not in command(folder, {**header, "data": "folder:photos"}, 60)
 
 
 def test_what_is_ones_own_is_named_by_its_module(folder: Path, tmp_path: Path) -> None:
     sources = {"sources": {"mine.Small.build": "0"}}
     header = ledger.read(folder)[0] | sources | {"space": "Small(depth=2)"}
-    text = command({**header, "controller": "mine.Own", "reward": "mine.my_reward"}, 60)
-    assert "nas search mine.py:Small:depth=2 --controller mine:Own" in text
+    text = command(folder, {**header, "controller": "mine.Own", "reward": "mine.my_reward"}, 60)
+    assert "nas search mine.py:Small:depth=2 --out runs/one --controller mine:Own" in text
     assert "--reward mine:my_reward" in text
     made = finished(tmp_path / "a", random=[])
     assert finishing(made, header).splitlines()[0].endswith("--no-flip --space mine.py:Small:depth=2 --no-random")
@@ -109,19 +114,24 @@ def finished(folder: Path, **metrics: object) -> Path:
 
 def test_a_model_is_made_again_by_nas_finish_with_what_it_was_made_with(tmp_path: Path) -> None:
     alone = finished(tmp_path / "my search", random=[])
-    assert finishing(alone, BUILT_IN) == "nas finish 'my search' --top 2 --seeds 3 --epochs 12 --no-flip --no-random"
+    assert (
+        finishing(alone, BUILT_IN) == "nas finish 'runs/my search' --top 2 --seeds 3 --epochs 12 --no-flip --no-random"
+    )
     given = finished(tmp_path / "given", recipe={"epochs": 1, "flip": True})
-    assert finishing(given, BUILT_IN) == "nas finish given --top 2 --seeds 3 --epochs 1 --flip --baseline FOLDER"
+    assert finishing(given, BUILT_IN) == "nas finish runs/given --top 2 --seeds 3 --epochs 1 --flip --baseline FOLDER"
     (given / "finish" / "random").mkdir(parents=True)
     (given / "finish" / "random" / FILE).touch()
-    assert finishing(given, BUILT_IN) == "nas finish given --top 2 --seeds 3 --epochs 1 --flip"
+    assert finishing(given, BUILT_IN) == "nas finish runs/given --top 2 --seeds 3 --epochs 1 --flip"
 
 
 def test_a_model_that_was_explained_is_explained_again_on_the_same_images(tmp_path: Path) -> None:
     made = finished(tmp_path / "a", random=[])
     explained = {"of": "the 9 validation images of digits, which it was trained on too"}
     (made / "model" / "explain" / "explain.json").write_text(json.dumps(explained))
-    assert finishing(made, BUILT_IN).splitlines()[1] == "nas explain a --on validation"
+    assert finishing(made, BUILT_IN).splitlines()[1] == "nas explain runs/a --on validation"
+    record = {"format": 1, "network": None, "written": "network 1: 8 concat gap: mine.own width=4"}
+    (made / "model" / "network.json").write_text(json.dumps(record))
+    assert finishing(made, BUILT_IN).splitlines()[1] == "nas explain runs/a --on validation --trust"
 
 
 @pytest.mark.parametrize("metrics", [{"recipe": None}, {"seeds": [1]}, {"ranking": None}])
