@@ -25,7 +25,7 @@ from nas.recipe import named
 from nas.reward import COSTS
 from nas.space import Space, shorten
 from nas.statistics import Floats
-from nas.summary import FORETOLD, best, front, lacking, random_rewards, smallest, standard_error, whole
+from nas.summary import FORETOLD, best, front, kinds, lacking, random_rewards, smallest, standard_error, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -415,30 +415,33 @@ def _draw_one(axes: Axes, header: Header, trials: Sequence[Trial]) -> Entries:
     rewards = by_number(trials)
     window = window_of(len(rewards))
     axes.set_ylabel(_reward(header))
-    trained = {t.trial: t.reward for t in trials if t.scored and not t.stopped}
-    stopped = {t.trial: t.reward for t in trials if t.scored and t.stopped}
-    repeats = {t.trial: t.reward for t in trials if t.reward is not None and t.same_as is not None}
-    failed = {t.trial: 0.017 for t in trials if t.reward is None}  # of the axes' height: ticks that stand on its edge
     size = min(4.5, max(1.5, 100 / math.sqrt(len(rewards))))
-    edge = axes.get_xaxis_transform()
-    entries = [
-        *_dots(axes, "trained", trained, marker="o", markersize=size, color=pale),
-        *_dots(axes, "stopped", stopped, marker="v", markersize=size, color=pale),
-        *_dots(axes, "repeat", repeats, marker="o", markersize=size, color=pale, markerfacecolor="white"),
-        *_dots(axes, "failed", failed, marker="|", markersize=8, color="#555555", transform=edge),
-    ]
+    style: dict[str, dict[str, Any]] = {
+        "trained": {"marker": "o", "markersize": size, "color": pale},
+        "stopped": {"marker": "v", "markersize": size, "color": pale},
+        "repeat": {"marker": "o", "markersize": size, "color": pale, "markerfacecolor": "white"},
+        "failed": {"color": "#555555"}, "refused": {"color": COLOURS[5]},
+    }  # fmt: skip
+    entries = [entry for kind, of in kinds(trials).items() for entry in _dots(axes, kind, of, style[kind])]
     numbers = range(len(rewards))
     (line,) = axes.plot(numbers, running_mean(rewards, window), color=mean, linewidth=2.2)
     (steps,) = axes.plot(numbers, best_so_far(rewards), color=best, linewidth=1.8, drawstyle="steps-post")
     return [*entries, (f"mean of the last {window} trials", line), ("best so far", steps)]
 
 
-def _dots(axes: Axes, what: str, points: Mapping[int, float | None], **style: Any) -> Entries:
-    """One mark a trial; the legend says how many, and nothing where there are none."""
-    if not points:
+def _dots(axes: Axes, what: str, trials: Sequence[Trial], style: Mapping[str, Any]) -> Entries:
+    """One mark a trial, those without a reward as ticks on the edge; the legend says how many, of none nothing."""
+    if not trials:
         return []
-    (dots,) = axes.plot(list(points), np.array(list(points.values()), float), linestyle="", clip_on=False, **style)
-    return [(f"{what} ({len(points):,})", dots)]
+    with_reward = {t.trial: t.reward for t in trials if t.reward is not None}
+    without = {t.trial: 0.017 for t in trials if t.reward is None}  # of the axes' height: ticks that stand on its edge
+    tick = {"marker": "|", "markersize": 8, "color": style["color"], "transform": axes.get_xaxis_transform()}
+    drawn = [
+        axes.plot(list(points), list(points.values()), linestyle="", clip_on=False, **how)[0]
+        for points, how in ((with_reward, style), (without, tick))
+        if points
+    ]
+    return [(f"{what} ({len(trials):,})", drawn[0])]
 
 
 def _draw_health(panels: Sequence[Axes], curves: Mapping[str, Floats]) -> Entries:

@@ -69,9 +69,9 @@ class Progress(Live["Trial"]):
         """
         self.trials, self.space, self.unique = trials, space, unique
         self.finished: list[Trial] = []
-        self.rewards: list[float] = []
-        self.failed = self.networks = self.scored = self.stopped = 0  # failed: in this run; networks: failed ones too
-        self.refused = 0
+        self.rewards: dict[int, float] = {}  # by trial
+        self.latest = 0  # the highest number of a trial
+        self.failed = self.networks = self.scored = self.stopped = self.refused = 0  # networks: failed ones too
         self.drawn: npt.NDArray[np.float64] | None = None  # rewards of random networks
         self.due = 0  # trained networks that the next estimate of these waits for: each time twice as many
         self.look = EVERY  # trials that the next look for what is wrong waits for
@@ -79,7 +79,7 @@ class Progress(Live["Trial"]):
         for trial in old:
             self._count(trial)
         self.before = self.done, self.networks
-        self.best = max(self.rewards, default=float("-inf"))
+        self.best = max(self.rewards.values(), default=float("-inf"))
         self.first = math.nan  # when the first network of this run was trained: what came before is start-up,
         self.quickest = math.inf  # all but so many seconds
         self.printed = -10.0
@@ -108,10 +108,7 @@ class Progress(Live["Trial"]):
             text = f"trial {trial.trial:>4}  best so far {trial.reward:.4f}  {shown(trial.network)}"
             whole = not self.console.is_terminal
             self.console.print(text if whole else text[: self.console.width], markup=False, style="bold green")
-        if trial.refused:
-            self.refused += 1
         if trial.error and trial.same_as is None and not (trial.refused and self.refused > 1):  # many may be
-            self.failed += not trial.refused
             said = f"trial {trial.trial:>4}  {'' if trial.refused else 'failed: '}{trial.error}"
             self.console.print(said, markup=False, style="yellow")
         self._look()
@@ -133,8 +130,7 @@ class Progress(Live["Trial"]):
         done, what, new = self.done, "trials", of_trials[1]
         if self.unique < self.trials:
             done, what, new = self.networks, "networks", of_networks[1]
-        last = self.rewards[-max(10, self.length // 10) :]
-        good = f"best {self.best:.4f}, running mean {sum(last) / len(last):.4f}" if last else "no reward yet"
+        good = f"best {self.best:.4f}, {self._mean()}" if self.rewards else "no reward yet"
         failed = f", {self.failed} failed" if self.failed else ""
         refused = f", {self.refused} refused" if self.refused else ""
         stopped = f", {self.stopped} stopped" if self.stopped else ""
@@ -153,8 +149,19 @@ class Progress(Live["Trial"]):
         self.networks += trial.trained
         self.scored += trial.scored
         self.stopped += trial.stopped
+        self.latest = max(self.latest, trial.trial)
+        self.refused += trial.refused
+        self.failed += trial.trained and not trial.scored
         if trial.reward is not None:
-            self.rewards.append(trial.reward)
+            self.rewards[trial.trial] = trial.reward
+
+    def _mean(self) -> str:
+        """Where the running mean in a picture of the same trials ends; failures among its last ones are left out."""
+        from nas.plot import window_of
+
+        window = range(self.latest + 1 - window_of(self.latest + 1), self.latest + 1)
+        last = [self.rewards[number] for number in window if number in self.rewards]
+        return f"running mean {sum(last) / len(last):.4f}" if last else f"no reward in the last {len(window)} trials"
 
     def _look(self) -> None:
         """Now and then estimate random sampling, and say once what is wrong, while something can be done about it."""

@@ -45,6 +45,25 @@ def best(trials: Sequence[Trial], most: int = 5) -> list[Trial]:
     return sorted(scored, key=lambda trial: (-(trial.reward or 0.0), trial.trial))[:most]
 
 
+def kinds(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
+    """The trials by what became of them, each in one kind.
+
+    "trained" to the end and "stopped" before have rewards, "failed" and "refused" have none; all else is a "repeat".
+    """
+    found: dict[str, list[Trial]] = {kind: [] for kind in ("trained", "stopped", "repeat", "failed", "refused")}
+    for trial in trials:
+        found[_kind(trial)].append(trial)
+    return found
+
+
+def _kind(trial: Trial) -> str:
+    if trial.same_as is not None:
+        return "repeat"
+    if trial.scored:
+        return "stopped" if trial.stopped else "trained"
+    return "refused" if trial.refused else "failed"
+
+
 def saved(trials: Sequence[Trial], epochs: int) -> float:
     """The share of all epochs that stopping saved, of the networks that did not fail; epochs: of a whole training."""
     lengths = [len(trial.result.accuracy) for trial in trials if trial.scored and trial.result]

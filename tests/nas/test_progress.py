@@ -12,6 +12,7 @@ from rich.console import Console
 
 from nas.ledger import Trial
 from nas.network import Network
+from nas.plot import running_mean, window_of
 from nas.progress import Counting, Progress, duration, shown
 from nas.reward import Result
 from nas.space import Choice, Pick, Space
@@ -64,6 +65,24 @@ def test_the_line_says_how_far_how_good_and_how_healthy() -> None:
         "10 of 40 trials, best 0.5000, running mean 0.5000, entropy 0.41, repeats 10 %, spread 0.000, "
     )
     assert progress.line().endswith(" left")
+
+
+def test_the_running_mean_is_that_of_a_picture_of_the_same_trials() -> None:
+    rewards = [None if number % 3 == 1 else number / 40 for number in range(26)]
+    progress = Progress(console(), [], 400)
+    for number, reward in enumerate(rewards):
+        progress.add(trial(number, reward, error="diverged" if reward is None else None))
+    expected = running_mean(rewards, window_of(26))[-1]
+    assert f"running mean {expected:.4f}, " in progress.line()
+    assert expected == pytest.approx((17 + 18 + 20 + 21 + 23 + 24) / 6 / 40)  # trials 16, 19, 22 and 25 failed
+    for number in range(26, 36):
+        progress.add(trial(number, None, error="diverged"))
+    assert "best 0.6000, no reward in the last 10 trials, " in progress.line()
+
+
+def test_failures_of_an_earlier_run_count_too() -> None:
+    old = [trial(0, 0.5), trial(1, None, error="diverged"), trial(2, None, error="refused: too much")]
+    assert Progress(console(), old, 9).line().startswith("3 of 9 trials, 1 failed, 1 refused, best 0.5000, ")
 
 
 def test_before_the_first_reward_the_line_has_none() -> None:

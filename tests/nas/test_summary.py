@@ -20,6 +20,7 @@ from nas.summary import (
     expected_largest,
     front,
     interval,
+    kinds,
     random_rewards,
     saved,
     smallest,
@@ -72,6 +73,16 @@ def test_a_stopped_child_is_never_among_the_best() -> None:
     stopped = replace(trial(0, 0.5), result=Result((0.3,), bar=(0.4,)))
     assert [t.trial for t in best([stopped, trial(1, 0.5), trial(2, 0.2)])] == [1, 2]
     assert best([stopped]) == []
+
+
+def test_each_trial_is_of_one_kind() -> None:
+    trials = [
+        trial(0, 0.5), replace(trial(1, 0.5), result=Result((0.1,), bar=(0.2,))), trial(2, 0.5, same_as=0),
+        replace(trial(3, None), error="diverged"), replace(trial(4, None), error="refused: too much"),
+        replace(trial(5, None, same_as=3), error="diverged"), replace(trial(6, None, same_as=4), error="refused: it"),
+    ]  # fmt: skip
+    found = {kind: [one.trial for one in of] for kind, of in kinds(trials).items()}
+    assert found == {"trained": [0], "stopped": [1], "repeat": [2, 5, 6], "failed": [3], "refused": [4]}
 
 
 def test_the_epochs_saved_are_those_that_stopped_children_did_not_have() -> None:
