@@ -44,7 +44,7 @@ def draw(
 ) -> None:
     """Draw a network of a search, block by block, or what the search learnt, as SVG."""
     from nas.pages.alone import lesson, network
-    from nas.pages.page import opened, write
+    from nas.pages.page import opened, unknown, write
 
     if what not in DRAWINGS:
         raise UserError(f"--what: found {what!r}{near(what, DRAWINGS)}, expected one of {', '.join(DRAWINGS)}")
@@ -60,6 +60,7 @@ def draw(
         picture, image = out or folder / f"{what}.svg", lesson(search, what)
     write(picture, image)
     console.print(f"drawing: {picture}", markup=False)
+    _say(unknown(search))
 
 
 def report(
@@ -71,12 +72,14 @@ def report(
     space: OwnSpace = None,
 ) -> None:
     """Put a search on one page, as a file of its own that any browser opens, without a network."""
-    from nas.pages.page import report as written
-    from nas.pages.page import write
+    from nas.pages.page import check_beside, opened, report_of, unknown, write
 
+    check_beside(folder, beside or [])
+    search = opened(folder, _space(space))
     page = out or folder / "report.html"
-    write(page, written(folder, beside or [], _space(space)))
+    write(page, report_of(search, beside or []))
     console.print(f"report: {page}", markup=False)
+    _say(unknown(search))
 
 
 def watch(
@@ -105,6 +108,11 @@ def watch(
         except KeyboardInterrupt:
             console.print("ended; the search, if it runs, goes on", markup=False)
             raise typer.Exit(130) from None
+
+
+def _say(unknown: str) -> None:
+    if unknown:
+        console.print(f"{unknown[0].upper()}{unknown[1:]}.", markup=False, style="yellow")
 
 
 def _space(typed: str | None) -> Space | None:

@@ -11,7 +11,7 @@ from nas import summary
 from nas.errors import UserError, plain
 from nas.pages import learnt, tiles
 from nas.pages.chart import NOTHING
-from nas.pages.drawing import style
+from nas.pages.drawing import read_as, style
 from nas.pages.page import Search, about, drawn_network, lacking, title
 from nas.plot import window_of
 
@@ -39,11 +39,7 @@ def network(search: Search, number: int | None) -> tuple[int, str]:
         )
     image = drawn_network(search, found)
     reward = "" if found.reward is None else f": reward {found.reward:.4f}"
-    below = (
-        "From the image at the top to the classifier. At the right of a block: channels × height × width of its output."
-    )
-    lanes = " A line at the left is an output that is taken further down, at its dots." * ('class="lane' in image)
-    return found.trial, alone(image, f"Network of trial {found.trial}{reward}", _of(search), below + lanes)
+    return found.trial, alone(image, f"Network of trial {found.trial}{reward}", _of(search), read_as(image))
 
 
 def lesson(search: Search, what: str) -> str:

@@ -28,6 +28,7 @@ from nas.summary import described
 
 MOST_ROWS = 150  # blocks drawn; what has more is no longer seen as a whole
 WIDTH, HIGH, EVERY, LANE = 290, 38, 50, 11  # pixels: of a box, from one to the next, from lane to lane
+CLASSIFIER = "classifier"
 LANES = 6  # colours of lanes
 WRITTEN = re.compile(rf"network {KEY_VERSION}: (\d+) (\w+) (\w+): (.*)", re.DOTALL)
 FIELD = re.compile(rf" (?=(?:{'|'.join(DEFAULTS)})=)")
@@ -59,6 +60,15 @@ def drawn(trial: Trial, space: Space | None, images: Images | None) -> Markup:
         return drawing(network, images)
     lines = described(trial.network)
     return picture([Row(line, sources=(max(0, n - 1),)) for n, line in enumerate(lines)][:MOST_ROWS])
+
+
+def read_as(image: str) -> str:
+    """How one or several of these drawings are read, as far as they have what there is to say of."""
+    ends = f">{CLASSIFIER}</text>" in image
+    said = ["From the image at the top to the classifier." if ends else "From the first block at the top to the last."]
+    said += ["At the right of a block: channels × height × width of its output."] * ('class="end"' in image)
+    said += ["A line at the left is an output that is taken further down, at its dots."] * ('class="lane' in image)
+    return " ".join(said)
 
 
 def parsed(written: str) -> Network | None:
@@ -138,7 +148,7 @@ def _classifier(network: Network, last: Stage, images: Images) -> Row:
     joined = f"{len(last.sources)} joined, " if len(last.sources) > 1 else ""
     pooled = "global pooling" if network.head == "gap" else "all positions"
     cost = _cost(costs_of(layers, last.shape))
-    return Row("classifier", f"{joined}{pooled}", f"{images.classes} classes", cost, last.sources, "dense")
+    return Row(CLASSIFIER, f"{joined}{pooled}", f"{images.classes} classes", cost, last.sources, "dense")
 
 
 def _first(rows: list[Row]) -> list[Row]:

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import itertools
 import math
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -93,7 +94,11 @@ def report(folder: Path, beside: Sequence[Path] = (), space: Space | None = None
     for what `opened` refuses, for the folder itself beside it, and for searches that cannot be compared with it.
     """
     check_beside(folder, beside)
-    search = opened(folder, space)
+    return report_of(opened(folder, space), beside)
+
+
+def report_of(search: Search, beside: Sequence[Path] = ()) -> str:
+    """The same of a search that was opened; the searches beside it are checked."""
     if not summary.best(search.trials):
         raise lacking(search)
     return page(search, beside)
@@ -178,6 +183,7 @@ def _text(file: str) -> str:
 def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]:
     _, header, trials, space, _ = search
     drawn = summary.random_rewards(space, trials) if space else None
+    networks = [(trial, drawn_network(search, trial)) for trial in summary.best(trials, DRAWN)]
     best = summary.best(trials, MOST_TRIALS)
     finished = finishing(search.folder, search.header)
     return {
@@ -188,7 +194,9 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
         "facts": _facts(header, trials, best),
         "said": _said(search, best, drawn, bool(finished)),
         "rewards": _rewards(header, trials) if best else None,
-        "networks": [(trial, drawn_network(search, trial)) for trial in best[:DRAWN]],
+        "networks": networks,
+        "read_as": drawing.read_as(" ".join(image for _, image in networks)),
+        "unknown": unknown(search),
         "heads": HEADS,
         "best": [_row(header, trial) for trial in best],
         "fronts": [front for cost in FRONTS if (front := _front(header, trials, cost, COSTS[cost]))],
@@ -228,15 +236,20 @@ def _facts(header: Header, trials: Sequence[Trial], best: Sequence[Trial]) -> li
         if result.params is not None:
             madds = "" if result.madds is None else f"{said(result.madds)} multiply-adds an image"
             facts.append(("its parameters", said(result.params), madds))
-    again = sum(trial.same_as is not None for trial in trials)
-    failed = sum(trial.error is not None and trial.trained for trial in trials)
-    refused = sum(trial.refused for trial in trials)
-    trained = sum(trial.trained for trial in trials)
-    rest = f"{again:,} repeats, {failed:,} failed" + f", {refused:,} refused" * bool(refused)
-    facts.append(("networks trained", f"{trained:,}", rest))
+    counts = _counts(trials)
+    stopped = f"{counts['stopped']:,} of them stopped early; " if counts["stopped"] else ""
+    rest = f"{counts['repeat']:,} repeats, {counts['failed']:,} failed"
+    refused = f", {counts['refused']:,} refused" if counts["refused"] else ""
+    facts.append(("networks trained", f"{counts['trained']:,}", f"{stopped}{rest}{refused}"))
     seconds = sum(trial.result.seconds for trial in trials if trial.result)
     facts.append(("time", duration(max((t.at for t in trials), default=0.0)), f"{duration(seconds)} of training"))
     return facts
+
+
+def _counts(trials: Sequence[Trial]) -> dict[str, int]:
+    """How many trials there are of each kind; as trained those count too that were stopped, for they have results."""
+    counts = {kind: len(of) for kind, of in summary.kinds(trials).items()}
+    return counts | {"trained": counts["trained"] + counts["stopped"]}
 
 
 def state(search: Search) -> str:
@@ -284,18 +297,12 @@ def _rewards(header: Header, trials: Sequence[Trial]) -> Markup:
     numbers = np.arange(len(rewards), dtype=float)
     y = around((value for value in rewards if value is not None), f"reward ({shorten(reward(header), 60)})")
     x = Axis(0, max(1, len(rewards) - 1), "trial")
-    kinds: dict[str, dict[int, float | None]] = {
-        "trained": {t.trial: t.reward for t in trials if t.scored and not t.stopped},
-        "stopped": {t.trial: t.reward for t in trials if t.scored and t.stopped},
-        "repeat": {t.trial: y.low if t.reward is None else t.reward for t in trials if t.same_as is not None},
-        "failed": {t.trial: y.low for t in trials if t.reward is None and t.same_as is None and t.trained},
-        "refused": {t.trial: y.low for t in trials if t.refused},
-    }
-    shown = {kind: of for kind, of in kinds.items() if of}
+    shown = {kind: of for kind, of in summary.kinds(trials).items() if of}
     marks = [
-        chart.dots(x, y, list(of), [v or 0.0 for v in of.values()], kind, TICK * (kind in ("failed", "refused")))
+        chart.dots(x, y, [t.trial for t in of], [y.low if t.reward is None else t.reward for t in of], kind,
+                   TICK * (kind in ("failed", "refused")))
         for kind, of in shown.items()
-    ]
+    ]  # fmt: skip
     marks.append(chart.line(x, y, numbers, running_mean(rewards, window), "mean"))
     marks.append(chart.line(x, y, numbers, best_so_far(rewards), "best", steps=True))
     entries = [(f"dots {kind}", f"{kind} ({len(of):,})") for kind, of in shown.items()]
@@ -308,6 +315,17 @@ def lacking(search: Search) -> UserError:
     wrong = health.failing(search.trials)
     mend = wrong.sentence if wrong else "its errors are in the ledger" if search.trials else "give it more time"
     return UserError(f"{search.folder}: found no trial with a reward, expected one at least; {mend}")
+
+
+def unknown(search: Search) -> str:
+    """That the space of a search is not known, what is not seen for that, and what to do; empty where it is known."""
+    if search.space is not None:
+        return ""
+    seen = "so networks are drawn from their text, and what was learnt is not shown"
+    if recorded.is_built_in(search.header):
+        return f"the space builds other networks now, or the images of {search.header['data']} are gone, {seen}"
+    typed = shlex.quote(recorded.as_typed(search.header))
+    return f"the space is one's own and was not named, {seen}; give --space {typed}, with its folder"
 
 
 def drawn_network(search: Search, trial: Trial) -> Markup:
@@ -420,8 +438,7 @@ def _panel(curves: Mapping[str, Floats], label: str, high: float | None) -> Mark
 def _learnt(search: Search, live: bool) -> dict[str, Any]:
     """Preferences, importances and the path; in place of what cannot be had, a sentence."""
     if search.space is None:
-        return {"missing": "The space is none of the built-in ones, or its data are gone: name it with --space, as in "
-                           "--space mine.py:Small, to see what was learnt."}  # fmt: skip
+        return {"missing": f"It cannot be shown: {unknown(search)}."}
     try:
         by_choice, each = learnt.preferences(search.space, search.trials)
         matters = learnt.importances(search.space, search.trials)
@@ -524,12 +541,14 @@ def _cost(header: Header, trials: Sequence[Trial]) -> list[tuple[str, str]]:
     seconds = sum(result.seconds for result in results)
     memory = max((result.memory or 0 for result in results), default=0)
     precisions = Counter(result.precision for result in results if result.precision)
+    counts = _counts(trials)
     rows = [
         (
             "trials",
-            f"{len(trials):,}, of which {sum(t.same_as is not None for t in trials):,} repeats, not trained again",
+            f"{len(trials):,}, of which {counts['repeat']:,} repeats, not trained again, {counts['failed']:,} failed, "
+            f"{counts['refused']:,} refused",
         ),
-        ("networks trained", f"{sum(trial.trained for trial in trials):,}"),
+        ("networks trained", f"{counts['trained']:,}"),
         ("training, summed over workers", duration(seconds)),
         ("wall time, interruptions left out", duration(max((trial.at for trial in trials), default=0.0))),
         ("begun on", f"{header.get('cpu') or 'a CPU that is not recorded'}, {header.get('gpu') or 'no GPU'}"),

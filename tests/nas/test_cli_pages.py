@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from controllers.q_learning import QLearning
+from nas import ledger
 from nas.cli_app import app
 from nas.data import load
 from nas.pool import Job, Serial
@@ -66,6 +67,23 @@ def test_a_space_of_ones_own_is_named(folder: Path, tmp_path: Path, monkeypatch:
     (tmp_path / "mine.py").write_text("from search_spaces import chain\nclass Chain(chain.Chain):\n    pass\n")
     monkeypatch.chdir(tmp_path)
     assert nas("draw", str(folder), "--what", "path", "--space", "mine.py:Chain", "--out", "path.svg")
+
+
+def test_where_the_space_is_ones_own_and_not_named_it_is_said_what_is_not_seen(folder: Path, tmp_path: Path) -> None:
+    header, trials = ledger.read(folder)
+    lines = [ledger._as_line(trial) for trial in trials]
+    lines = [line | {"network": "network 1: 8 concat gap: mine.gate width=4"} for line in lines]
+    own = header | {"space": "Small()", "sources": {"mine.Small": "0"}}
+    (tmp_path / ledger.FILE).write_bytes(b"".join(map(ledger.sealed, [own, *lines])))
+    said = "The space is one's own and was not named, so networks are drawn from their text, and what was learnt is " \
+           "not shown; give --space mine.py:Small, with its folder."  # fmt: skip
+    assert said in nas("report", str(tmp_path)).replace("  ", " ")
+    assert said in nas("draw", str(tmp_path), "--trial", "3")
+    for text in ((tmp_path / "report.html").read_text(), (tmp_path / "network-3.svg").read_text()):
+        assert "From the first block at the top to the last." in text
+        assert "classifier" not in text
+        assert "channels ×" not in text
+    assert "give --space mine.py:Small" in (tmp_path / "report.html").read_text()
 
 
 def test_watch_serves_the_page_until_ctrl_c(folder: Path) -> None:

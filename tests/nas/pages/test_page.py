@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from controllers.random_search import RandomSearch
@@ -16,6 +17,7 @@ from nas import ledger
 from nas.errors import UserError
 from nas.ledger import FILE, sealed
 from nas.pages.page import opened, page, report, write
+from nas.plot import _draw_one
 from tests.nas.pages.conftest import Browser, searched
 
 EVIL = "<script>window.evil = 1</script><img src=x onerror='window.evil = 1'>\x1b\u202e\ud800"
@@ -277,7 +279,18 @@ def with_refused(folder: Path, out: Path) -> Path:
 def test_networks_that_were_refused_have_not_failed(folder: Path, tmp_path: Path) -> None:
     trials = ledger.read(folder)[1]
     failed = sum(trial.error is not None and trial.same_as is None for trial in trials) - 2
-    text = report(with_refused(folder, tmp_path / "refused"))
+    own = with_refused(folder, tmp_path / "refused")
+    text = report(own)
+    trained = sum(trial.scored for trial in trials)
+    assert f"<strong>{trained}</strong>" in text
+    assert f"<dd>{trained}</dd>" in text
+    assert f"<dd>float32 ({trained})</dd>" in text
+    assert f">trained ({trained})</li>" in text
+    figure = Figure()
+    entries = _draw_one(figure.subplots(), *ledger.read(own))
+    said = dict(text[:-1].split(" (") for text, _ in entries if text.endswith(")"))
+    assert said == {"trained": f"{trained}", "failed": f"{failed}", "refused": "2",
+                    "repeat": f"{sum(trial.same_as is not None for trial in trials)}"}  # fmt: skip
     assert f"repeats, {failed} failed, 2 refused" in text
     assert f"{failed} networks failed: diverged ({failed})." in text
     assert "2 networks were refused before they were trained" in text
