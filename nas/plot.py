@@ -12,7 +12,7 @@ import json
 import math
 import os
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,8 +174,11 @@ def aligned(group: Sequence[Search]) -> list[list[float | None]]:
 
 
 def labels(headers: Sequence[Header]) -> list[str]:
-    """For each header what it does not share with all others, seed and records aside: "Reinforce, rate 0.01"."""
-    flat = [_leaves(header) for header in _with_few_fields(headers)]
+    """For each header what it does not share with all others, seed and records aside: "Reinforce, rate 0.01".
+
+    The code of one's own, which is checksums, is named only where nothing else tells two apart: "other code".
+    """
+    flat = [_leaves({**header, "sources": None}) for header in _with_few_fields(headers)]
     paths = dict.fromkeys(path for leaves in flat for path in leaves if path[0] not in ("seed", *RECORDS))
     differing = [path for path in paths if len({repr(leaves.get(path, "-")) for leaves in flat}) > 1]
     fields = {path[0] for path in differing}
@@ -183,7 +186,19 @@ def labels(headers: Sequence[Header]) -> list[str]:
         path for path in differing if not FOLLOWS.get(path[0], set()) & fields and not _of_controller(path, headers)
     ]
     texts = [", ".join(_said(path, leaves[path]) for path in said if path in leaves) for leaves in flat]
-    return [shorten(text, LONGEST) or "defaults" for text in texts]
+    whole = [", ".join(filter(None, both)) for both in zip(texts, _other_code(texts, headers), strict=True)]
+    return [shorten(text, LONGEST) or "defaults" for text in whole]
+
+
+def _other_code(texts: Sequence[str], headers: Sequence[Header]) -> Iterator[str]:
+    """For each header "other code" where one before has the same text and other sources, counted from the third on."""
+    met: dict[str, list[object]] = {}
+    for text, header in zip(texts, headers, strict=True):
+        codes, code = met.setdefault(text, []), header.get("sources") or {}
+        if code not in codes:
+            codes.append(code)
+        number = codes.index(code)
+        yield "" if not number else "other code" if number == 1 else f"other code {number}"
 
 
 def _with_few_fields(headers: Sequence[Header]) -> list[Header]:

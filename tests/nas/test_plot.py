@@ -219,6 +219,15 @@ def test_labels_leave_out_what_follows_from_the_space_or_the_data() -> None:
     assert labels([header(), header(fingerprint="ffff")]) == ["fingerprint 0a1b2c", "fingerprint ffff"]
 
 
+def test_labels_name_code_of_ones_own_only_where_nothing_else_differs_and_without_checksums() -> None:
+    old, new, third = ({"sources": {"mine.Small.build": check, "mine.gate": check}} for check in ("0a", "0b", "0c"))
+    assert labels([header(space="Small()", **old), header(space="Wide()", **new)]) == ["Small", "Wide"]
+    assert labels([header(reward="mine.good", **old), header()]) == ["reward mine.good", "reward accuracy"]
+    assert labels([header(**old), header(**new), header(**third)]) == ["defaults", "other code", "other code 2"]
+    both = [header(**old), header(controller="Evolution", **old), header(controller="Evolution", **new)]
+    assert labels(both) == ["Reinforce", "Evolution", "Evolution, other code"]
+
+
 def test_what_a_search_was_begun_with_tells_no_groups_apart() -> None:
     assert labels([header(cpu="one"), header(cpu="another", versions={"torch": "2"})]) == ["defaults", "defaults"]
     one, other = one_of("a", seed=0, cpu="one"), one_of("b", seed=1, cpu="another")
