@@ -44,7 +44,7 @@ from nas.plot import (
     window_of,
 )
 from nas.progress import duration
-from nas.reward import COSTS
+from nas.reward import COSTS, MEASURED, Result
 from nas.space import Space, shorten
 from nas.statistics import Floats
 
@@ -52,7 +52,6 @@ MOST_TRIALS = 30  # rows of the table of the best
 DRAWN = 3  # of them
 MOST_POINTS = 400  # of networks that say something when pointed at
 MOST_FAILED = 20  # errors that are quoted
-FRONTS = ("params", "madds", "latency")  # costs that the page has a Pareto front of
 TICK = 35  # of a chart's height of 1,000: how tall a trial without a reward stands on its edge
 HEAVY = 3_000  # trials; a controller of more is not made again while a page is watched
 
@@ -186,6 +185,7 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
     networks = [(trial, drawn_network(search, trial)) for trial in summary.best(trials, DRAWN)]
     best = summary.best(trials, MOST_TRIALS)
     finished = finishing(search.folder, search.header)
+    measured = [cost for cost in MEASURED if any(one.result and one.result.cost(cost) is not None for one in best)]
     return {
         "title": title(header),
         "folder": search.folder.name,
@@ -197,9 +197,9 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
         "networks": networks,
         "read_as": drawing.read_as(" ".join(image for _, image in networks)),
         "unknown": unknown(search),
-        "heads": HEADS,
-        "best": [_row(header, trial) for trial in best],
-        "fronts": [front for cost in FRONTS if (front := _front(header, trials, cost, COSTS[cost]))],
+        "heads": [*HEADS, *(MEASURED_HEADS[cost] for cost in measured), "seconds"],
+        "best": [_row(header, trial, measured) for trial in best],
+        "fronts": [front for cost in COSTS if (front := _front(header, trials, cost, COSTS[cost]))],
         "health": _health(trials, drawn) if best else None,
         "learnt": _learnt(search, live) if best else None,
         "failures": _failures(trials),
@@ -343,10 +343,12 @@ class Row(NamedTuple):
     network: str
 
 
-HEADS = ("trial", "reward", "accuracy", "95 %", "parameters", "multiply-adds", "seconds")
+HEADS = ("trial", "reward", "accuracy", "95 %", "parameters", "multiply-adds")
+MEASURED_HEADS = {"latency": "latency, ms", "memory": "peak memory, KiB"}
 
 
-def _row(header: Header, trial: Trial) -> Row:
+def _row(header: Header, trial: Trial, measured: Sequence[str]) -> Row:
+    """measured: the costs that have a column."""
     result = trial.result
     assert result is not None
     low, high = summary.interval(result.accuracy[-1], header["validation"])
@@ -354,10 +356,17 @@ def _row(header: Header, trial: Trial) -> Row:
     cells = [
         (str(trial.trial), trial.trial), (f"{reward:.4f}", reward),
         (f"{100 * result.accuracy[-1]:.2f} %", result.accuracy[-1]), (f"{100 * low:.1f}–{100 * high:.1f}", low),
-        *((("", -1) if cost is None else (f"{cost:,}", cost)) for cost in (result.params, result.madds)),
+        *(_cost_of(result, cost) for cost in ("params", "madds", *measured)),
         (f"{result.seconds:.1f}", result.seconds),
     ]  # fmt: skip
     return Row(cells, shorten("; ".join(summary.described(trial.network)), 200))
+
+
+def _cost_of(result: Result, cost: str) -> tuple[str, float]:
+    found = result.cost(cost)
+    if found is None:
+        return "", -1
+    return {"latency": f"{found:.3g}", "memory": f"{found / 1024:,.0f}"}.get(cost, f"{found:,}"), found
 
 
 # --- accuracy against cost ---
@@ -490,8 +499,9 @@ def _comparison(search: Search, beside: Sequence[Path], tested: bool) -> dict[st
         return None
     figures = compare.figures(groups, compare.equal_budget(groups, budget), compare.baselines(groups))
     last = figures["after"][-1]
+    after = f"{budget:,} network{'s' * (budget > 1)}"
     return {
-        "about": figures["about"], "notes": figures["notes"] + [TESTED] * tested, "after": last["after"],
+        "about": figures["about"], "notes": figures["notes"] + [TESTED] * tested, "after": after,
         "controllers": [(name, len(groups[name]), _spread(of)) for name, of in last["controllers"].items()],
         "tests": [
             (f"{test['controller']} − {test['against']}", f"{test['difference']:+.2f}", _between(test["interval"]),
@@ -518,7 +528,7 @@ def _curves(curves: Mapping[str, Any]) -> Markup:
     every = {name: {part: np.array(of[part], float) for part in ("mean", "low", "high")}
              for name, of in curves["controllers"].items()}  # fmt: skip
     start = len(at) // 10
-    x = Axis(float(at[0]), float(max(at[-1], at[0] + 1)), "networks trained")
+    x = Axis(float(at[0]), float(max(at[-1], at[0] + 1)), "networks, failed ones among them")
     means = [of["mean"][start:] for of in every.values()]
     y = around(
         itertools.chain(*means, *(of["high"][start:] for of in every.values())),
@@ -528,7 +538,7 @@ def _curves(curves: Mapping[str, Any]) -> Markup:
         of["mean"][of["mean"] < y.low] = np.nan  # the first networks, which would hide all differences
     marks = [chart.band(x, y, at, of["low"], of["high"], f"s{n % 4}") for n, of in enumerate(every.values())]
     marks += [chart.line(x, y, at, of["mean"], f"s{n % 4}", steps=True) for n, of in enumerate(every.values())]
-    return chart.chart("accuracy by networks trained", x, y, marks) + chart.legend(
+    return chart.chart("accuracy by networks", x, y, marks) + chart.legend(
         [(f"line s{n % 4}", name) for n, name in enumerate(every)]
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -297,6 +298,36 @@ def test_networks_that_were_refused_have_not_failed(folder: Path, tmp_path: Path
     assert f"failed ({failed})</li>" in text
     assert f"repeat ({sum(trial.same_as is not None for trial in trials)})</li>" in text  # those of failures too
     assert "refused (2)</li>" in text
+
+
+def test_what_was_measured_has_columns_and_fronts_and_what_was_not_has_none(
+    browser: Browser, folder: Path, tmp_path: Path
+) -> None:
+    assert "latency" not in report(folder)
+    assert "peak memory" not in report(folder)
+    header, trials = ledger.read(folder)
+    lines = [
+        ledger._as_line(replace(one, result=replace(
+            one.result, latency_ms=(one.trial + 0.25, 0.1, 99.0), batch_latency_ms=(1.0, 1.0, 1.0),
+            peak_memory=1024 * (2000 + one.trial))) if one.scored and one.result else one)
+        for one in trials
+    ]  # fmt: skip
+    (tmp_path / FILE).write_bytes(b"".join(map(sealed, [header, *lines])))
+    write(tmp_path / "r.html", report(tmp_path))
+    browser.open((tmp_path / "r.html").as_uri(), 360)
+    texts = "[...document.querySelectorAll('#best {}')].map(cell => cell.innerText)"
+    assert browser.run(texts.format("th"))[5:] == ["multiply-adds", "latency, ms", "peak memory, KiB", "seconds"]
+    trial = int(browser.run(texts.format("td"))[0])
+    assert browser.run(texts.format("td"))[6:8] == [f"{trial + 0.25:.3g}", f"{2000 + trial:,}"]
+    assert browser.run("document.querySelectorAll('#size figure').length") == 4
+    assert browser.run("document.documentElement.scrollWidth") == 360  # the table scrolls, not the page
+    assert browser.run("(t => t.scrollWidth > t.clientWidth)(document.querySelector('#best').parentElement)")
+    assert (browser.picture("#size figure:last-child") != browser.picture("#size figure")[0, -1]).any(2).mean() > 0.01
+
+
+def test_a_comparison_is_after_networks(written: Path) -> None:
+    assert re.search(r"After \d+ networks, failed ones among them: as many as each search has", written.read_text())
+    assert "evaluations" not in written.read_text()
 
 
 def test_the_axis_of_rewards_names_the_reward_as_it_is_typed(folder: Path, tmp_path: Path) -> None:
