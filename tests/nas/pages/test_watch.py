@@ -134,7 +134,7 @@ def test_the_searches_beside_are_compared_with_as_soon_as_there_is_something_to_
     copied(folder, tmp_path / "one", 12)
     first = watched.page()
     assert 'id="comparison"' in first
-    assert "After 11 evaluations" in first
+    assert "After 11 networks" in first
 
 
 def test_an_error_of_ones_own_code_is_told_in_the_terminal_and_the_page_is_not_tried_at_once_again(
