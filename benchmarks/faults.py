@@ -649,7 +649,7 @@ def interrupted(stage: Stage, times: int, twice: bool = False) -> Row:
         wrong += _wrong(ended, -signal.SIGINT if just_ending else 130)
         if twice and lasted > 0.5 + AT_ONCE:
             wrong.append(f"it took {lasted:.1f} s to end")
-        if (searched.out / FILE).exists() and not (searched.out / FILE).read_bytes().endswith(b"\n"):
+        if (searched.out / FILE).exists() and (searched.out / FILE).read_bytes().rpartition(b"\n")[2]:
             wrong.append("the ledger ends within a line")
         wrong += searched.left()
         wrong += _wrong(searched.run())

@@ -131,9 +131,23 @@ _OWN: list[Path] = []  # of this process, Ray's folders
 
 
 def abandon() -> None:
-    """End Ray on this machine at once, and remove its files; for a program that ends without closing its pool."""
-    for folder in _OWN:
-        _remove(folder)
+    """Leave Ray on this machine to a process that ends it and removes its files; for a program that now ends at once.
+
+    Not to this one: Ray's own threads in it would see its processes die, and fall.
+    """
+    owner = os.getpid()
+    if not _OWN or os.fork():
+        return
+    try:
+        os.setsid()  # where no further Ctrl-C comes
+        for number in range(3):
+            os.close(number)  # who reads what the program says need not wait for this
+        while os.getppid() == owner:
+            time.sleep(0.01)
+        for folder in _OWN:
+            _remove(folder)
+    finally:
+        os._exit(0)
 
 
 def sweep(short: Path | None = None) -> None:

@@ -6,11 +6,9 @@ only its objects are used: no pyplot, no window, no state that another thread co
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import math
-import os
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +24,7 @@ from nas.reward import COSTS
 from nas.space import Space, shorten
 from nas.statistics import Floats
 from nas.summary import FORETOLD, best, front, kinds, lacking, random_rewards, smallest, standard_error, whole
+from nas.whole import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -636,16 +635,5 @@ def _suffix(out: Path) -> str:
 
 
 def _save(figure: Figure, out: Path, suffix: str) -> None:
-    """Written under another name and then renamed, so that a reader never sees half a picture."""
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(out, "a picture that can be written; choose another --out") as unfinished:
         figure.savefig(unfinished, format=suffix[1:], metadata=FORMATS[suffix])
-        unfinished.replace(out)
-    except OSError as error:
-        raise UserError(
-            f"{out}: found {error.strerror}, expected a picture that can be written; choose another --out"
-        ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()

@@ -31,7 +31,7 @@ from nas.machine import cores
 from nas.plot import COLOURS, MARKERS
 from nas.space import shorten
 from nas.statistics import LEAST, Floats, bands, bootstrap, paired
-from nas.whole import whole
+from nas.whole import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -575,7 +575,7 @@ def _limits(curves: Figures, optimum: float | None) -> tuple[float, float]:
 
 def write_text(file: Path, text: str) -> None:
     """Write a file, and the folder for it; raises UserError where that cannot be."""
-    with whole(file) as unfinished:
+    with whole_file(file) as unfinished:
         unfinished.write_text(text)
 
 

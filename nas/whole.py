@@ -11,7 +11,7 @@ from nas.errors import UserError
 
 
 @contextmanager
-def whole(file: Path, expected: str = "a file that can be written; choose another --out") -> Iterator[Path]:
+def whole_file(file: Path, expected: str = "a file that can be written; choose another --out") -> Iterator[Path]:
     """Another name to write to, in a folder that is made if need be; at the end that takes the file's place.
 
     A pipe, or a device as /dev/stdout, is written to as it is. Raises UserError where it cannot be written, with what

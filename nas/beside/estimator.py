@@ -38,7 +38,7 @@ from nas.errors import UserError
 from nas.ledger import FILE
 from nas.network import LARGEST_SIDE
 from nas.space import Space
-from nas.whole import whole
+from nas.whole import whole_file
 
 if TYPE_CHECKING:
     from nas.model.saved import Model
@@ -248,7 +248,7 @@ def _laid(folder: Path, rest: tuple[Pixels, Ints], test: tuple[Pixels, Ints]) ->
     """Write the images as BESIDE, once for a search, and give the data's name; raises UserError if it cannot be."""
     file = folder.absolute() / BESIDE
     if not (file.is_file() and (folder / FILE).is_file()):  # written anew, a file would be other data to the cache
-        with whole(file, "a folder to write to; name another") as new:
+        with whole_file(file, "a folder to write to; name another") as new:
             np.savez(new, x_train=rest[0], y_train=rest[1], x_test=test[0], y_test=test[1])
     return f"npz:{file}"
 

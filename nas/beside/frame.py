@@ -14,7 +14,7 @@ from nas.ledger import FILE, Trial
 from nas.reward import Result
 from nas.search import replayed
 from nas.space import Candidate, Choice, Question, Space
-from nas.whole import whole
+from nas.whole import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,6 +135,6 @@ def framed(found: Search) -> pd.DataFrame:
 def export(folder: Path, file: Path, space: Space | None = None) -> int:
     """Write a ledger as csv, curves as JSON lists; gives the number of trials."""
     table = frame(folder, space)
-    with whole(file, "a file to write; name another") as unfinished:
+    with whole_file(file, "a file to write; name another") as unfinished:
         table.to_csv(unfinished, index=False)
     return len(table)

@@ -23,7 +23,7 @@ from nas.errors import UserError
 from nas.model import program
 from nas.model.images import batches
 from nas.model.predict import probabilities
-from nas.whole import whole
+from nas.whole import whole_file
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -62,7 +62,7 @@ def _kept(model: Model, file: Path, content: bytes, run: Run, pixels: Pixels) ->
             f"{file}: found probabilities that differ from the model's by up to {worst:.2g}, expected at most "
             f"{TOLERANCE:g}; nothing was written: use the other format, or model.pt2 of the model's folder"
         )
-    with whole(file, "to write there; name another file") as unfinished:
+    with whole_file(file, "to write there; name another file") as unfinished:
         unfinished.write_bytes(content)
     return worst
 

@@ -123,7 +123,7 @@ def keep(search: Search, folder: Path, found: Figures) -> None:
         save(model, place, found, card(found, search.data.classes))
     kept = weights_file(folder, task)
     for other in kept.parent.glob("*"):
-        if other != kept and other.suffix in (".safetensors", ".part"):
+        if other != kept and other.suffix == ".safetensors":
             other.unlink()
 
 

@@ -15,6 +15,7 @@ from nas.model.lines import FILE, Lines
 from nas.model.training import Finished, Finishing, Task
 from nas.pool import Job, Pool, Training
 from nas.reward import Result
+from nas.whole import whole_file
 
 
 class Step(NamedTuple):
@@ -95,19 +96,13 @@ class Trainings:
     def _keep(self, task: Task, weights: bytes) -> None:
         """Bring weights to the disk, before the line that says so."""
         path = weights_file(self.folder, task)
-        path.parent.mkdir(exist_ok=True)
-        begun = path.with_suffix(".part")
-        try:
-            with begun.open("wb") as file:
-                file.write(weights)
-                file.flush()
-                os.fsync(file.fileno())
-            begun.replace(path)
-        except OSError as error:
-            raise UserError(
-                f"{path}: found {error.strerror}, expected room for the weights; make room, and the same command goes "
-                "on"
-            ) from None
+        with (
+            whole_file(path, "room for the weights; make room, and the same command goes on") as unfinished,
+            unfinished.open("wb") as file,
+        ):
+            file.write(weights)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def weights_file(folder: Path, task: Task) -> Path:

@@ -7,7 +7,6 @@ forbids the browser to load anything; pictures of a model are decoded and writte
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import itertools
 import math
@@ -47,6 +46,7 @@ from nas.progress import duration
 from nas.reward import COSTS, MEASURED, Result
 from nas.space import Space, shorten
 from nas.statistics import Floats
+from nas.whole import whole_file
 
 MOST_TRIALS = 30  # rows of the table of the best
 DRAWN = 3  # of them
@@ -572,14 +572,5 @@ def _cost(header: Header, trials: Sequence[Trial]) -> list[tuple[str, str]]:
 
 def write(out: Path, text: str) -> None:
     """Whole or not at all; raises UserError where it cannot be written."""
-    unfinished = out.with_name(f".{out.name}.new")
-    try:
+    with whole_file(out) as unfinished:
         unfinished.write_text(text, encoding="utf-8", errors="replace")
-        unfinished.replace(out)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise UserError(
-            f"{out}: found {error.strerror}, expected a file that can be written, in a folder that is there; choose "
-            "another --out"
-        ) from None

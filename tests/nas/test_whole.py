@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from nas.errors import UserError
-from nas.whole import whole
+from nas.whole import whole_file
 
 
 def test_what_is_written_takes_the_files_place_at_the_end(tmp_path: Path) -> None:
     file = tmp_path / "new" / "a.txt"
-    with whole(file) as unfinished:
+    with whole_file(file) as unfinished:
         unfinished.write_text("first")
         assert not file.exists()
         assert unfinished.suffix == ".txt"
-    with whole(file) as unfinished:
+    with whole_file(file) as unfinished:
         unfinished.write_text("second")
         assert file.read_text() == "first"
     assert file.read_text() == "second"
@@ -30,7 +30,7 @@ def test_what_was_there_stays_if_writing_ends_in_the_middle(tmp_path: Path, erro
     file.write_text("first")
 
     def write() -> None:
-        with whole(file) as unfinished:
+        with whole_file(file) as unfinished:
             unfinished.write_text("sec")
             raise error
 
@@ -46,7 +46,7 @@ def test_what_cannot_be_written_is_said_with_how_to_mend_it(tmp_path: Path, name
     (tmp_path / "a.txt").touch()
     with (
         pytest.raises(UserError, match=r"found .*, expected a table; name another$"),
-        whole(tmp_path / name, "a table; name another") as unfinished,
+        whole_file(tmp_path / name, "a table; name another") as unfinished,
     ):
         unfinished.write_text("all of it")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "there"]
@@ -54,7 +54,7 @@ def test_what_cannot_be_written_is_said_with_how_to_mend_it(tmp_path: Path, name
 
 def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("file")
-    with whole(tmp_path / "link") as unfinished:
+    with whole_file(tmp_path / "link") as unfinished:
         unfinished.write_text("all of it")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_text() == "all of it"
@@ -63,7 +63,7 @@ def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path: Path) -> Non
 def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    with whole(tmp_path / "pipe") as unfinished:
+    with whole_file(tmp_path / "pipe") as unfinished:
         unfinished.write_text("all of it")
     assert os.read(reading, 100) == b"all of it"
     os.close(reading)
