@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from types import FunctionType
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
+from nas.blocks import Block
 from nas.errors import UserError, near, where
 from nas.network import Images, Network
 from nas.reward import UNBOUND, Bounds, Result
@@ -39,6 +40,8 @@ DRAWS = 100  # of a candidate, to meet one that is within bounds
 def _written(option: object) -> str:
     if isinstance(option, type | FunctionType):
         return f"{option.__module__.rpartition('.')[2]}.{option.__qualname__}"
+    if isinstance(option, Block) and callable(option.kind):
+        return str(option)  # its repr has an address; a built-in's has none, and stays what older ledgers have
     if isinstance(option, frozenset):  # whose order is another in each process
         return f"{{{', '.join(sorted(map(repr, option)))}}}"
     return repr(option)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nas import names
+from nas.blocks import Block
 from nas.errors import UserError
 from nas.ledger import FILE, Ledger, Trial
 from nas.plot import Header, window_of
@@ -121,9 +122,9 @@ def _counts(candidates: Sequence[Candidate], each: bool) -> dict[Asked, _Counts]
 
 
 def options_of(choice: Choice[Any]) -> tuple[str, ...]:
-    """Its options for people: texts as they are, all else as a ledger has it; equal ones, as of lambdas, numbered."""
+    """Its options for people: texts and blocks plainly, all else as a ledger has it; equal ones numbered."""
     pairs = zip(choice.options, choice.written, strict=True)
-    words = [option if isinstance(option, str) else written for option, written in pairs]
+    words = [str(option) if isinstance(option, str | Block) else written for option, written in pairs]
     counts = Counter(words)
     return tuple(f"{word} #{n}" if counts[word] > 1 else word for n, word in enumerate(words, 1))
 

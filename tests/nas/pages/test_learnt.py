@@ -16,7 +16,7 @@ from nas.data import load
 from nas.errors import UserError
 from nas.ledger import Trial
 from nas.network import Images, Network
-from nas.pages.learnt import STRENGTHS, importances, path, preferences, ridges, told
+from nas.pages.learnt import STRENGTHS, importances, options_of, path, preferences, ridges, told
 from nas.pool import Job, Serial
 from nas.reward import Result
 from nas.search import search
@@ -74,6 +74,13 @@ def test_options_that_are_code_have_their_names_as_in_a_ledger_and_no_addresses(
     assert kind.options == ("conv", "test_learnt.mine", "blocks.Block")
     assert kind.options[1:] == tuple(Kinds.kind.written[1:])
     assert less.options == ("test_learnt.Kinds.<lambda> #1", "test_learnt.Kinds.<lambda> #2")
+
+
+def test_blocks_as_options_are_as_in_a_network_and_those_of_ones_own_too() -> None:
+    choice = Choice(Block("conv", 8), Block(mine, 16))
+    assert options_of(choice) == ("conv width=8", "test_learnt.mine width=16")
+    assert choice.written[1] == "test_learnt.mine width=16"  # alike in every process
+    assert choice.written[0].startswith("Block(kind='conv', width=8, ")
 
 
 def test_a_path_has_the_same_names_and_a_value_for_each_option(tmp_path: Path) -> None:
