@@ -581,7 +581,7 @@ def _passing(space: Space, bounds: Bounds, length: int) -> str:
     few = "; with so few, some trials find none: raise the bound, or give more --trials or smaller choices" * (
         share < 0.03
     )
-    return f"bounds: {known}; {100 * share:.2g} % of random networks are within them{few}\n"
+    return f"bounds: {known}; {100 * share:.3g} % of random networks are within them{few}\n"
 
 
 def _introduce(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from nas.errors import plain
 from nas.model.contest import ranking_table
-from nas.model.judge import COLUMNS, Figures, of_seeds, seeds_each, table
+from nas.model.judge import COLUMNS, SURE, Figures, of_seeds, seeds_each, table
 from nas.progress import duration
 from nas.reward import Bounds
 from nas.space import shorten
@@ -90,8 +90,9 @@ def _named(classes: Sequence[str]) -> str:
 def _terms(found: Figures) -> str:
     return (
         f"Accuracy, precision, recall and F1 in percent, {of_seeds(found['seeds'])}; all trained by one recipe on "
-        "the same images. 95 % is for the luck of the test images, that of a difference for the luck of seeds too; "
-        "seeds is the range over seeds, seconds are those of one training."
+        "the same images. 95 % is for the luck of the test images"
+        f"{', that of a difference for the luck of seeds too' if found['seeds'] >= SURE else ''}; seeds is the range "
+        "over seeds, seconds are those of one training."
     )
 
 

@@ -17,7 +17,10 @@ from PIL import Image
 
 from nas import cli
 from nas.ledger import FILE, read
+from nas.network import Images
 from nas.preset import PRESETS
+from nas.reward import Bounds
+from search_spaces.chain import Chain
 from tests.conftest import Done, Nas
 
 ROOT = Path(__file__).parents[2]
@@ -472,6 +475,11 @@ def test_costs_are_measured_bounded_priced_shown_and_drawn(nas: Nas) -> None:
     shows(nas("plot", str(FOLDER), "--what", "pareto", "--cost", "memory"), f"picture: {FOLDER}/pareto.png")
     assert (FOLDER / "pareto.png").stat().st_size > 1000
     assert all(trial.result.params <= 200 for trial in read(FOLDER)[1] if trial.result and trial.result.params)
+
+
+def test_where_all_random_networks_are_within_the_bounds_they_are_100_percent() -> None:
+    said = cli._passing(Chain().on(Images(8, 1, 10)), Bounds(max_params=10**9, max_latency_ms=3), 10)
+    assert said == "bounds: max_params=1,000,000,000; 100 % of random networks are within them\n"
 
 
 def test_a_dry_run_trains_networks_within_bounds_and_says_how_many_are(
