@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import typer
 from nbclient import NotebookClient
 from pdoc.extract import walk_specs
 from PIL import Image
@@ -149,6 +151,25 @@ def test_every_space_and_controller_says_where_it_comes_from() -> None:
     for kind in [*names.spaces().values(), *names.controllers().values()]:
         text = sys.modules[kind.__module__].__doc__ or ""
         assert re.search(r"\b(19|20)\d\d\b", text) or kind.__name__ == "Chain", kind
+
+
+# --- benchmarks, which take too long to be run here ---
+
+TEXT = "\n".join([README, *(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))])
+MEASURING = re.findall(r"^python -m benchmarks(?:.*\\\n)*.*|(?<=`)python\s-m\sbenchmarks[^`]*", TEXT, re.MULTILINE)
+
+
+def test_every_benchmark_that_is_spoken_of_is_found() -> None:
+    assert len(MEASURING) == len(re.findall(r"python\s-m\sbenchmarks\.", TEXT)) > 10
+
+
+@pytest.mark.parametrize("command", sorted(set(MEASURING)))
+def test_the_arguments_of_a_benchmark_are_those_that_it_takes(command: str) -> None:
+    module, *words = shlex.split(command.replace("\\\n", " "))[2:]
+    made = typer.main.get_command(importlib.import_module(module).app)
+    if words and words[0] in getattr(made, "commands", {}):  # as in stopping replay
+        made = made.commands[words.pop(0)]  # type: ignore[attr-defined]
+    made.make_context(module, words).close()  # parses them, and runs nothing
 
 
 # --- tutorials ---
