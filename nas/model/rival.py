@@ -48,8 +48,8 @@ def made(
     """Search at random in `place` on this search's terms, or go on with that; its value is all trials.
 
     It yields new ones, as many networks in all as this search has. It has its seed too: a controller that begins at
-    random, as evolution, has its first networks in common with it. Raises UserError, before it begins, for a reward or a
-    rule of one's own, whose code a ledger does not have.
+    random, as evolution, has its first networks in common with it. Raises UserError, before it begins, for a reward or
+    a rule of one's own, whose code a ledger does not have.
     """
     return _made(search, place, _reward(search), _rule(search), device, pool)
 
