@@ -31,7 +31,8 @@ def whole_file(file: Path, expected: str = "a file that can be written; choose a
 def _beside(file: Path) -> Iterator[Path]:
     unfinished = file.with_name(f".{os.getpid()}.{file.name}")  # with its suffix, by which some writers choose a format
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.parent.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
         yield unfinished
         unfinished.replace(file)
     finally:

@@ -170,7 +170,7 @@ RULES = {
     "more than all": ("def bar(self, told): return (2.0,)", "Bad.bar: found (2.0,), expected by epoch the least …"),
     "without a text of its own": (
         "def bar(self, told): return ()",
-        "stop: found <bad.Bad object at 0x…>, expected something that is written alike in every process, …",
+        "Bad: found <bad.Bad object at 0x…>, expected something that is written alike in every process, …",
     ),
     "no argument": (
         "def bar(self): return ()",

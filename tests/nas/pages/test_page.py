@@ -392,6 +392,7 @@ def test_a_search_whose_children_all_failed_has_no_report_but_a_page(folder: Pat
 
 
 def test_the_page_is_not_left_half_written(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="expected a file that can be written, in a folder that is there"):
-        write(tmp_path / "none" / "report.html", "text")
-    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(UserError, match="found Is a directory, expected a file that can be written"):
+        write(tmp_path / "report.html", "text")
+    assert list(tmp_path.iterdir()) == [tmp_path / "report.html"]
