@@ -375,11 +375,25 @@ def test_a_child_short_of_memory_or_time_beside_others_on_a_gpu_is_run_again_alo
     assert all(found[trial].loss == (1.0,) for trial in range(0, 12, 2))
 
 
+class Paired(Crowded):
+    """The same, waiting for the other of its pair, 0 and 1, or 2 and 3, however late that one's worker comes."""
+
+    def __call__(self, job: Job) -> Result:
+        pair = Path(self.space.notes).parent / f"pair{job.trial // 2}"  # type: ignore[attr-defined]
+        pair.mkdir(exist_ok=True)
+        (pair / str(job.trial)).touch()
+        until = time.monotonic() + 60
+        while len(list(pair.iterdir())) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        return super().__call__(job)
+
+
 def test_on_a_cpu_too_a_child_short_of_memory_is_run_again_alone_but_not_one_short_of_time(
     fates: Fates, cluster: Cluster
 ) -> None:
-    with on(cluster, training(fates, Crowded), 2) as pool:
-        found = results(pool, *(fates.job(trial, "well") for trial in range(4)))
+    with on(cluster, training(fates, Paired), 2) as pool:
+        found = results(pool, fates.job(0, "well"), fates.job(1, "well"))
+        found |= results(pool, fates.job(2, "well"), fates.job(3, "well"))
     assert [found[trial].error for trial in range(4)] == [None, None, "time limit: 1 s", None]
     assert found[0].loss == (1.0,)
 
