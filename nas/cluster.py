@@ -140,8 +140,7 @@ def abandon() -> None:
         return
     try:
         os.setsid()  # where no further Ctrl-C comes
-        for number in range(3):
-            os.close(number)  # who reads what the program says need not wait for this
+        os.closerange(0, 65_536)  # who reads what the program says, or wants its ledger, need not wait for this
         while os.getppid() == owner:
             time.sleep(0.01)
         for folder in _OWN:
