@@ -130,7 +130,7 @@ def _made(search: Search) -> list[Path]:
 def page(search: Search, beside: Sequence[Path] = (), live: bool = False) -> str:
     """The page as HTML, with the comparison to the searches beside it. live: it asks for itself again."""
     scripts = [_text("sort.js"), *([_text("live.js")] if live else [])]
-    parts = _parts(search, [*beside, *_made(search)], live)
+    parts = _parts(search, beside, live)
     return _written("page.html", scripts, live, **parts)
 
 
@@ -184,6 +184,8 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
     drawn = summary.random_rewards(space, trials) if space else None
     networks = [(trial, drawn_network(search, trial)) for trial in summary.best(trials, DRAWN)]
     best = summary.best(trials, MOST_TRIALS)
+    made = _made(search)
+    beside = [*beside, *made]
     finished = finishing(search.folder, search.header)
     measured = [cost for cost in MEASURED if any(one.result and one.result.cost(cost) is not None for one in best)]
     return {
@@ -192,7 +194,7 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
         "about": about(header, trials),
         "state": state(search),
         "facts": _facts(header, trials, best),
-        "said": _said(search, best, drawn, bool(finished)),
+        "said": _said(search, best, None if made else drawn, bool(finished)),  # where it is made, it is compared
         "rewards": _rewards(header, trials) if best else None,
         "networks": networks,
         "read_as": drawing.read_as(" ".join(image for _, image in networks)),
@@ -277,7 +279,7 @@ def _said(search: Search, best: Sequence[Trial], drawn: Floats | None, tested: b
                 f"{100 * smallest.result.accuracy[-1]:.2f} %, {smallest.result.params:,} parameters.",
             )
         )
-    if drawn is not None and not _made(search):  # else it is measured, in the comparison
+    if drawn is not None:
         expected = summary.expected_largest(drawn, sum(trial.scored for trial in trials))
         said.append((
             "", f"Random sampling would be expected to have found a reward of about {expected:.3f} in as many trials, "
