@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 
@@ -12,6 +13,11 @@ def main() -> None:
     Ctrl-C ends it in order, with exit status 130, and so does what schedulers and closed terminals send, SIGTERM with
     143 and SIGHUP with 129; a second one at once.
     """
+    woken, wakes = os.pipe()
+    os.set_blocking(wakes, False)
+    signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # a child's Ctrl-C is not ours
+    threading.Thread(target=_end_at_once, args=(woken,), daemon=True).start()
     for number in ENDS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell's background ignores Ctrl-C
             signal.signal(number, _interrupted)
@@ -43,12 +49,15 @@ def _run() -> None:
 
 def _interrupted(number: int, _: object) -> None:
     _ended_by.append(number)
-    if len(_ended_by) == 1:
-        raise KeyboardInterrupt
-    from nas.cluster import abandon
+    raise KeyboardInterrupt
 
-    abandon()
-    os._exit(128 + number)
+
+def _end_at_once(woken: int) -> None:
+    """At the second signal; a handler would have to wait for Python's main thread, which may be within Ray."""
+    came: list[int] = []
+    while len(came) < 2:
+        came += [number for number in os.read(woken, 1) if number in ENDS]
+    os._exit(128 + came[1])
 
 
 if __name__ == "__main__":

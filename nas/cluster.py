@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import UserError
+from nas.guard import guarded
 from nas.machine import cores
 
 TRIES = 3  # to start Ray
@@ -127,26 +128,6 @@ def alone(cpus: int) -> Iterator[dict[str, Any]]:
 
 
 _PREFIX = f"nas-ray-{os.getuid()}-"
-_OWN: list[Path] = []  # of this process, Ray's folders
-
-
-def abandon() -> None:
-    """Leave Ray on this machine to a process that ends it and removes its files; for a program that now ends at once.
-
-    Not to this one: Ray's own threads in it would see its processes die, and fall.
-    """
-    owner = os.getpid()
-    if not _OWN or os.fork():
-        return
-    try:
-        os.setsid()  # where no further Ctrl-C comes
-        os.closerange(0, 65_536)  # who reads what the program says, or wants its ledger, need not wait for this
-        while os.getppid() == owner:
-            time.sleep(0.01)
-        for folder in _OWN:
-            _remove(folder)
-    finally:
-        os._exit(0)
 
 
 def sweep(short: Path | None = None) -> None:
@@ -161,24 +142,22 @@ def _short() -> Path:
 
 @contextmanager
 def _folder(short: Path) -> Iterator[Path]:
-    """A folder for Ray's files, removed at the end with all that is left of Ray; so are those of killed searches."""
+    """A folder for Ray's files, removed at the end with all that is left of Ray, however this process ends."""
     sweep(short)
     folder = short / f"{_PREFIX}{secrets.token_hex(4)}"  # known before it is there, so that no Ctrl-C can leave it
-    _OWN.append(folder)
-    try:
-        lock = _locked(folder)
+    with guarded(_remove, folder):
         try:
-            yield folder
+            lock = _locked(folder)
+            try:
+                yield folder
+            finally:
+                os.close(lock)
         finally:
-            os.close(lock)
-    finally:
-        try:
-            _remove(folder)
-        except KeyboardInterrupt:  # the first Ctrl-C of a search that was just ending
-            _remove(folder)
-            raise
-        finally:
-            _OWN.remove(folder)
+            try:
+                _remove(folder)
+            except KeyboardInterrupt:  # the first Ctrl-C of a search that was just ending
+                _remove(folder)
+                raise
 
 
 def _locked(folder: Path) -> int:

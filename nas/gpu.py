@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from nas.errors import UserError
+from nas.guard import guarded
 
 MOST = 8  # children at once on a GPU; beyond, contexts cost memory and gain nothing
 CLIENTS = 48  # processes that MPS takes on a GPU (NVIDIA, "Multi-Process Service", limitations)
@@ -112,8 +113,8 @@ def mps() -> Iterator[str]:
     except OSError as error:
         yield f"{folder}: {error.strerror}"
         return
-    through = {PIPES: str(folder), LOGS: str(folder)}
-    with lock:
+    through = _through(folder)
+    with lock, guarded(_end, folder):
         try:
             why = _begun(through)
             if not why:
@@ -122,7 +123,8 @@ def mps() -> Iterator[str]:
         finally:
             for name in through:
                 os.environ.pop(name, None)
-            _end(lock, through, folder)
+            lock.close()
+            _end(folder)
 
 
 def _locked(folder: Path) -> IO[str]:
@@ -158,12 +160,17 @@ def _answers(through: Mapping[str, str]) -> bool:
     return _ran([DAEMON], through, "get_server_list").returncode == 0
 
 
-def _end(lock: IO[str], through: Mapping[str, str], folder: Path) -> None:
+def _end(folder: Path) -> None:
     """Stop the daemon and remove its folder, unless another search of this user has it."""
-    with contextlib.suppress(BlockingIOError):
+    with contextlib.suppress(OSError), (folder / "lock").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _ran([DAEMON], through, "quit")
+        _ran([DAEMON], _through(folder), "quit")
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _through(folder: Path) -> dict[str, str]:
+    """What a process finds the daemon by."""
+    return {PIPES: str(folder), LOGS: str(folder)}
 
 
 def _ran(command: list[str], through: Mapping[str, str], say: str = "") -> subprocess.CompletedProcess[str]:

@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from nas.cluster import _folder, _in_turn, _uses
+from nas.cluster import _PREFIX, _folder, _in_turn, _uses
 
 TOOLKIT = Path(__file__).parents[2]
 
@@ -37,32 +38,49 @@ HOLDS = "import sys, time; from pathlib import Path; from nas.cluster import _fo
 HOLDS += "with _folder(Path(sys.argv[1])) as folder: print(folder, flush=True); time.sleep(600)"
 
 
-def test_the_folder_of_a_killed_search_is_removed_by_the_next_one_with_what_still_uses_it_and_no_others(
+def begun(short: Path) -> tuple[subprocess.Popen[str], Path]:
+    """A process that has a folder of Ray's, and that folder."""
+    search = subprocess.Popen([sys.executable, "-c", HOLDS, short], cwd=TOOLKIT, stdout=subprocess.PIPE, text=True)
+    return search, Path(search.stdout.readline().strip() if search.stdout else "")
+
+
+def uses(folder: Path) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes], subprocess.Popen[bytes]]:
+    """Three processes: one that has the folder in its command, one that writes to a file in it, one that reads it."""
+    (folder / "ray").mkdir()
+    sleeps = [sys.executable, "-c", "import time; time.sleep(600)"]
+    named = subprocess.Popen([*sleeps, f"--temp-dir={folder}/ray"])
+    with (folder / "ray" / "log").open("w") as log:
+        writing = subprocess.Popen(sleeps, stdout=log)
+    with (folder / "ray" / "log").open() as log:
+        return named, writing, subprocess.Popen(sleeps, stdin=log)
+
+
+def test_the_folder_of_a_dead_search_is_removed_by_the_next_one_with_what_still_uses_it_and_no_others(
     tmp_path: Path,
 ) -> None:
-    def begun() -> tuple[subprocess.Popen[str], Path]:
-        command = [sys.executable, "-c", HOLDS, str(tmp_path)]
-        search = subprocess.Popen(command, cwd=TOOLKIT, stdout=subprocess.PIPE, text=True)
-        return search, Path(search.stdout.readline().strip() if search.stdout else "")
-
-    (dead, left), (living, used) = begun(), begun()
-    with living, dead:
-        dead.kill()
-        dead.wait()
-        (left / "ray").mkdir()
-        named = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", f"--temp-dir={left}/ray"])
-        with (left / "ray" / "log").open("w") as log:
-            writing = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdout=log)
-        with (left / "ray" / "log").open() as log:
-            reading = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdin=log)
+    living, used = begun(tmp_path)
+    (left := tmp_path / f"{_PREFIX}left").mkdir()
+    named, writing, reading = uses(left)
+    with living, reading:
         with _folder(tmp_path) as own:
             assert sorted(tmp_path.iterdir()) == sorted([used, own])
         assert [named.wait(10), writing.wait(10)] == 2 * [-signal.SIGKILL]
         assert reading.poll() is None
         reading.kill()
-        reading.wait()
         assert list(tmp_path.iterdir()) == [used]
         living.kill()
+
+
+def test_the_folder_of_a_killed_search_goes_with_it_and_so_does_what_uses_it(tmp_path: Path) -> None:
+    search, folder = begun(tmp_path)
+    named, writing, reading = uses(folder)
+    with search, reading:
+        search.kill()
+        assert [named.wait(30), writing.wait(30)] == 2 * [-signal.SIGKILL]
+        reading.kill()
+    while folder.exists():
+        time.sleep(0.01)
+    assert list(tmp_path.iterdir()) == []
 
 
 OPENS = "import os, sys; log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)\n"
@@ -80,6 +98,7 @@ def test_a_process_is_found_by_the_file_it_writes_whatever_else_it_opens_and_clo
     assert all(found)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it may come as a file was just opened
 def test_a_ctrl_c_while_the_folder_is_being_removed_leaves_nothing(tmp_path: Path) -> None:
     def interrupted(_: int, __: object) -> None:
         raise KeyboardInterrupt

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from nas.errors import UserError
 from nas.gpu import DAEMON, MOST, PIPES, Sharing, mps
+
+TOOLKIT = Path(__file__).parents[2]
 
 
 def told(sharing: Sharing, seconds: dict[int, float], peak: int = 2**20, children: int = 200) -> list[int]:
@@ -179,3 +184,16 @@ def test_a_daemon_that_others_keep_is_left_to_them_and_must_open_contexts(
         assert why.startswith("no context could be opened through it (")  # for there is none behind it
     assert os.environ[PIPES] == str(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_daemon_ends_with_a_search_that_was_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stands_in(monkeypatch, tmp_path)
+    holds = "import tempfile, time; from nas.gpu import mps\n"
+    holds += f"tempfile.tempdir = {str(tmp_path)!r}\nwith mps(): print(flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", holds], cwd=TOOLKIT, stdout=subprocess.PIPE) as search:
+        assert search.stdout is not None
+        search.stdout.readline()
+        search.kill()
+    while (tmp_path / f"nas-mps-{os.getuid()}").exists():
+        time.sleep(0.01)
+    assert (tmp_path / "told").read_text().split()[-1] == "quit"

@@ -1,0 +1,39 @@
+"""A process that cleans up after this one, however it ends: by itself, by a second Ctrl-C, or killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_WAIT = """
+import pathlib, sys
+from {module} import {name} as clean
+sys.stdin.read()
+clean(pathlib.Path(sys.argv[1]))
+"""
+
+
+@contextmanager
+def guarded(clean: Callable[[Path], object], path: Path) -> Iterator[None]:
+    """Within, should this process end, another one calls clean(path); clean: a function of a module of ours.
+
+    It is a program of its own and not a fork, which Ray's and torch's threads do not outlive; no Ctrl-C comes to it.
+    """
+    code = _WAIT.format(module=clean.__module__, name=clean.__name__)
+    guard = subprocess.Popen(
+        [sys.executable, "-P", "-c", code, path],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        start_new_session=True,
+        stdin=subprocess.PIPE,  # closed by the system when this process ends
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        guard.kill()
+        guard.communicate()

@@ -1,0 +1,45 @@
+"""What a process has others clean up after it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+TOOLKIT = Path(__file__).parents[2]
+
+HOLDS = """
+import os, signal, sys, time
+from pathlib import Path
+from shutil import rmtree
+from nas.guard import guarded
+with guarded(rmtree, Path(sys.argv[1])):
+    Path(sys.argv[1]).mkdir()
+    {then}
+"""
+
+
+def held(folder: Path, then: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", HOLDS.format(then=then), str(folder)]
+    return subprocess.run(command, cwd=TOOLKIT, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [("os._exit(3)", 3), ("os.kill(os.getpid(), signal.SIGKILL)", -9), ("os.kill(0, signal.SIGINT)", -signal.SIGINT)],
+)
+def test_what_a_process_leaves_is_cleaned_up_however_it_ends(tmp_path: Path, end: str, status: int) -> None:
+    leads = f"os.setpgid(0, 0); signal.signal(signal.SIGINT, signal.SIG_DFL); {end}"
+    assert held(tmp_path / "left", leads).returncode == status
+    while (tmp_path / "left").exists():
+        time.sleep(0.01)
+
+
+def test_what_a_process_leaves_on_purpose_stays(tmp_path: Path) -> None:
+    assert held(tmp_path / "left", "pass").returncode == 0
+    time.sleep(0.5)  # many times what it would take
+    assert (tmp_path / "left").is_dir()
