@@ -9,7 +9,7 @@ search: $(READY)
 	@$(BIN)/nas search chain --controller reinforce --data digits --trials 200
 
 test: check chromium
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -145,19 +145,9 @@ def _folder(short: Path) -> Iterator[Path]:
     """A folder for Ray's files, removed at the end with all that is left of Ray, however this process ends."""
     sweep(short)
     folder = short / f"{_PREFIX}{secrets.token_hex(4)}"  # known before it is there, so that no Ctrl-C can leave it
-    with guarded(_remove, folder):
-        try:
-            lock = _locked(folder)
-            try:
-                yield folder
-            finally:
-                os.close(lock)
-        finally:
-            try:
-                _remove(folder)
-            except KeyboardInterrupt:  # the first Ctrl-C of a search that was just ending
-                _remove(folder)
-                raise
+    with ExitStack() as locked, guarded(_remove, folder):
+        locked.callback(os.close, _locked(folder))  # until it is removed: another search would take it for a dead one's
+        yield folder
 
 
 def _locked(folder: Path) -> int:
@@ -198,9 +188,12 @@ def _remove(folder: Path) -> None:
 
 
 def _uses(process: Path, folder: Path) -> bool:
-    """Whether another process has the folder in its command, or, as some rename themselves, writes to a file in it."""
+    """Whether a process has the folder in its command, or, as some rename themselves, writes to a file in it.
+
+    Not this one, nor the search that it is a guard of: both have Ray's logs open.
+    """
     with suppress(OSError):  # it has ended, or is another user's
-        if int(process.name) != os.getpid():
+        if int(process.name) not in (os.getpid(), os.getppid()):
             named = b"=" + os.fsencode(folder) in (process / "cmdline").read_bytes()
             return named or any(_writes(file, folder) for file in (process / "fd").iterdir())
     return False

@@ -114,7 +114,7 @@ def mps() -> Iterator[str]:
         yield f"{folder}: {error.strerror}"
         return
     through = _through(folder)
-    with lock, guarded(_end, folder):
+    with guarded(_end, folder), lock:
         try:
             why = _begun(through)
             if not why:
@@ -123,8 +123,6 @@ def mps() -> Iterator[str]:
         finally:
             for name in through:
                 os.environ.pop(name, None)
-            lock.close()
-            _end(folder)
 
 
 def _locked(folder: Path) -> IO[str]:

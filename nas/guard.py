@@ -19,7 +19,7 @@ clean(pathlib.Path(sys.argv[1]))
 
 @contextmanager
 def guarded(clean: Callable[[Path], object], path: Path) -> Iterator[None]:
-    """Within, should this process end, another one calls clean(path); clean: a function of a module of ours.
+    """Another process calls clean(path) at the end, or when this one ends before; clean: a function of our modules.
 
     It is a program of its own and not a fork, which Ray's and torch's threads do not outlive; no Ctrl-C comes to it.
     """
@@ -35,5 +35,4 @@ def guarded(clean: Callable[[Path], object], path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        guard.kill()
         guard.communicate()

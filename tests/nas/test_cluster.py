@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.cluster import _PREFIX, _folder, _in_turn, _uses
+from nas.cluster import _PREFIX, _folder, _in_turn, _uses, sweep
 
 TOOLKIT = Path(__file__).parents[2]
 
@@ -38,9 +38,9 @@ HOLDS = "import sys, time; from pathlib import Path; from nas.cluster import _fo
 HOLDS += "with _folder(Path(sys.argv[1])) as folder: print(folder, flush=True); time.sleep(600)"
 
 
-def begun(short: Path) -> tuple[subprocess.Popen[str], Path]:
+def begun(short: Path, program: str = HOLDS) -> tuple[subprocess.Popen[str], Path]:
     """A process that has a folder of Ray's, and that folder."""
-    search = subprocess.Popen([sys.executable, "-c", HOLDS, short], cwd=TOOLKIT, stdout=subprocess.PIPE, text=True)
+    search = subprocess.Popen([sys.executable, "-c", program, short], cwd=TOOLKIT, stdout=subprocess.PIPE, text=True)
     return search, Path(search.stdout.readline().strip() if search.stdout else "")
 
 
@@ -98,18 +98,22 @@ def test_a_process_is_found_by_the_file_it_writes_whatever_else_it_opens_and_clo
     assert all(found)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it may come as a file was just opened
-def test_a_ctrl_c_while_the_folder_is_being_removed_leaves_nothing(tmp_path: Path) -> None:
-    def interrupted(_: int, __: object) -> None:
-        raise KeyboardInterrupt
+HOLDS_A_LOG = HOLDS.replace("print(", "log = open(folder / 'log', 'w'); print(").replace("sleep(600)", "sleep(1)")
 
-    before = signal.signal(signal.SIGALRM, interrupted)
-    holding = _folder(tmp_path)
-    folder = holding.__enter__()
-    for number in range(3_000):  # some tens of milliseconds to remove
-        (folder / f"{number}").touch()
-    signal.setitimer(signal.ITIMER_REAL, 0.005)
-    with pytest.raises(KeyboardInterrupt):
-        holding.__exit__(None, None, None)
-    signal.signal(signal.SIGALRM, before)
+
+def test_a_search_that_is_just_ending_is_not_taken_for_a_dead_one(tmp_path: Path) -> None:
+    ending, folder = begun(tmp_path, HOLDS_A_LOG)
+    with ending:
+        while ending.poll() is None:
+            sweep(tmp_path)  # as other searches do when they begin
+    assert ending.returncode == 0
+    assert not folder.exists()
+
+
+def test_a_ctrl_c_while_the_folder_is_being_removed_leaves_nothing(tmp_path: Path) -> None:
+    ending, folder = begun(tmp_path, HOLDS.replace("sleep(600)", "sleep(0)"))
+    with ending:
+        ending.send_signal(signal.SIGINT)
+    while folder.exists():
+        time.sleep(0.01)
     assert list(tmp_path.iterdir()) == []
