@@ -8,6 +8,7 @@ READY := .venv/ready
 search: $(READY)
 	@$(BIN)/nas search chain --controller reinforce --data digits --trials 200
 
+# A process of tests that falls ends the run: with --dist loadfile, the others would wait for it for ever.
 test: check chromium
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
