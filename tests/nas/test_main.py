@@ -1,0 +1,69 @@
+"""How a command ends that is told to: at the first signal in order, at the second at once, wherever it is just then."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+TOOLKIT = Path(__file__).parents[2]
+
+BEGINS = "import os, signal, time\nprint('begun', flush=True)\n"
+WAITS = "time.sleep(600)"
+IN_C = """
+import ctypes, threading
+lock = ctypes.create_string_buffer(64)
+threading.Timer(0.5, print, ["begun"], {"flush": True}).start()
+for _ in "ab":
+    ctypes.CDLL(None).pthread_mutex_lock(lock)
+"""
+WHERE_NOTHING_IS_RAISED = """
+class Closing:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(600)
+Closing()
+"""
+IN_AN_EVAL = "exec('time.sleep(600)')"
+
+
+def begun(tmp_path: Path, then: str) -> subprocess.Popen[str]:
+    """A command that reads a user's file, which says that it has begun, and then goes on like this."""
+    (tmp_path / "mine.py").write_text(then)
+    environment = os.environ | {"PYTHONPATH": str(TOOLKIT)}
+    command = [sys.executable, "-m", "nas", "check", "mine.py:Small"]
+    running = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    assert running.stdout.readline() == "begun\n"
+    return running
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("then", [BEGINS + WAITS, BEGINS + IN_AN_EVAL])
+def test_one_signal_ends_a_command_with_its_status(tmp_path: Path, sent: signal.Signals, then: str) -> None:
+    with begun(tmp_path, then) as running:
+        running.send_signal(sent)
+        assert running.wait(60) == 128 + sent
+
+
+def test_a_second_signal_ends_a_command_that_is_in_a_library_and_hears_of_none(tmp_path: Path) -> None:
+    with begun(tmp_path, IN_C) as running:
+        running.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert running.poll() is None
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(10) == 128 + signal.SIGTERM
+
+
+def test_a_signal_where_python_raises_nothing_is_heard_after_it(tmp_path: Path) -> None:
+    with begun(tmp_path, BEGINS + WHERE_NOTHING_IS_RAISED + WAITS) as running:
+        assert running.wait(60) == 130
+        assert running.stderr is not None
+        assert "ignored" not in running.stderr.read()
