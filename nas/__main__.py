@@ -1,17 +1,17 @@
 """`nas` and `python -m nas`."""
 
 import os
+import select
 import signal
 import sys
 import threading
-import time
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-UNHEARD = 0  # no signal has this number
+AGAIN = signal.SIGURG  # sent to ourselves; nobody else uses it
 _ended_by: list[int] = []  # the signals that came
+_raised: list[int] = []  # the one of which KeyboardInterrupt was raised
 
 
 def main() -> None:
@@ -51,40 +51,44 @@ def _catch() -> None:
     os.set_blocking(wakes, False)
     signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
     os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # what comes to a child is not ours
-    threading.Thread(target=_hears, args=(woken,), daemon=True).start()
-    sys.unraisablehook = partial(_unraised, wakes)
+    threading.Thread(target=_watch, args=(woken,), daemon=True).start()
+    sys.unraisablehook = _unraised
+    signal.signal(AGAIN, _interrupted)
     for number in ENDS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell's background ignores Ctrl-C
             signal.signal(number, _interrupted)
 
 
 def _interrupted(number: int, _: object) -> None:
-    _ended_by.append(number)
-    if len(_ended_by) == 1:
+    if number in ENDS:
+        _ended_by.append(number)
+    if _ended_by and not _raised:
+        _raised.append(number)
         raise KeyboardInterrupt
-    os._exit(128 + number)
 
 
-def _hears(woken: int) -> None:
-    """End the program at the second signal: where Python's main thread is within Ray, no handler runs there."""
-    came: list[int] = []
-    while len(came) < 2:
-        (number,) = os.read(woken, 1)
-        if number == UNHEARD:
-            time.sleep(0.1)  # until Python is out of there
-            signal.pthread_kill(threading.main_thread().ident or 0, came.pop())
-        elif number in ENDS:
-            came.append(number)
-    os._exit(128 + came[1])
-
-
-def _unraised(wakes: int, unraised: "sys.UnraisableHookArgs") -> None:
-    """Have a signal sent once more that came in a finalizer or a callback, where Python goes on after any exception."""
-    if unraised.exc_type is KeyboardInterrupt and _ended_by:
-        _ended_by.pop()
-        os.write(wakes, bytes([UNHEARD]))
+def _unraised(unraised: "sys.UnraisableHookArgs") -> None:
+    """It came in a finalizer or a callback, where Python goes on after any exception; it is raised again."""
+    if unraised.exc_type is KeyboardInterrupt:
+        _raised.clear()
     else:
         sys.__unraisablehook__(unraised)
+
+
+def _watch(woken: int) -> None:
+    """End the program at the second signal, and see that the first is heard.
+
+    Python runs handlers in its main thread alone, and not while that one is within a library.
+    """
+    came: list[int] = []
+    lost = 0  # looks
+    while len(came) < 2:
+        ready, _, _ = select.select([woken], [], [], 0.1 if came else None)
+        came += [number for number in os.read(woken, 1) if number in ENDS] if ready else []
+        lost = lost + 1 if came and not _raised else 0
+        if lost > 1:
+            signal.pthread_kill(threading.main_thread().ident or 0, AGAIN)
+    os._exit(128 + came[1])
 
 
 if __name__ == "__main__":
