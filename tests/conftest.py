@@ -11,6 +11,7 @@ import pytest
 
 from nas import cli, cli_app, cluster
 
+os.environ["OMP_NUM_THREADS"] = "1"  # files of tests run beside each other, and torch waits for what is not its own
 os.environ.update(cluster._SETTINGS)  # which Ray looks at when it is imported, by a test that does so itself too
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores it, and so would children
 
