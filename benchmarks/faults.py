@@ -645,8 +645,7 @@ def interrupted(stage: Stage, times: int, twice: bool = False) -> Row:
         if all_done and ended.status == 0:
             searched.close()  # nothing was left to be stopped
             continue
-        just_ending = twice and ended.status == -signal.SIGINT  # Python has put its handlers away; to a shell it is 130
-        wrong += _wrong(ended, -signal.SIGINT if just_ending else 130)
+        wrong += _wrong(ended, 130)
         if twice and lasted > 0.5 + AT_ONCE:
             wrong.append(f"it took {lasted:.1f} s to end")
         if (searched.out / FILE).exists() and (searched.out / FILE).read_bytes().rpartition(b"\n")[2]:
