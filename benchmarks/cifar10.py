@@ -231,8 +231,8 @@ def markdown(
         f"{len(children.train):,} images to train on and {len(children.valid):,} for validation in the search, "
         f"{len(data.train) + len(data.valid):,} in full training, {outcomes[0].images:,} test images. Children have "
         f"{counted(terms.epochs, 'epoch')}.",
-        f"In {facts['wall_seconds'] / 60:,.0f} min on {hardware['cpu']}, {hardware['cores']} cores{beside}; "
-        f"{pairs(facts['code'])}, {pairs(facts['versions'])}.",
+        f"Searched and trained for {facts['wall_seconds'] / 60:,.0f} min on {hardware['cpu']}, {hardware['cores']} "
+        f"cores{beside}; {pairs(facts['code'])}, {pairs(facts['versions'])}.",
         f"`{facts['command']}`",
     ]  # fmt: skip
     return "\n\n".join(texts) + "\n"

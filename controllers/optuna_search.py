@@ -44,7 +44,7 @@ Optuna 5; CMA-ES begins after 20 complete trials instead of 1, so that what all 
 import random
 import warnings
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -56,6 +56,7 @@ from optuna.samplers import BaseSampler, BruteForceSampler, CmaEsSampler, GPSamp
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from threadpoolctl import threadpool_limits
 
 from nas.errors import UserError
 from nas.space import Candidate, Choice, Question, Space
@@ -92,7 +93,8 @@ class OptunaSearch:
     def ask(self, trial: int, pending: Sequence[Candidate]) -> Candidate:
         """A candidate by the sampler's answers, sampled again a few times while it is beyond the space's bounds."""
         seeds = self._seeds(trial)
-        with _quiet(), self._on_one_core():
+        # GP is three times as fast on one core as on two, and answers alike on any machine.
+        with _quiet(), threadpool_limits(1) if self.sampler == "gp" else nullcontext():
             return self.space.first_within(
                 lambda: self.space.walk(self._asking(pending, seeds.getrandbits(32)).answer, trial), DRAWS
             )
@@ -105,14 +107,6 @@ class OptunaSearch:
             with _quiet():
                 marks = self._asking((), self._seeds(trial).getrandbits(32)).trial.system_attrs
         self.told.append(_frozen(len(self.told), candidate, state, reward, marks))
-
-    def _on_one_core(self) -> AbstractContextManager[None]:
-        """GP's matrices are so small that torch is three times as fast on one core as on two; it answers alike then."""
-        if self.sampler != "gp":
-            return nullcontext()
-        from nas.latency import on_threads
-
-        return on_threads(1)
 
     def _seeds(self, trial: int) -> random.Random:
         return random.Random(f"{self.seed} {trial}")

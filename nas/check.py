@@ -28,7 +28,8 @@ WALKS = 50
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 LONGEST_WALK = 10.0  # seconds; a build that takes longer is taken for one that never ends
 DEAF = 10.0  # seconds more until a process that does not hear of its deadline is ended
-SAMPLED = (200, 2_000)  # random networks whose costs are looked at, and as many if none of the first is within bounds
+SAMPLED = (200, 2_000)  # random networks whose costs are looked at, and as many if few of the first are within bounds
+FEW = 10
 LONGEST = 60.0  # seconds, of all these walks, of counting, of building a network and passing it two images
 
 
@@ -140,13 +141,16 @@ def affordable(space: Space, bounds: Bounds, length: int) -> float | None:
     """
     rng = random.Random(0)
     begun, passed, costs = time.monotonic(), 0, list[Result]()
-    while len(costs) < SAMPLED[0] or (not passed and len(costs) < SAMPLED[1]):
+    most = SAMPLED[0]
+    while len(costs) < most:
         network = space.sample(rng, len(costs) % SAMPLED[0] * length // SAMPLED[0]).network
         known = network.costs(space.images) if isinstance(network, Network) else None
         if known is None or time.monotonic() - begun > LONGEST_WALK:
             break
         costs.append(Result(params=known.params, madds=known.madds))
         passed += not bounds.refusal(costs[-1])
+        if len(costs) == SAMPLED[0] and passed < FEW:
+            most = SAMPLED[1]
     if len(costs) == SAMPLED[1] and not passed:
         raise UserError(_out_of_reach(bounds, costs))
     return passed / len(costs) if len(costs) >= SAMPLED[0] else None
@@ -195,14 +199,17 @@ def deadline(seconds: float, what: str) -> Iterator[None]:
     signal.setitimer(signal.ITIMER_REAL, seconds, 1)  # again after each further second, where it is caught
     faulthandler.dump_traceback_later(seconds + DEAF, exit=True, file=2)
     try:
-        yield
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # in here, for the alarm may come just now
     except _LateError:
         raise UserError(
             f"{what}: found no end after {seconds:g} s, expected one; look for a loop that never ends"
         ) from None
     finally:
-        faulthandler.cancel_dump_traceback_later()
         signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
         signal.signal(signal.SIGALRM, before)
 
 

@@ -40,7 +40,7 @@ BATCH = 64  # images whose latency is measured at once, where only a reward or a
 
 BLOCK = 3e5  # what a block costs beside its multiply-adds, in multiply-adds an image; sets only who is told when
 
-SET_OR_NOT = ("stop", "latency", *UNBOUND.every)  # of a header: there only if set
+IF_ANY = ("latency", *UNBOUND.every)  # of a header: there only if set, as a rule to stop by is
 
 NAME = re.compile(r"[\w -]{1,20}")  # of a figure
 FIGURES = 20  # of a controller, at most
@@ -107,7 +107,7 @@ def search(
     latency = batch_of(latency, reward, bounds)
     header = _header(space, controller, data, parameters, recipe, reward, seed, child_timeout, stop, latency, bounds)
     with Ledger(Path(out)) as ledger, ExitStack() as stack:
-        ledger.check(dict.fromkeys(SET_OR_NOT) | header | ({"window": window} if window else {}))
+        ledger.check(dict.fromkeys(("stop", *IF_ANY)) | header | ({"window": window} if window else {}))
         _say_changes(ledger, header["sources"])
         for trial in ledger.trials:
             _check_code(space, trial, ledger.path)

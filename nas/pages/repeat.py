@@ -16,10 +16,9 @@ from nas.pages.model import figures
 from nas.plot import Header
 from nas.recipe import named
 from nas.reward import PRICES, REWARDS
+from nas.search import IF_ANY
 from nas.space import Limit
 from nas.stop import RULES
-
-IF_ANY = ("child_timeout", "max_params", "max_madds", "max_latency_ms", "latency")  # options whose field has their name
 
 
 def conditions(header: Header) -> list[tuple[str, str]]:
@@ -49,7 +48,7 @@ def command(folder: Path, header: Header, trials: int) -> str:
         words += ["--set", f"{name}={value}"]
     for name, limit in (header.get("limits") or {}).items():
         words += ["--limit", f"{name}={Limit(*limit)}"]
-    for name in IF_ANY:
+    for name in ("child_timeout", *IF_ANY):  # options whose field has their name
         words += [] if header.get(name) is None else [f"--{name.replace('_', '-')}", str(header[name])]
     words += ["--stop", _called(header["stop"], RULES)] if header.get("stop") else []
     lengths = [header["length"], *([trials] if trials > header["length"] else [])]  # what was added later
