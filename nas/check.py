@@ -192,8 +192,11 @@ def deadline(seconds: float, what: str) -> Iterator[None]:
         yield
         return
 
+    over = list[bool]()
+
     def late(_: int, __: FrameType | None) -> None:
-        raise _LateError
+        if not over:  # Python may hear of an alarm a little after it came
+            raise _LateError
 
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, seconds, 1)  # again after each further second, where it is caught
@@ -202,7 +205,7 @@ def deadline(seconds: float, what: str) -> Iterator[None]:
         try:
             yield
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)  # in here, for the alarm may come just now
+            over.append(True)
     except _LateError:
         raise UserError(
             f"{what}: found no end after {seconds:g} s, expected one; look for a loop that never ends"
