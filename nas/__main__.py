@@ -81,11 +81,13 @@ def _watch(woken: int) -> None:
     Python runs handlers in its main thread alone, and not while that one is within a library.
     """
     came: list[int] = []
-    lost = 0  # looks
+    lost = 0  # tenths of a second
     while len(came) < 2:
         ready, _, _ = select.select([woken], [], [], 0.1 if came else None)
-        came += [number for number in os.read(woken, 1) if number in ENDS] if ready else []
-        lost = lost + 1 if came and not _raised else 0
+        if ready:
+            came += [number for number in os.read(woken, 1) if number in ENDS]
+            continue
+        lost = 0 if _raised else lost + 1
         if lost > 1:
             signal.pthread_kill(threading.main_thread().ident or 0, AGAIN)
     os._exit(128 + came[1])

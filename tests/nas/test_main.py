@@ -45,6 +45,12 @@ def begun(tmp_path: Path, then: str) -> subprocess.Popen[str]:
     return running
 
 
+def worked(running: subprocess.Popen[str]) -> float:
+    """Seconds of a core that a process has had."""
+    fields = Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("then", [BEGINS + WAITS, BEGINS + IN_AN_EVAL])
 def test_one_signal_ends_a_command_with_its_status(tmp_path: Path, sent: signal.Signals, then: str) -> None:
@@ -56,8 +62,10 @@ def test_one_signal_ends_a_command_with_its_status(tmp_path: Path, sent: signal.
 def test_a_second_signal_ends_a_command_that_is_in_a_library_and_hears_of_none(tmp_path: Path) -> None:
     with begun(tmp_path, IN_C) as running:
         running.send_signal(signal.SIGINT)
-        time.sleep(0.5)
+        before = worked(running)
+        time.sleep(1)
         assert running.poll() is None
+        assert worked(running) - before < 0.3  # it looks ten times a second whether the signal was heard
         running.send_signal(signal.SIGTERM)
         assert running.wait(10) == 128 + signal.SIGTERM
 
