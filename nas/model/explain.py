@@ -19,7 +19,7 @@ from nas.model import pictures
 from nas.model.gradcam import gradcam
 from nas.model.images import Part, all_decoded
 from nas.model.predict import probabilities
-from nas.model.saved import in_place_of
+from nas.model.saved import EXPLAINS, in_place_of
 from nas.statistics import Floats
 from nas.summary import interval
 
@@ -45,7 +45,7 @@ def explain(model: Model, part: Part, folder: Path, files: Sequence[Path] = ()) 
 
     Written are explain.json, which names the pictures with their captions, and classes.png, confusion.png,
     calibration.png, mistakes.png where there are any, and gradcam.png where the network has maps.
-    files: images that Grad-CAM is drawn of; unless given, the most confident mistakes.
+    What else lies there stays.  files: images that Grad-CAM is drawn of; unless given, the most confident mistakes.
     Raises UserError for a file without an image, and a folder that is something else or cannot be written.
     """
     shares = probabilities(model, part.pixels)
@@ -65,7 +65,7 @@ def explain(model: Model, part: Part, folder: Path, files: Sequence[Path] = ()) 
         found["gradcam"] = {"left_out": str(error)}
     captions = {name: pictures.caption(name, found) for name in drawn}
     found["pictures"] = [{"file": f"{name}.png", "caption": caption} for name, caption in captions.items()]
-    with in_place_of(folder.absolute(), FILE) as new:
+    with in_place_of(folder.absolute(), FILE, EXPLAINS) as new:
         for name, picture in drawn.items():
             (new / f"{name}.png").write_bytes(pictures.png(picture))
         (new / FILE).write_text(json.dumps(found, indent=1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +118,7 @@ def keep(search: Search, folder: Path, found: Figures) -> None:
         trial = next(trial for trial in search.trials if trial.trial == of["trial"])
         model = model_of(search, search.network(trial), weights(folder, task, of["weights"]))
         if not (place / NETWORK).exists() and (place / WEIGHTS).exists():
-            shutil.rmtree(place)  # what is left of a model
+            (place / NETWORK).touch()  # what is left of a model is one, for `save` to take its place
         save(model, place, found, card(found, search.data.classes))
     kept = weights_file(folder, task)
     for other in kept.parent.glob("*"):

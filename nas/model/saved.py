@@ -24,7 +24,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 NETWORK, WEIGHTS, WHOLE, OWN = "network.json", "weights.safetensors", "model.pt2", "network.pt2"
 METRICS, CARD = "metrics.json", "README.md"
+FILES = (NETWORK, WEIGHTS, WHOLE, OWN, METRICS, CARD)
+EXPLAINED = "explain"  # in the folder: what `nas explain` writes of these weights
+EXPLAINS = ("explain.json", "classes.png", "confusion.png", "calibration.png", "mistakes.png", "gradcam.png")
 MOST_CLASSES = 100_000
 MOST_CHANNELS = 4_096
 
@@ -160,6 +163,7 @@ def is_own(folder: Path) -> bool:
 def save(model: Model, folder: Path, metrics: Mapping[str, Any], card: str) -> None:
     """Write a model as `folder`, in place of an older one there; a reader never sees half of it.
 
+    What else lies in the folder stays, but for what `nas explain` wrote of an older one's weights, if they were others.
     metrics: figures, as JSON can hold them. Of their fields two are read again, to find images that the model can be
     looked at with: "data", what `nas.data.load` was given, as text or as its arguments by name, and "trained_on", the
     parts of them that it has seen, of "train" and "valid".
@@ -177,11 +181,17 @@ def save(model: Model, folder: Path, metrics: Mapping[str, Any], card: str) -> N
     record = _record(model, {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}, reason)
     told = _with_part(card, "Use", use(model.images, own, reason))
     texts = {NETWORK: json.dumps(record, indent=1), METRICS: json.dumps(dict(metrics), indent=1), CARD: told}
-    with in_place_of(folder.absolute(), NETWORK) as new:
+    older = () if _has(folder / WEIGHTS, files[WEIGHTS]) else tuple(f"{EXPLAINED}/{name}" for name in EXPLAINS)
+    with in_place_of(folder.absolute(), NETWORK, (*FILES, *older)) as new:
         for name, content in (files | {name: text.encode() for name, text in texts.items()}).items():
             with (new / name).open("xb") as file:
                 file.write(content)
                 os.fsync(file.fileno())
+
+
+def _has(file: Path, content: bytes) -> bool:
+    """Whether a file is there with this content."""
+    return file.is_file() and file.read_bytes() == content
 
 
 def _with_part(card: str, name: str, text: str) -> str:
@@ -245,9 +255,10 @@ def _plain(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def in_place_of(folder: Path, mark: str) -> Iterator[Path]:
-    """A new folder, which takes this one's place when all is in it. mark: a file that tells an older one of its kind.
+def in_place_of(folder: Path, mark: str, written: Collection[str]) -> Iterator[Path]:
+    """A new folder, which takes this one's place when all is in it, with what lay there and is no part of the older.
 
+    mark: a file that tells an older one of its kind.  written: the files that such a folder is made of, mark too.
     Raises UserError if something else is there, or it cannot be written.
     """
     if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
@@ -257,17 +268,36 @@ def in_place_of(folder: Path, mark: str) -> Iterator[Path]:
         new.mkdir(parents=True)
         yield new
         if folder.exists():
+            _keep_others(folder, new, written)
             folder.rename(old)
         new.rename(folder)
     except OSError as error:
         raise UserError(
-            f"{folder}: found {error.strerror}, expected a folder that can be written; make room, or name another"
+            f"{folder}: found {error.strerror or error}, expected a folder that can be written; make room, or name "
+            "another"
         ) from None
     finally:
         if old.exists() and not folder.exists():  # a Ctrl-C came between the two
             old.rename(folder)
         for left in (new, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _keep_others(folder: Path, new: Path, written: Collection[str]) -> None:
+    """Bring what is not `written` into the new folder too; none of it leaves the older one, for a Ctrl-C may come."""
+
+    def parts(at: str, names: list[str]) -> set[str]:
+        return {name for name in names if (Path(at) / name).relative_to(folder).as_posix() in written}
+
+    shutil.copytree(folder, new, symlinks=True, ignore=parts, copy_function=_linked, dirs_exist_ok=True)
+
+
+def _linked(file: str, to: str) -> None:
+    """The file under another name too, or a copy where the file system has no such links."""
+    try:
+        os.link(file, to, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(file, to, follow_symlinks=False)
 
 
 # --- read ---

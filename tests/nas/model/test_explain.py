@@ -14,7 +14,7 @@ from nas.model import pictures
 from nas.model.explain import by_class, calibration, confused, confusion, explain, figures, mistakes
 from nas.model.images import Part
 from nas.model.predict import probabilities
-from nas.model.saved import Model
+from nas.model.saved import EXPLAINS, Model
 from nas.network import Network
 
 CLASSES = ("cat", "dog", "owl")
@@ -99,6 +99,17 @@ def test_a_network_without_maps_is_explained_but_for_these(
     found = explain(trained(Network(1, ())), part, tmp_path / "explain")
     assert "all have one position" in found["gradcam"]["left_out"]
     assert not (tmp_path / "explain" / "gradcam.png").exists()
+
+
+def test_what_users_put_beside_the_pictures_stays_when_they_are_drawn_again(
+    model: Model, part: Part, tmp_path: Path
+) -> None:
+    explain(model, part, tmp_path / "explain")
+    (tmp_path / "explain" / "notes.md").write_text("mine")
+    said = probabilities(model, part.pixels).argmax(1)
+    explain(model, Part("all right", False, part.pixels, said), tmp_path / "explain")
+    there = {path.name for path in (tmp_path / "explain").iterdir()}
+    assert there == {"notes.md", *EXPLAINS} - {"mistakes.png"}  # of which there are none now
 
 
 def test_images_that_are_given_are_looked_at(model: Model, part: Part, tmp_path: Path) -> None:

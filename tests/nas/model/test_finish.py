@@ -241,14 +241,17 @@ def lose_the_figures(model: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [remove, change_a_byte, lose_the_description, lose_the_figures])
-def test_a_model_that_is_gone_or_damaged_is_written_anew(
+def test_a_model_that_is_gone_or_damaged_is_written_anew_and_what_users_put_there_stays(
     copied: Callable[[], Search], spoil: Callable[[Path], None]
 ) -> None:
     found = copied()
     model = found.folder / "model"
     before = (model / "weights.safetensors").read_bytes()
+    (model / "thesis.txt").write_text("mine")
     spoil(model)
+    kept = model.exists()
     _, figures = ended(finish(found))
+    assert (model / "thesis.txt").exists() == kept
     assert (model / "weights.safetensors").read_bytes() == before
     assert json.loads((model / "metrics.json").read_text()) == figures
     assert load_model(model).network.key == figures["model"]["key"]

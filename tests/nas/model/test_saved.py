@@ -198,6 +198,7 @@ def test_a_ctrl_c_between_the_two_renames_leaves_the_older_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(tiny(), tmp_path / "model", {}, "the older one")
+    (tmp_path / "model" / "thesis.txt").write_text("mine")
     renamed = Path.rename
 
     def interrupted(self: Path, target: Path) -> Path:
@@ -209,6 +210,7 @@ def test_a_ctrl_c_between_the_two_renames_leaves_the_older_model(
     with pytest.raises(KeyboardInterrupt):
         save(tiny(), tmp_path / "model", {}, "the newer one")
     assert "the older one" in (tmp_path / "model" / CARD).read_text()
+    assert (tmp_path / "model" / "thesis.txt").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
@@ -278,14 +280,36 @@ def test_a_program_takes_any_number_of_images_of_any_size() -> None:
 # --- written whole or not at all ---
 
 
-def test_an_older_model_is_replaced_with_all_that_was_in_it(tmp_path: Path) -> None:
-    model = replace(tiny(Block("conv", 2)), module=Unwritable(nn.Linear(1, 1)))
-    save(model, tmp_path / "model", {"turn": 1}, "")
-    (tmp_path / "model" / "explain").mkdir()
-    save(model, tmp_path / "model", {"turn": 2}, "")
-    assert json.loads((tmp_path / "model" / METRICS).read_text()) == {"turn": 2}
+def test_an_older_model_is_replaced_and_what_users_put_beside_it_stays(tmp_path: Path) -> None:
+    model, place = replace(tiny(Block("conv", 2)), module=Unwritable(nn.Linear(1, 1))), tmp_path / "model"
+    save(model, place, {"turn": 1}, "")
+    (place / "explain" / "mine").mkdir(parents=True)
+    theirs = {"mine.onnx": "a network", "explain/notes.md": "look here", "explain/mine/a.txt": "deep"}
+    for name, text in theirs.items():
+        (place / name).write_text(text)
+    (place / "link").symlink_to("mine.onnx")
+    os.mkfifo(place / "pipe")
+    (place / WHOLE).write_text("of the older one")
+    save(model, place, {"turn": 2}, "")
+    assert json.loads((place / METRICS).read_text()) == {"turn": 2}
+    assert {name: (place / name).read_text() for name in theirs} == theirs
+    assert ((place / "link").readlink(), (place / "pipe").is_fifo()) == (Path("mine.onnx"), True)
+    assert not (place / WHOLE).exists()
     assert {path.name for path in tmp_path.iterdir()} == {"model"}
-    assert not (tmp_path / "model" / "explain").exists()
+
+
+def test_what_was_explained_of_a_model_goes_with_its_weights(tmp_path: Path) -> None:
+    models = [replace(tiny(), module=Unwritable(nn.Linear(1, width))) for width in (1, 1, 2)]
+    models[1].module.load_state_dict(models[0].module.state_dict())
+    left = []
+    for turn, model in enumerate(models):
+        save(model, tmp_path / "model", {"turn": turn}, "")
+        if turn == 0:
+            (tmp_path / "model" / "explain").mkdir()
+            for name in ("explain.json", "classes.png", "notes.md"):
+                (tmp_path / "model" / "explain" / name).touch()
+        left.append({path.name for path in (tmp_path / "model" / "explain").iterdir()})
+    assert left == [{"explain.json", "classes.png", "notes.md"}] * 2 + [{"notes.md"}]
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
