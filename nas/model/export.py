@@ -7,22 +7,18 @@ probabilities were found equal to the model's, to within `TOLERANCE`.
 
 from __future__ import annotations
 
-import io
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nas.cache import Pixels
 from nas.errors import UserError
 from nas.model import program
-from nas.model.images import batches
-from nas.model.predict import probabilities
+from nas.model.program import TOLERANCE, Run
 from nas.whole import whole_file
 
 if TYPE_CHECKING:
@@ -30,9 +26,7 @@ if TYPE_CHECKING:
 
     from nas.model.saved import Model
 
-TOLERANCE = 1e-4  # of a probability: float32 sums in another order differ by a hundredth of it
 AXES = ("batch", "channels", "height", "width")  # of images
-Run = Callable[[Pixels], Tensor]  # uint8 (N, C, H, W) to logits (N, K)
 
 
 def to_torch(model: Model, file: Path, pixels: Pixels) -> float:
@@ -42,7 +36,7 @@ def to_torch(model: Model, file: Path, pixels: Pixels) -> float:
     Raises UserError if it cannot be written as one, or if a difference is above `TOLERANCE`: then there is no file.
     """
     content = program.stored(program.of_whole(model), model)
-    return _kept(model, file, content, _run_torch(content), pixels)
+    return _kept(model, file, content, program.runs_whole(content), pixels)
 
 
 def to_onnx(model: Model, file: Path, pixels: Pixels) -> float:
@@ -53,10 +47,7 @@ def to_onnx(model: Model, file: Path, pixels: Pixels) -> float:
 
 def _kept(model: Model, file: Path, content: bytes, run: Run, pixels: Pixels) -> float:
     """Write the content if what runs it says the same as the model."""
-    worst = max(
-        float(np.abs(run(part).double().softmax(1).numpy() - probabilities(model, part)).max())
-        for part in batches(pixels)
-    )
+    worst = program.difference(run, model, pixels)
     if not worst <= TOLERANCE:
         raise UserError(
             f"{file}: found probabilities that differ from the model's by up to {worst:.2g}, expected at most "
@@ -67,25 +58,13 @@ def _kept(model: Model, file: Path, content: bytes, run: Run, pixels: Pixels) ->
     return worst
 
 
-def _run_torch(content: bytes) -> Run:
-    with program.quietly():
-        module = torch.export.load(io.BytesIO(content)).module()
-
-    def run(pixels: Pixels) -> Tensor:
-        with torch.no_grad():
-            logits: Tensor = module(torch.from_numpy(pixels))
-        return logits
-
-    return run
-
-
 def _run_onnx(content: bytes) -> Run:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
-    def run(pixels: Pixels) -> Tensor:
-        (logits,) = session.run(["logits"], {"images": pixels})
+    def run(images: Tensor) -> Tensor:
+        (logits,) = session.run(["logits"], {"images": images.numpy()})
         return torch.from_numpy(logits)
 
     return run

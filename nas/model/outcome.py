@@ -27,6 +27,8 @@ from nas.summary import interval
 if TYPE_CHECKING:
     from nas.cache import Ints
 
+SHOWN = 64  # validation images that a model's programs are held against
+
 
 @dataclass(frozen=True)
 class Final:
@@ -119,7 +121,8 @@ def keep(search: Search, folder: Path, found: Figures) -> None:
         model = model_of(search, search.network(trial), weights(folder, task, of["weights"]))
         if not (place / NETWORK).exists() and (place / WEIGHTS).exists():
             (place / NETWORK).touch()  # what is left of a model is one, for `save` to take its place
-        save(model, place, found, card(found, search.data.classes))
+        shown = search.data.pixels[search.data.valid[:SHOWN]]
+        save(model, place, found, card(found, search.data.classes), shown)
     kept = weights_file(folder, task)
     for other in kept.parent.glob("*"):
         if other != kept and other.suffix == ".safetensors":

@@ -1,4 +1,7 @@
-"""A network as a torch.export program: written, and read back as a module. Reading one can run code that is in it."""
+"""A network as a torch.export program: written, held against it, and read back as a module.
+
+Reading one can run code that is in it.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +23,13 @@ from nas.errors import UserError
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
+    from nas.cache import Pixels
     from nas.model.saved import Model
+
+TOLERANCE = 1e-4  # of a probability: float32 sums in another order differ by a hundredth of it
+AT_ONCE = 256  # images
+M = TypeVar("M", bound=nn.Module)
+Run = Callable[[Tensor], Tensor]  # uint8 (N, C, H, W) to logits (N, K)
 
 
 def of_whole(model: Model) -> ExportedProgram:
@@ -58,6 +68,30 @@ def as_module(content: bytes) -> nn.Module:
     return module
 
 
+def runs_whole(content: bytes) -> Run:
+    """What runs the bytes of a program `of_whole`."""
+    with quietly():
+        run: Run = torch.export.load(io.BytesIO(content)).module()
+    return run
+
+
+def runs_module(content: bytes, model: Model) -> Run:
+    """What runs the bytes of a program `of_module`, after what comes before the module."""
+    alone, ready = as_module(content), _on_cpu(model.whole).ready
+    return lambda images: alone(ready(images))
+
+
+def difference(run: Run, model: Model, pixels: Pixels) -> float:
+    """By how much a probability differs at most from the model's on a CPU. pixels: uint8 (N, C, H, W), N at least 1."""
+    whole = _on_cpu(model.whole)
+    with torch.no_grad():
+        apart = [
+            (run(part).double().softmax(1) - whole(part).double().softmax(1)).abs().max()
+            for part in torch.split(torch.from_numpy(np.array(pixels)), AT_ONCE)
+        ]
+    return float(torch.stack(apart).max())
+
+
 class _Alone(nn.Module):
     """A module with one input by name, which one that was a program does not have."""
 
@@ -71,7 +105,7 @@ class _Alone(nn.Module):
         return logits
 
 
-def _on_cpu(module: nn.Module) -> nn.Module:
+def _on_cpu(module: M) -> M:
     """The module, or its copy if it is elsewhere; a module that was a program cannot be copied."""
     elsewhere = any(weight.device.type != "cpu" for weight in module.parameters())
     return copy.deepcopy(module).cpu().eval() if elsewhere else module.eval()

@@ -24,13 +24,14 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,11 +40,22 @@ from nas import machine
 from nas.blocks import DEFAULTS, Block
 from nas.errors import UserError
 from nas.model import MODEL
-from nas.model.program import as_module, of_module, of_whole, stored
+from nas.model.program import (
+    TOLERANCE,
+    Run,
+    as_module,
+    difference,
+    of_module,
+    of_whole,
+    runs_module,
+    runs_whole,
+    stored,
+)
 from nas.model.use import use
 from nas.network import LARGEST_SIDE, Images, Network
 
 if TYPE_CHECKING:
+    from nas.cache import Pixels
     from nas.space import Child
 
 FORMAT = 1
@@ -160,7 +172,7 @@ def is_own(folder: Path) -> bool:
 # --- written ---
 
 
-def save(model: Model, folder: Path, metrics: Mapping[str, Any], card: str) -> None:
+def save(model: Model, folder: Path, metrics: Mapping[str, Any], card: str, pixels: Pixels | None = None) -> None:
     """Write a model as `folder`, in place of an older one there; a reader never sees half of it.
 
     What else lies in the folder stays, but for what `nas explain` wrote of an older one's weights, if they were others.
@@ -168,14 +180,16 @@ def save(model: Model, folder: Path, metrics: Mapping[str, Any], card: str) -> N
     looked at with: "data", what `nas.data.load` was given, as text or as its arguments by name, and "trained_on", the
     parts of them that it has seen, of "train" and "valid".
     card: the text of README.md; after its first part comes how this folder is used.
-    A network that torch.export cannot write as a program is kept without model.pt2, and network.json says why.
+    pixels: uint8 (N, C, H, W), N at least 1, images that the programs are held against; noise unless given.
+    A network that torch.export cannot write as a program, or whose program says something else of these images, is
+    kept without model.pt2, and network.json says why.
     Raises UserError if the folder is something else, or cannot be written.
     """
     own = not _is_built_in(model.network)
     files = {WEIGHTS: weights_of(model.module)}
     reason = None
     try:
-        files |= {WHOLE: stored(of_whole(model), model)} | ({OWN: stored(of_module(model), model)} if own else {})
+        files |= _programs(model, own, _noise(model) if pixels is None else pixels)
     except UserError as error:
         reason = str(error)
     record = _record(model, {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}, reason)
@@ -187,6 +201,36 @@ def save(model: Model, folder: Path, metrics: Mapping[str, Any], card: str) -> N
             with (new / name).open("xb") as file:
                 file.write(content)
                 os.fsync(file.fileno())
+
+
+def _programs(model: Model, own: bool, pixels: Pixels) -> dict[str, bytes]:
+    """By name; raises UserError for a network that torch.export cannot write, or writes as another one."""
+    found = {WHOLE: stored(of_whole(model), model)}
+    _check_same(WHOLE, lambda: runs_whole(found[WHOLE]), model, pixels)
+    if own:
+        found[OWN] = stored(of_module(model), model)
+        _check_same(OWN, lambda: runs_module(found[OWN], model), model, pixels)
+    return found
+
+
+def _check_same(name: str, run: Callable[[], Run], model: Model, pixels: Pixels) -> None:
+    """Raise UserError for a program that cannot be run, or does not say what the model says."""
+    try:
+        apart = difference(run(), model, pixels)
+        wrong = "" if apart <= TOLERANCE else f"gives probabilities that differ from the network's by up to {apart:.2g}"
+    except Exception as error:  # of torch, or of a block of the user's
+        wrong = f"does not run ({type(error).__name__}: {str(error).strip()[:200]})"
+    if wrong:
+        raise UserError(
+            f"found that {name} {wrong}, expected the network's, to within {TOLERANCE:g}; look for a block that "
+            "does not give the same each time"
+        )
+
+
+def _noise(model: Model) -> Pixels:
+    _, channels, _ = model.images
+    shape = (4, channels, model.network.input_size, model.network.input_size)
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
 def _has(file: Path, content: bytes) -> bool:

@@ -277,6 +277,32 @@ def test_a_program_takes_any_number_of_images_of_any_size() -> None:
         assert torch.allclose(alone(model.whole.ready(images)), model.logits(images), atol=1e-5)
 
 
+class Uneven(nn.Module):
+    """Another function in every process that runs it: a program keeps what it was at first."""
+
+    times = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        Uneven.times += 1
+        return x * Uneven.times
+
+
+def uneven(block: Block, channels: int) -> nn.Module:
+    return Uneven()
+
+
+def test_a_program_that_says_something_else_of_real_images_is_left_out_with_the_reason(
+    digits: Data, tmp_path: Path
+) -> None:
+    model = tiny(Block("conv", 2), Block(uneven))
+    save(model, tmp_path / "model", {}, "", np.array(digits.pixels[:5]))
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {NETWORK, WEIGHTS, METRICS, CARD}
+    reason = json.loads((tmp_path / "model" / NETWORK).read_text())["no_program"]
+    assert re.match(
+        r"found that model\.pt2 gives probabilities that differ from the network's by up to 0\.\d+,", reason
+    )
+
+
 # --- written whole or not at all ---
 
 
