@@ -19,6 +19,7 @@ hold, so one is read only where the caller trusts it. Where nothing else is at h
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -157,9 +158,9 @@ def found(folder: Path) -> Path:
 def is_whole(folder: Path, metrics: Mapping[str, Any]) -> bool:
     """Whether a model lies here with these figures, and all its files as network.json has their checksums."""
     try:
-        sums = _read_record(folder / NETWORK)["sha256"]
+        sums = _sums(_read_record(folder / NETWORK))
         whole = WEIGHTS in sums and all(_content(folder, name, sums) for name in sums)
-        return whole and (folder / CARD).is_file() and json.loads((folder / METRICS).read_bytes()) == metrics
+        return whole and (folder / CARD).is_file() and bool(json.loads(_bytes(folder / METRICS)) == metrics)
     except (UserError, OSError, KeyError, TypeError, ValueError, RecursionError):
         return False
 
@@ -359,7 +360,7 @@ def load(folder: Path, trust: bool = False, device: str = "cpu") -> Model:
     try:
         images = _images(record["images"])
         named = _names(record["classes"]), _numbers(record["mean"], -math.inf), _numbers(record["std"], 0)
-        sums = dict(record["sha256"])
+        sums = _sums(record)
         network = _network(record)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _damaged(place / NETWORK, error) from None
@@ -375,7 +376,7 @@ def load(folder: Path, trust: bool = False, device: str = "cpu") -> Model:
 
 def _read_record(path: Path) -> dict[str, Any]:
     try:
-        record = dict(json.loads(path.read_bytes()))
+        record = dict(json.loads(_bytes(path)))
     except (ValueError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from None
     if type(record.get("format")) is not int:
@@ -393,6 +394,15 @@ def _damaged(path: Path, error: BaseException) -> UserError:
         f"{path}: found it damaged ({type(error).__name__}: {str(error)[:200]}), expected what `nas finish` writes "
         "there; restore it from a copy, run `nas finish` again, or name a model's folder"
     )
+
+
+def _sums(record: Mapping[str, Any]) -> dict[str, str]:
+    """The checksums by file; raises ValueError where it names another than a model's, for it is read."""
+    sums = dict(record["sha256"])
+    others = [name for name in sums if name not in (WEIGHTS, WHOLE, OWN)]
+    if others:
+        raise ValueError(f"it names the file {others[0]!r:.60}")
+    return sums
 
 
 def _images(value: Mapping[str, Any]) -> Images:
@@ -439,7 +449,7 @@ def _block(given: Mapping[str, Any]) -> Block:
 def _content(place: Path, name: str, sums: Mapping[str, Any]) -> bytes:
     """A file's bytes; raises UserError if it is missing, or not the one that network.json was written with."""
     try:
-        content = (place / name).read_bytes()
+        content = _bytes(place / name)
     except OSError as error:
         there = "nothing there" if isinstance(error, FileNotFoundError) else error.strerror
         raise UserError(
@@ -452,6 +462,13 @@ def _content(place: Path, name: str, sums: Mapping[str, Any]) -> bytes:
             f"{sums.get(name)!s:.64}; restore both from one copy"
         )
     return content
+
+
+def _bytes(file: Path) -> bytes:
+    """Its content; raises OSError, for what is no file too: a pipe would never end."""
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EINVAL, "something that is no file")
+    return file.read_bytes()
 
 
 def _built(network: Network, images: Images, place: Path, sums: Mapping[str, Any]) -> nn.Module:

@@ -22,7 +22,7 @@ from nas.data import Data
 from nas.errors import UserError
 from nas.layers import Layers, Relu
 from nas.model.program import of_module, of_whole
-from nas.model.saved import CARD, METRICS, NETWORK, OWN, WEIGHTS, WHOLE, Model, is_own, load, save
+from nas.model.saved import CARD, METRICS, NETWORK, OWN, WEIGHTS, WHOLE, Model, is_own, is_whole, load, save
 from nas.network import Images, Network
 from nas.train import resized
 
@@ -401,11 +401,34 @@ def test_another_format_is_said(copy: Path) -> None:
         ({"network": None, "input_size": 10**9}, "its input size is"),
         ({"sha256": {}}, "found other content"),
         ({"sha256": 7}, "damaged"),
+        ({"sha256": {WEIGHTS: "", "/dev/zero": ""}}, "it names the file '/dev/zero'"),
     ],
 )  # fmt: skip
 def test_a_field_that_cannot_be_is_refused(fields: dict[str, Any], found: str, copy: Path) -> None:
     with pytest.raises(UserError, match=found):
         load(changed(copy, **fields))
+
+
+@pytest.mark.parametrize("name", ["{}/outside", "../outside", METRICS])
+def test_a_model_that_names_files_elsewhere_is_not_whole_even_if_they_are_as_it_says(name: str, copy: Path) -> None:
+    (copy.parent / "outside").write_text("mine")
+    metrics = json.loads((copy / METRICS).read_text())
+    assert is_whole(copy, metrics)
+    name = name.format(copy.parent)
+    content = (copy / name).read_bytes()
+    sums = json.loads((copy / NETWORK).read_text())["sha256"]
+    assert not is_whole(changed(copy, sha256=sums | {name: hashlib.sha256(content).hexdigest()}), metrics)
+
+
+@pytest.mark.parametrize("name", [NETWORK, WEIGHTS, WHOLE, METRICS])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(name: str, copy: Path) -> None:
+    metrics = json.loads((copy / METRICS).read_text())
+    (copy / name).unlink()
+    os.mkfifo(copy / name)
+    assert not is_whole(copy, metrics)
+    if name == WEIGHTS:
+        with pytest.raises(UserError, match=r"found something that is no file, expected the file that network.json"):
+            load(copy)
 
 
 def test_weights_of_another_network_are_refused(copy: Path) -> None:
