@@ -355,7 +355,8 @@ _OF_HEADER: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
-def _are_texts(value: object) -> bool:
+def are_texts(value: object) -> bool:
+    """Whether it is a list of texts."""
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
@@ -370,8 +371,8 @@ def _are_limits(value: object) -> bool:
     )
 
 
-def _is_loading(value: object) -> bool:
-    """What `nas.data.load` can be given beside a name."""
+def is_loading(value: object) -> bool:
+    """Whether it is what `nas.data.load` can be given beside a name."""
     return (
         isinstance(value, dict)
         and value.keys() == {"images", "largest", "image_size", "skip_corrupt"}
@@ -389,10 +390,10 @@ def _is_bound(value: object) -> bool:
 
 _HOLDS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("max_params", "max_madds", "max_latency_ms"), _is_bound),
-    "choices": lambda value: all(map(_are_texts, value.values())),
+    "choices": lambda value: all(map(are_texts, value.values())),
     "limits": lambda value: value is None or _are_limits(value),
-    "sources": lambda value: value is None or (isinstance(value, dict) and _are_texts([*value.values()])),
-    "loaded": lambda value: value is None or _is_loading(value),
+    "sources": lambda value: value is None or (isinstance(value, dict) and are_texts([*value.values()])),
+    "loaded": lambda value: value is None or is_loading(value),
     "stop": lambda value: value is None or isinstance(value, str),
     "latency": lambda value: value is None or (type(value) is int and 0 < value < 2**63),
     "recipe": lambda value: type(value.get("epochs")) is int and 1 <= value["epochs"] <= 10**6,

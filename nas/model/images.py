@@ -105,13 +105,34 @@ def _inside(folder: Path) -> list[Path]:
 
 def _metrics(place: Path) -> Mapping[str, Any]:
     """What metrics.json says; raises UserError if it is damaged, and is empty if there is none."""
+    from nas.ledger import are_texts
+
     path = place / METRICS
     try:
-        return dict(json.loads(path.read_bytes())) if path.is_file() else {}
+        metrics = dict(json.loads(path.read_bytes())) if path.is_file() else {}
     except (ValueError, TypeError, RecursionError) as error:
-        raise UserError(
-            f"{path}: found it damaged ({error}), expected what `nas finish` writes there; restore it from a copy"
-        ) from None
+        raise _damaged(path, str(error)) from None
+    if not are_texts(metrics.get("trained_on", [])):
+        raise _damaged(path, f"trained_on is {metrics['trained_on']!r:.60}")
+    if not _is_data(metrics.get("data")):
+        raise _damaged(path, f"data is {metrics['data']!r:.200}")
+    return metrics
+
+
+def _is_data(said: object) -> bool:
+    """Whether it is what `nas.data.load` can be given: a text, or its arguments by name; or nothing."""
+    from nas.ledger import is_loading
+
+    if not isinstance(said, dict):
+        return said is None or isinstance(said, str)
+    options = dict.fromkeys(("images", "largest", "image_size")) | {"skip_corrupt": False} | said
+    return isinstance(options.pop("spec", None), str) and is_loading(options)
+
+
+def _damaged(path: Path, why: str) -> UserError:
+    return UserError(
+        f"{path}: found it damaged ({why}), expected what `nas finish` writes there; restore it from a copy"
+    )
 
 
 def _given(place: Path, metrics: Mapping[str, Any], data: str | None) -> dict[str, Any]:
@@ -119,11 +140,9 @@ def _given(place: Path, metrics: Mapping[str, Any], data: str | None) -> dict[st
     from nas.ledger import FILE, read
 
     said = metrics.get("data")
-    if isinstance(said, Mapping) and isinstance(said.get("spec"), str):
-        known = ("spec", "images", "largest", "image_size", "skip_corrupt")
-        given = {name: said[name] for name in known if said.get(name) is not None}
-        return given | ({"spec": data} if data else {})
-    if data or isinstance(said, str):
+    if isinstance(said, dict):
+        return said | ({"spec": data} if data else {})
+    if data or said:
         return {"spec": data or said}
     if (place.parent / FILE).is_file():
         return {"spec": read(place.parent)[0]["data"]}

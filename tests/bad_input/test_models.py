@@ -93,6 +93,26 @@ def test_what_cannot_be_done_is_said(command: str, piece: str, folder: Path, ref
     refused(command, piece)
 
 
+@pytest.mark.parametrize(
+    ("metrics", "piece"),
+    [
+        ('{"data": "digits", "trained_on": 5}', "trained_on is 5"),
+        ('{"data": "digits", "trained_on": "valid"}', "trained_on is 'valid'"),
+        ('{"data": {"spec": "digits", "images": "x"}}', "data is {'spec': 'digits', 'images': 'x'}"),
+        ('{"data": {"spec": "digits", "largest": [1]}}', "data is {'spec': 'digits', 'largest': [1]}"),
+        ('{"data": {"spec": "digits", "skip_corrupt": "no"}}', "data is {'spec': 'digits', 'skip_corrupt': 'no'}"),
+        ('{"data": {"spec": "digits", "seed": 1}}', "data is {'spec': 'digits', 'seed': 1}"),
+        ('{"data": {"images": 5}}', "data is {'images': 5}"),
+        ('{"data": 7}', "data is 7"),
+    ],
+)
+def test_figures_that_no_finish_writes_are_refused(
+    metrics: str, piece: str, folder: Path, refused: Callable[..., None]
+) -> None:
+    (folder / "model" / "metrics.json").write_text(metrics)
+    refused("explain model", f"metrics.json: found it damaged ({piece}), expected what `nas finish` writes there")
+
+
 def test_a_network_of_ones_own_is_not_run_untold_and_its_block_is_named(
     tmp_path: Path, refused: Callable[..., None]
 ) -> None:
