@@ -1,9 +1,10 @@
 """A search as a scikit-learn classifier: NetworkSearch().fit(X, y).predict(X).
 
-X are images: (N, H, W), (N, H, W, C), (N, C, H, W) with layout="NCHW", or (N, features) with image_shape. Values of
-uint8 are taken as they are, all others are scaled to 0..255 by the least and the greatest that `fit` saw, for children
-train on uint8 images. y are labels of any kind. `fit` searches on a stratified four fifths of the images and the rest
-for validation, as `nas search` does, then trains the best network anew on all of them, with its weights averaged.
+X are images: (N, H, W), (N, H, W, C), (N, C, H, W) with layout="NCHW", or (N, features) with image_shape. Children
+train on uint8 images: where `fit` saw uint8, values are taken as they are, and `predict` takes nothing else; all other
+numbers are scaled to 0..255 by the least and the greatest that `fit` saw, and then `predict` takes no uint8. y are
+labels of any kind. `fit` searches on a stratified four fifths of the images and the rest for validation, as `nas
+search` does, then trains the best network anew on all of them, with its weights averaged.
 
 With a folder the images lie beside the ledger as arrays.npz, with places in classes_ for labels, and a sixth of them is
 kept apart from all of `fit`, so that `nas finish`, `nas report` and `nas export` have what they need. Images of other
@@ -97,7 +98,7 @@ class NetworkSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # my
             )
         check_classification_targets(labels)
         self.classes_, numbers = np.unique(labels, return_inverse=True)
-        self.low_, self.high_ = (0.0, 255.0) if x.dtype == np.uint8 else (float(x.min()), float(x.max()))
+        self.uint8_, self.low_, self.high_ = x.dtype == np.uint8, float(x.min()), float(x.max())
         arrays = self._scaled(x), numbers.astype(np.int64)
         data, recipe = self._data(*arrays), names.recipe(self.recipe, self.epochs)
         with ExitStack() as stack:
@@ -183,8 +184,14 @@ class NetworkSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # my
         return unfolded if self.layout == "NHWC" else np.moveaxis(unfolded, 3, 1)
 
     def _scaled(self, x: npt.NDArray[Any]) -> Pixels:
-        """As uint8; beyond what `fit` saw, at its ends."""
-        if x.dtype == np.uint8 and (self.low_, self.high_) == (0.0, 255.0):
+        """As uint8; beyond what `fit` saw, at its ends. Raises UserError for uint8 where `fit` saw none, and others."""
+        if (x.dtype == np.uint8) != self.uint8_:
+            expected = "uint8" if self.uint8_ else f"numbers from {self.low_:g} to {self.high_:g}, and not uint8,"
+            raise UserError(
+                f"X: found {x.dtype}, expected {expected} as `fit` had, for the scale of others is not known; convert "
+                "X, or fit on images like these"
+            )
+        if self.uint8_:
             return np.ascontiguousarray(x)
         share = (x.astype(np.float64) - self.low_) / ((self.high_ - self.low_) or 1.0)
         scaled: Pixels = np.rint(255 * share.clip(0, 1)).astype(np.uint8)

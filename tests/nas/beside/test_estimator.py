@@ -68,6 +68,18 @@ def test_probabilities_are_in_the_order_of_the_classes(fitted: NetworkSearch) ->
     assert (fitted.classes_[shares.argmax(1)] == fitted.predict(X[:7])).all()
 
 
+def test_images_of_another_kind_than_fit_saw_are_refused_for_their_scale_is_not_known(fitted: NetworkSearch) -> None:
+    levels = (X / 16 * 255).astype(np.uint8)
+    with pytest.raises(UserError, match=r"X: found uint8, expected numbers from 0 to 16, and not uint8, as `fit` had"):
+        fitted.predict(levels)
+    found = NetworkSearch(**SMALL).fit(levels, Y)
+    with pytest.raises(UserError, match=r"X: found float64, expected uint8 as `fit` had, .*; convert X, or fit on"):
+        found.predict(X)
+    first = torch.from_numpy(levels[:5, None])
+    shares = found.model_.logits(first).double().softmax(1).numpy()
+    assert np.array_equal(found.predict_proba(levels[:5]), shares)  # taken as they are
+
+
 def test_it_has_the_search_and_its_best_network(fitted: NetworkSearch) -> None:
     best = fitted.trials_.sort_values("reward", ascending=False).iloc[0]
     assert len(fitted.trials_) == 2
