@@ -48,12 +48,13 @@ def measured(
     few, many = (torch.randn(n, *shape).to(device, memory_format=torch.channels_last) for n in (1, batch))
     was_training = module.training
     module.eval()
-    # with more threads than one, a figure would say how many cores were idle just then
-    with on_threads(1), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        memory = peak_memory(module, few)
-        figures = Measured(timed(lambda: module(few), device), timed(lambda: module(many), device), memory)
-    module.train(was_training)
-    return figures
+    try:
+        # with more threads than one, a figure would say how many cores were idle just then
+        with on_threads(1), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            memory = peak_memory(module, few)
+            return Measured(timed(lambda: module(few), device), timed(lambda: module(many), device), memory)
+    finally:
+        module.train(was_training)
 
 
 def timed(run: Callable[[], object], device: torch.device) -> Spread:

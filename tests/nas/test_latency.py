@@ -115,6 +115,13 @@ def test_one_image_and_a_batch_are_measured_as_in_use_and_nothing_stays_changed(
     assert figures.peak_memory > 4 * (3 * 64 + 6)
 
 
+def test_a_module_that_fails_while_it_is_measured_trains_on_as_it_did() -> None:
+    module = Watched()
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        measured(module, (1, 1, 1), CPU, 7, "float32")  # it looks at two values
+    assert module.training
+
+
 def test_the_figures_have_their_names_in_a_result() -> None:
     figures = Measured((1.0, 0.5, 2.0), (3.0, 2.5, 4.0), 100)
     assert Result(**figures._asdict()).cost("latency") == 1.0
