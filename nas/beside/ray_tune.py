@@ -194,8 +194,8 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
             state = json.loads(Path(checkpoint_path).read_text())
             self._begin()
             for trial, answers, reward in state["told"]:
-                self._tell(trial, self._space.replay(answers), reward)
-            self._pending = {name: (n, self._space.replay(given)) for name, (n, given) in state["pending"].items()}
+                self._tell(trial, self._space.replay(answers, trial), reward)
+            self._pending = {name: (n, self._space.replay(given, n)) for name, (n, given) in state["pending"].items()}
             self._last = {name: Report(*given) for name, given in state["last"].items()}
             self._asked, self._longest, self._best = state["asked"], state["longest"], dict(state["best"])
         except (ValueError, KeyError, TypeError, IndexError, UserError) as problem:

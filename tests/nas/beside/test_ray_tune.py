@@ -29,10 +29,10 @@ from nas.blocks import Block
 from nas.cluster import connect
 from nas.data import load
 from nas.errors import UserError
-from nas.network import Network
+from nas.network import Images, Network
 from nas.recipe import Recipe
 from nas.search import child_seed
-from nas.space import Choice, Pick, Space
+from nas.space import Choice, Limit, Pick, Space
 from nas.train import Resident, train
 from search_spaces.chain import Chain
 from tests.nas.beside.conftest import snippet
@@ -235,9 +235,17 @@ def plain(controller: str = "reinforce", mode: str = "max", **parameters: Any) -
     return search
 
 
-@pytest.mark.parametrize("name", ["reinforce", "q-learning"])
-def test_a_saved_searcher_goes_on_as_if_it_had_not_been_left(name: str, tmp_path: Path) -> None:
-    whole, left = plain(name), plain(name)
+def limited(controller: str) -> ControllerSearch:
+    """Over a space of ours whose depth grows with the trials."""
+    space = Chain().on(Images(8, 1, 10), {"depth": Limit(2, 1, 5)})
+    return ControllerSearch(controller, space=space, metric="value", mode="max", trials=30)
+
+
+@pytest.mark.parametrize(("name", "made"), [("reinforce", plain), ("q-learning", plain), ("reinforce", limited)])
+def test_a_saved_searcher_goes_on_as_if_it_had_not_been_left(
+    name: str, made: Callable[[str], ControllerSearch], tmp_path: Path
+) -> None:
+    whole, left = made(name), made(name)
     for number in range(12):
         for search in (whole, left):
             assert search.suggest(str(number)) is not None
@@ -246,7 +254,7 @@ def test_a_saved_searcher_goes_on_as_if_it_had_not_been_left(name: str, tmp_path
     for search in (whole, left):
         search.on_trial_result("11", {"value": 1.5, "training_iteration": 1})  # and paused
     left.save(str(tmp_path / "state"))
-    again = plain(name)
+    again = made(name)
     again.restore(str(tmp_path / "state"))
     assert again.suggest("new") == whole.suggest("new")
     for search in (whole, again):
@@ -254,6 +262,10 @@ def test_a_saved_searcher_goes_on_as_if_it_had_not_been_left(name: str, tmp_path
         completed(search, "new", 9.0, 1, by_itself=False)
     assert again._told == whole._told
     assert [reward for *_, reward in again._told][-2:] == [1.5, 4.0]
+    for number in range(20, 26):
+        assert again.suggest(str(number)) == whole.suggest(str(number))
+        for search in (whole, again):
+            completed(search, str(number), number % 4)
 
 
 def told(search: ControllerSearch, *trials: tuple[float, int, bool]) -> list[float | None]:
