@@ -17,8 +17,9 @@ Values are told on a scale from 0 to 1 (`nas.beside.scale`): controllers need th
 Trials are told as they finish, so with several at once the search is the machine's affair, unlike `nas search`. A trial
 is told its last value. Where a scheduler or a stop criterion ended it, in fewer iterations than the longest so far has,
 that is never better than the best of those that ran as long, or ended by themselves. A failed one is a failed child. In
-a space of ours a network already told is not trained again: the controller is told at once, and asked
-for another; the search ends after a thousand such in a row. State is saved as text: what was told, in its order.
+a space of ours a network already told is not trained again, nor one above the bounds that the space was given with
+`space.on`, which is a failed child: the controller is told at once, and asked for another; the search ends after a
+thousand such in a row. State is saved as text: what was told, in its order.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from nas.space import Child
 
 ANSWERS = "answers"  # in the config of a trial of a space of ours
-PATIENCE = 1_000  # repeats in a row
+PATIENCE = 1_000  # repeats, or networks above bounds, in a row
 DOTS = "."  # between the names of nested parameters
 
 
@@ -65,11 +66,12 @@ class Report(NamedTuple):
 class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow into ray
     """A controller by its name, as on the command line, with its parameters.
 
-    space: one of ours, on its images; without it the Tuner's param_space.
+    space: one of ours, on its images, with bounds on parameters and multiply-adds if need be; without it the Tuner's
+    param_space.
     metric, mode: with a space of ours accuracy, the higher the better; without one, those of TuneConfig.
     trials: that what changes over a search, as ε, stretches over; give it what num_samples is.
-    Raises UserError for an unknown controller or parameter, for no trials, and for a param_space that cannot be asked
-    for.
+    Raises UserError for an unknown controller or parameter, for no trials, for a bound on latency, which is not
+    measured here, and for a param_space that cannot be asked for.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
     ) -> None:
         if space is not None:
             metric, mode = metric or "accuracy", mode or "max"  # Tune asks a searcher with a space for its own
+            _check_measured(space)
         super().__init__(metric=metric, mode=mode)
         self._metric, self._mode = metric, mode
         settings = [f"{name}={value}" for name, value in parameters.items()]
@@ -124,7 +127,10 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
         return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The config of the next trial: {"answers": [...]} in a space of ours; None while only known ones come."""
+        """The config of the next trial: {"answers": [...]} in a space of ours; None while only known ones come.
+
+        Raises UserError where there is nothing to search, or no network within the bounds of the space comes.
+        """
         if self._without:
             raise UserError(
                 "Tuner.restore: found no param_space, which Tune does not keep, expected it as it was; give it again, "
@@ -136,12 +142,20 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
                 'Tuner(..., param_space={"rate": tune.loguniform(1e-4, 1)}, '
                 'tune_config=TuneConfig(metric="accuracy", mode="max", search_alg=...))'
             )
+        above = 0
         for _ in range(PATIENCE):
             candidate = self._answering.ask(self._asked, [candidate for _, candidate in self._pending.values()])
-            if not self._own or candidate.key not in self._rewards:
+            known, within = self._own and candidate.key in self._rewards, self._space.is_within(candidate)
+            if within and not known:
                 return self._suggested(trial_id, candidate)
-            self._tell(self._asked, candidate, self._rewards[candidate.key])
+            above += not within
+            self._tell(self._asked, candidate, self._rewards.get(candidate.key))
             self._asked += 1
+        if above == self._asked:
+            raise UserError(
+                f"ControllerSearch: found {above:,} networks in a row above {self._space.bounds}, expected one within; "
+                "allow more in space.on(..., bounds=...), or take another space"
+            )
         return str(Searcher.FINISHED)
 
     def _suggested(self, trial_id: str, candidate: Candidate) -> dict[str, Any] | None:
@@ -227,6 +241,15 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
             self._best[length] = max(value, self._best.get(length, value))
             return value
         return min(value, max((best for of, best in self._best.items() if of >= self._longest), default=value))
+
+
+def _check_measured(space: Space) -> None:
+    """Raise UserError for a bound on what only `nas search` measures."""
+    if space.bounds.max_latency_ms is not None:
+        raise UserError(
+            f"space: found the bound {space.bounds}, expected none on latency, which is not measured in Tune; bound "
+            "parameters or multiply-adds, or use `nas search`"
+        )
 
 
 def parameters_of(config: dict[str, Any]) -> dict[str, tuple[tuple[str, ...], Parameter]]:

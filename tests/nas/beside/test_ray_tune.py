@@ -31,6 +31,7 @@ from nas.data import load
 from nas.errors import UserError
 from nas.network import Images, Network
 from nas.recipe import Recipe
+from nas.reward import Bounds
 from nas.search import child_seed
 from nas.space import Choice, Limit, Pick, Space
 from nas.train import Resident, train
@@ -341,6 +342,47 @@ def test_a_network_that_is_known_is_not_trained_again_and_a_small_space_ends() -
         completed(search, str(number), 0.5)
     assert sorted(configs) == [[0], [1], [2]]
     assert search.suggest("3") == "FINISHED"
+
+
+TURNS = """
+class Turns:
+    def __init__(self, space, seed, length):
+        self.space, self.told = space, []
+
+    def ask(self, trial, pending):
+        return self.space.walk(lambda question: question.legal[trial % len(question.legal)], trial)
+
+    def tell(self, trial, candidate, reward):
+        self.told.append((candidate.answers, reward))
+"""
+
+
+def taking_turns(folder: Path, bounds: Bounds) -> ControllerSearch:
+    """Over the three networks in turn, by a controller that looks at no bound, as one cannot that always meets one."""
+    (folder / "turns.py").write_text(TURNS)
+    space = Few().on(Images(8, 1, 10), bounds=bounds)
+    return ControllerSearch(f"{folder}/turns.py:Turns", space=space, metric="value", mode="max")
+
+
+def test_a_network_above_the_bounds_of_its_space_is_told_as_failed_and_not_trained(tmp_path: Path) -> None:
+    space = Few().on(Images(8, 1, 10))
+    params = [space.priced(space.replay([answer]).network)[0].params for answer in range(3)]
+    search = taking_turns(tmp_path, Bounds(max_params=params[1]))
+    for number in range(2):
+        assert search.suggest(str(number)) == {"answers": [number]}
+        completed(search, str(number), number + 0.5)
+    assert search.suggest("2") == "FINISHED"  # the third is never suggested, and the others are known
+    assert search._told[:5] == [(0, (0,), 0.5), (1, (1,), 1.5), (2, (2,), None), (3, (0,), 0.5), (4, (1,), 1.5)]
+
+
+def test_where_no_network_is_within_the_bounds_it_is_said(tmp_path: Path) -> None:
+    search = taking_turns(tmp_path, Bounds(max_params=1))
+    with pytest.raises(
+        UserError, match=r"found 1,000 networks in a row above max_params=1, expected one within; allow"
+    ):
+        search.suggest("a")
+    with pytest.raises(UserError, match=r"found the bound max_latency_ms=3\.0, expected none on latency, which is not"):
+        taking_turns(tmp_path, Bounds(max_latency_ms=3.0))
 
 
 def test_a_network_under_way_is_waited_for() -> None:
