@@ -26,6 +26,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -54,10 +55,10 @@ class ControllerSampler(BaseSampler):
         self._seed = random.randrange(2**32) if seed is None else seed
         self._trials = length(trials)
         self._lock = threading.Lock()  # trials of n_jobs come in threads
-        self._forget("")
+        self._forget(None)
 
-    def _forget(self, study: str) -> None:
-        """Begin with a study of which nothing is known."""
+    def _forget(self, study: tuple[BaseStorage, int] | None) -> None:
+        """Begin with a study of which nothing is known: where it lies, and its number there."""
         self._study = study
         self._known: dict[str, Parameter] = {}
         self._told: dict[int, FrozenTrial] = {}  # by number, in the order told
@@ -81,8 +82,9 @@ class ControllerSampler(BaseSampler):
                 "reward; return a weighted sum, or use one of Optuna's samplers"
             )
         with self._lock:
-            if study.study_name != self._study:
-                self._forget(study.study_name)
+            here = study._storage, study._study_id  # two studies in memory may have one name
+            if here != self._study:
+                self._forget(here)
             self._catch_up(study)
             self._asked[trial.number] = self._ask(trial.number)
         return {}
@@ -117,7 +119,7 @@ class ControllerSampler(BaseSampler):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=threading.Lock())
-        self._forget("")
+        self._forget(None)
 
     # --- what the controller is told ---
 

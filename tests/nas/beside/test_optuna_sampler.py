@@ -133,6 +133,17 @@ def test_a_pickled_sampler_goes_on_too() -> None:
     assert points(parts) == points(whole)
 
 
+def test_a_sampler_that_was_used_searches_a_second_study_of_the_same_name_as_a_new_one_does() -> None:
+    used = ControllerSampler("reinforce", seed=2)
+    for sampler in (used, ControllerSampler("reinforce", seed=2)):
+        study = study_of(sampler, study_name="s")
+        study.optimize(chained, n_trials=12)
+    second = study_of(used, study_name="s")
+    second.optimize(chained, n_trials=12)
+    assert points(second) == points(study)
+    assert len(used._told) == 11  # the last is told when another is asked for
+
+
 def test_it_learns_from_trials_of_another_sampler() -> None:
     """After TPE's trials nothing is by lot: what the first asks for lies in what the controller answered."""
     study = study_of(optuna.samplers.TPESampler(seed=0))
