@@ -97,12 +97,12 @@ def _export_search(
 
     searched = names.space(space) if space else None
     if optuna:
-        from nas.beside.optuna_study import mirror
+        from nas.beside.optuna_study import mirror, shown
 
         mirrored, added = mirror(folder, optuna, study, searched)
         console.print(
             f"study {mirrored.study_name!r}: {added} trials added, {len(mirrored.trials)} in all; look at it with "
-            f"`optuna-dashboard {optuna}` (pip install optuna-dashboard)",
+            f"`optuna-dashboard {shown(optuna)}` (pip install optuna-dashboard)",
             markup=False,
         )
     if csv:

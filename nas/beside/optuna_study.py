@@ -27,6 +27,8 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from nas.beside.frame import Search, costs, figures, named, option, search
 from nas.errors import UserError
@@ -53,9 +55,10 @@ def _mirrored_in(folder: Path, found: Search, url: str, name: str | None) -> tup
     study = _opened(url, name or folder.resolve().name)
     there = study.user_attrs.get(OF_SEARCH)
     if (there is None and study.trials) or there not in (None, known) or study.direction != StudyDirection.MAXIMIZE:
+        other = "something else" if there is None else "another search"
         raise UserError(
-            f"{url}: found a study {study.study_name!r} of {'something else' if there is None else 'another search'}, "
-            f"expected that of {folder}, or none; give another --study"
+            f"{shown(url)}: found a study {study.study_name!r} of {other}, expected that of {folder}, or none; give "
+            "another --study"
         )
     if there is None:
         study.set_user_attr(OF_SEARCH, known)
@@ -66,6 +69,14 @@ def _mirrored_in(folder: Path, found: Search, url: str, name: str | None) -> tup
     new = [mirrored(trial, candidate, begun) for trial, candidate in found.candidates if trial.trial not in old]
     study.add_trials(new)
     return study, len(new)
+
+
+def shown(url: str) -> str:
+    """A database's URL as it may be seen, without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):  # where the password is, is not known
+        return f"{url.partition('://')[0]}://..."
 
 
 def _known(header: Mapping[str, Any]) -> str:
@@ -80,8 +91,8 @@ def _opened(url: str, name: str) -> Study:
         return optuna.create_study(storage=url, study_name=name, direction="maximize", load_if_exists=True)
     except Exception as error:  # of SQLAlchemy and of the database's driver, which is another for each
         raise UserError(
-            f"--optuna: found that {url} cannot be opened ({type(error).__name__}: {shorten(str(error))}), expected "
-            "the URL of a database, as in sqlite:///study.db; make its folder, or install its driver"
+            f"--optuna: found that {shown(url)} cannot be opened ({type(error).__name__}: {shorten(str(error))}), "
+            "expected the URL of a database, as in sqlite:///study.db; make its folder, or install its driver"
         ) from None
 
 

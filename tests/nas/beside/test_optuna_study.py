@@ -15,7 +15,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from nas.beside.optuna_study import distribution, mirror
+from nas.beside.optuna_study import distribution, mirror, shown
 from nas.errors import UserError
 from nas.space import Choice
 from tests.nas.beside.conftest import Narrow, begin
@@ -145,3 +145,22 @@ def test_a_study_of_another_search_is_left_alone(url: str, tmp_path: Path) -> No
 def test_a_url_that_leads_nowhere_is_said(folder: Path, url: str) -> None:
     with pytest.raises(UserError, match="expected the URL of a database"):
         mirror(folder, url, space=Narrow())
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("oracel://me:secret@host/x", "oracel://me:***@host/x"),
+        ("sqlite://me:secret@host/x", "sqlite://me:***@host/x"),
+        ("mysql://me:secret@host:port/x", "mysql://..."),
+    ],
+)
+def test_the_password_of_a_database_is_not_shown(folder: Path, url: str, seen: str) -> None:
+    with pytest.raises(UserError, match="expected the URL of a database") as refused:
+        mirror(folder, url, space=Narrow())
+    assert f"found that {seen} cannot be opened" in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_database_without_a_password_is_shown_as_it_was_typed() -> None:
+    assert shown("sqlite:///a b/study.db") == "sqlite:///a b/study.db"
