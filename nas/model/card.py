@@ -110,11 +110,17 @@ def _search(found: Figures) -> list[str]:
         f"{', within ' + bounds if bounds else ''}: "
         f"{search['trials']:,} trials, {search['networks']:,} networks trained, in {duration(search['wall_seconds'])} "
         f"({duration(search['device_seconds'])} of training). This is trial {model['trial']}, network {model['key']}.",
-        f"Finishing took {duration(found['seconds'])} of training more. On {search['cpu']}"
+        f"Finishing took {duration(found['seconds'])} of training more{_random(found)}. On {search['cpu']}"
         f"{' with ' + search['gpu'] if search['gpu'] else ''}; {versions}.",
         "",
         *_ranking(found),
     ]
+
+
+def _random(found: Figures) -> str:
+    """What the random search took that the finish made; older figures do not say."""
+    seconds = found.get("random_seconds")
+    return "" if seconds is None else f", the random search beside it {duration(seconds)}"
 
 
 def _ranking(found: Figures) -> list[str]:

@@ -67,7 +67,7 @@ def finish(
             of = contest(search, best(search.trials, given["top"]), best(rivals, given["top"]), given["seeds"])
             with _trainings(lines, search, of, recipe, device, pool) as trainings:
                 finalists = yield from _all(search, of, trainings)
-            found = _outcome(Final(search, of, trainings, finalists), recipe, device)
+            found = _outcome(Final(search, of, trainings, finalists), recipe, given, device)
             lines.append({"outcome": found})
         keep(search, lines.path.parent, found)
     return found
@@ -148,9 +148,10 @@ def _all(search: Search, of: Contest, trainings: Trainings) -> Generator[Step, N
     return finalists
 
 
-def _outcome(final: Final, recipe: Recipe, device: str) -> Figures:
-    """All figures of a finish, fit for JSON."""
+def _outcome(final: Final, recipe: Recipe, given: Mapping[str, Any], device: str) -> Figures:
+    """All figures of a finish, fit for JSON; seconds are of training, those of a random search that it made apart."""
     search, of, done = final.search, final.contest, final.trainings.done
+    made = given["random"] and not given["baseline"]
     rows, validated = final.rows(device), len(search.data.valid)
     return {
         "format": 1,
@@ -167,6 +168,7 @@ def _outcome(final: Final, recipe: Recipe, device: str) -> Figures:
         "seeds": of.seeds,
         "search": cost(search),
         "seconds": round(sum(one.seconds for one in done.values()), 1),
+        "random_seconds": round(rival.seconds(search.folder / FOLDER / RANDOM), 1) if made else None,
     }
 
 

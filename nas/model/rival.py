@@ -54,6 +54,11 @@ def made(
     return _made(search, place, _reward(search), _rule(search), device, pool)
 
 
+def seconds(place: Path) -> float:
+    """What the random search that was made in `place` took: seconds of training, summed over workers."""
+    return sum(trial.result.seconds for trial in ledger.begun(place)[1] if trial.result)
+
+
 def _check_terms(search: Search, baseline: Path, header: Mapping[str, Any]) -> None:
     """Raise UserError for a random search with other limits, another rule to stop by, or other measurements."""
     for name in ("limits", "stop", "latency"):

@@ -150,6 +150,17 @@ def test_the_card_says_what_it_is_of_and_how_good(done: tuple[Search, list[Trial
         assert text in card
 
 
+def test_what_its_random_search_took_is_said_beside_its_own_trainings(
+    done: tuple[Search, list[Trial | Step], Figures],
+) -> None:
+    found, seen, figures = done
+    trained = [one.result.seconds for one in seen if isinstance(one, Trial) and one.result]
+    assert figures["random_seconds"] == round(sum(trained), 1)
+    assert figures["seconds"] == round(sum(one.trained.seconds for one in seen if isinstance(one, Step)), 1)
+    card = (found.folder / "model" / "README.md").read_text()
+    assert re.search(r"Finishing took .+ of training more, the random search beside it .+\. On ", card)
+
+
 def test_a_finish_that_is_done_trains_and_tests_nothing_again(
     done: tuple[Search, list[Trial | Step], Figures],
 ) -> None:
@@ -337,6 +348,8 @@ def test_a_search_within_bounds_says_them_and_who_is_above(tmp_path: Path) -> No
     ]  # fmt: skip
     assert said[2] == "Not known to be within them, for no latency was measured: ResNet-20."
     card = (tmp_path / "model" / "README.md").read_text()
+    assert figures["random_seconds"] is None  # there was none
+    assert " of training more. On " in card
     assert "reward accuracy, within max_params=280,000, max_latency_ms=1,000,000.0: 1 trial" in card
     assert all(sentence in card for sentence in said)
 
