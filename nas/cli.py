@@ -651,7 +651,7 @@ def _conclude(space: Space, folder: Path, why: str, trials: int, own: str) -> No
 
     own: what further commands need to find a space of one's own; empty for a built-in one.
     """
-    from nas import health, ledger, summary
+    from nas import health, ledger, recorded, summary
     from nas.plot import plot as draw
 
     header, done = ledger.read(folder)
@@ -666,8 +666,9 @@ def _conclude(space: Space, folder: Path, why: str, trials: int, own: str) -> No
     draw([folder], folder / "reward.png", space=space)
     console.print(f"picture: {folder / 'reward.png'}", markup=False)
     here, nas = shlex.quote(str(folder)), _command()
+    alone = " --no-random" * bool(recorded.own_code(header))  # no random search can be made beside it
     console.print(
-        f"go on:   {nas} finish {here}{own}    {nas} report {here}{own}    the same command with --trials {2 * trials}",
+        f"go on:   {nas} finish {here}{own}{alone}    {nas} report {here}{own}    the same command with --trials {2 * trials}",
         markup=False,
     )
     drawn = summary.random_rewards(space, done)

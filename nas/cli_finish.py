@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from nas.cli import check_workers, console, number_or_auto, pool_of, watched
+from nas.errors import UserError
 from nas.progress import Counting, Live, Terminal, duration
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def finish(
     check_workers(count, address)
     pool = pool_of(count, number_or_auto("--per-gpu", per_gpu, 1), address)
     own = names.space(space) if space else None
+    if random is not False and not baseline and not (folder / FOLDER / FILE).exists():
+        _check_rival(folder)
     with Counting(console, "decoding") as counting:
         search = searched(folder, own, data, image_size, skip_corrupt, counting)
     if search.short:
@@ -94,6 +97,20 @@ def finish(
                         baseline=str(baseline.resolve()) if baseline else None)  # fmt: skip
     console.print(_introduced(search, given), markup=False)
     _show(watched(begin(search, **given, device=device, pool=pool), Shown()), folder)
+
+
+def _check_rival(folder: Path) -> None:
+    """Raise UserError, before images are decoded, where the random search beside it cannot be made."""
+    from nas import compare, ledger, recorded
+
+    header, _ = ledger.read(folder)
+    own = recorded.own_code(header)
+    if own and header["controller"] != compare.RANDOM:
+        raise UserError(
+            f"{folder}: found a search with {own}, which is code of your own that its ledger lacks, expected a "
+            "built-in one, which a random search can be made with; give --no-random, or make it with `nas search "
+            "--controller random` and give its folder as --baseline"
+        )
 
 
 def _introduced(search: Search, given: dict[str, Any]) -> str:

@@ -123,6 +123,14 @@ def stop(header: Header) -> Rule | None:
     return found
 
 
+def own_code(header: Header) -> str:
+    """The reward or the rule of one's own that a search has, whose code its ledger lacks, in words; empty for none."""
+    if reward(header) is None:
+        return f"the reward {header['reward']}"
+    written = header.get("stop")
+    return f"the rule {written}" if written and stop(header) is None else ""
+
+
 def _is_of(found: Space, header: Header, trials: Sequence[Trial]) -> bool:
     """Whether a space has the search's choices, and builds the networks of its first trials."""
     choices = {name: choice.written for name, choice in found.choices.items()}

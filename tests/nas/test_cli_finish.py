@@ -79,6 +79,21 @@ def test_what_cannot_be_finished_is_refused_with_a_sentence(
     assert piece in err
 
 
+def test_of_a_reward_of_ones_own_the_hint_leaves_out_the_random_search_and_a_finish_with_it_begins_nothing(
+    typed: Typed, tmp_path: Path
+) -> None:
+    (tmp_path / "rew.py").write_text("def small(result):\n    return result.accuracy[-1] - result.params / 1e6\n")
+    options = "--reward rew.py:small --images 100 --epochs 1 --trials 2 --workers 0 --device cpu"
+    said = typed(f"search chain {options} --out own").out
+    assert " finish own --no-random    " in said
+    status, out, err = typed("finish own --data nowhere")  # whatever is wrong with the images comes later
+    assert (status, out) == (2, "")
+    assert "own: found a search with the reward rew.small, which is code of your own that its ledger lacks" in err
+    assert "give --no-random" in err
+    assert not (tmp_path / "own" / "finish").exists()
+    assert "found 'nowhere'" in typed("finish own --no-random --data nowhere").err
+
+
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search of one network, with another controller than random."""
