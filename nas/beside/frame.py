@@ -104,17 +104,24 @@ def _apart(name: str) -> str:
 
 
 def rows(found: Search) -> Iterator[dict[str, Any]]:
-    """A trial each: number, network, reward, error, same_as; costs; figures; curves as lists; answers as options."""
+    """A trial each: number, network, reward, error, same_as; costs; figures; curves as lists; answers as options.
+
+    A repeat has the costs and curves of the trial that it is the same as, and took no seconds.
+    """
+    first = {trial.trial: trial for trial, _ in found.candidates}
     for trial, candidate in found.candidates:
-        row = {name: getattr(trial, name) for name in LEDGER} | costs(trial.result)
-        row |= {name: list(getattr(trial.result, name, ())) for name in CURVES} | figures(trial)
+        row = {name: getattr(trial, name) for name in LEDGER}
+        known = trial if trial.same_as is None else first.get(trial.same_as, trial)
+        row |= costs(known.result) | {name: list(getattr(known.result, name, ())) for name in CURVES}
+        row |= {"stopped": known.stopped} | ({} if trial.same_as is None else {"seconds": 0.0}) | figures(trial)
         yield row | {name: option(choice, answer) for name, choice, answer in named(candidate)}
 
 
 def frame(folder: Path | str, space: Space | str | None = None) -> pd.DataFrame:
     """A ledger as a table: a trial a row, by number; answers are columns such as "width 3", missing where not asked.
 
-    Curves are lists, one value an epoch. A figure that the controller said of itself is a column of its name,
+    Curves are lists, one value an epoch. A repeat, whose "same_as" is the trial that trained its network, has the costs
+    and curves of that, and took 0 seconds. A figure that the controller said of itself is a column of its name,
     "entropy", or "health/reward" where that is another column's. Raises UserError as `search` does, and where pandas is
     not installed.
     """

@@ -45,6 +45,14 @@ def test_a_failed_child_has_no_reward_and_a_repeat_says_of_what(folder: Path) ->
     assert table["reward"][9] == table["reward"][1]
 
 
+def test_a_repeat_has_the_figures_of_the_trial_that_it_is_the_same_as_and_took_no_time(folder: Path) -> None:
+    table = frame(folder, Narrow())
+    once, again = table.iloc[1], table.iloc[9]
+    assert again["accuracy"] == once["accuracy"] == [0.3, 0.51]
+    assert (again["loss"], again["precision"]) == ([1.5, 1.0], "float32")
+    assert (once["seconds"], again["seconds"]) == (0.5, 0.0)
+
+
 def test_readme_s_table_has_a_row_for_each_trial(folder: Path) -> None:
     text = snippet("frame(").replace('"runs/chain-reinforce-digits-seed0"', "folder, Narrow()")
     place: dict[str, Any] = {"folder": folder, "Narrow": Narrow}
