@@ -665,12 +665,10 @@ def _conclude(space: Space, folder: Path, why: str, trials: int, own: str) -> No
     console.print(_smallest(header, done), markup=False)
     draw([folder], folder / "reward.png", space=space)
     console.print(f"picture: {folder / 'reward.png'}", markup=False)
-    here, nas = shlex.quote(str(folder)), _command()
+    here, nas = shlex.quote(str(folder)) + own, _command()
     alone = " --no-random" * bool(recorded.own_code(header))  # no random search can be made beside it
-    console.print(
-        f"go on:   {nas} finish {here}{own}{alone}    {nas} report {here}{own}    the same command with --trials {2 * trials}",
-        markup=False,
-    )
+    again = f"the same command with --trials {2 * trials}"
+    console.print(f"go on:   {nas} finish {here}{alone}    {nas} report {here}    {again}", markup=False)
     drawn = summary.random_rewards(space, done)
     for sentence in _sentences(header, done, best, drawn) + _health(header, done, space, drawn):
         console.print(sentence, markup=False)
