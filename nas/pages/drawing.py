@@ -27,7 +27,10 @@ from nas.space import Space, shorten
 from nas.summary import described
 
 MOST_ROWS = 150  # blocks drawn; what has more is no longer seen as a whole
-WIDTH, HIGH, EVERY, LANE = 290, 38, 50, 11  # pixels: of a box, from one to the next, from lane to lane
+WIDTH, HIGH, GAP, LANE = 290, 38, 12, 11  # pixels: a box, from its end to the next one, from lane to lane
+LINE = 15  # pixels that a box is higher, in a drawing in which a detail takes two lines
+LETTERS = {"name": 7.8, "end": 7.2, "less": 6.5}  # pixels that a letter takes, in wide fonts
+ROOM = WIDTH - 32  # pixels for two texts side by side
 CLASSIFIER = "classifier"
 LANES = 6  # colours of lanes
 WRITTEN = re.compile(rf"network {KEY_VERSION}: (\d+) (\w+) (\w+): (.*)", re.DOTALL)
@@ -226,13 +229,15 @@ def picture(rows: Sequence[Row], cells: Sequence[Graph] = ()) -> Markup:
     """Rows as boxes with their lanes, and below them the cells."""
     lanes = lanes_of(rows)
     left = 2 + (12 + LANE * (max(lanes.values()) + 1) if lanes else 0)
-    parts = [*_lanes(rows, lanes, left), *itertools.chain.from_iterable(_box(n, r, left) for n, r in enumerate(rows))]
-    parts += [_arrow(n, left) for n, row in enumerate(rows) if n and n - 1 in row.sources]
-    high = EVERY * len(rows) - 6
+    tall = HIGH + LINE * any(len(_lines(row)) > 1 for row in rows)
+    parts = [*_lanes(rows, lanes, left, tall)]
+    parts += itertools.chain.from_iterable(_box(n, row, left, tall) for n, row in enumerate(rows))
+    parts += [_arrow(n, left, tall) for n, row in enumerate(rows) if n and n - 1 in row.sources]
+    high = (tall + GAP) * len(rows) - 6
     for graph in cells:
-        drawn, tall = _cell(graph, left + WIDTH)
+        drawn, below = _cell(graph, left + WIDTH)
         parts.append(Markup('<g transform="translate(0 {})">{}</g>').format(high, drawn))
-        high += tall
+        high += below
     return svg(left + WIDTH + 4, high, parts, "a network's blocks")
 
 
@@ -263,11 +268,12 @@ def lanes_of(rows: Sequence[Row]) -> dict[int, int]:
     return lanes
 
 
-def _lanes(rows: Sequence[Row], lanes: dict[int, int], left: int) -> Iterator[Markup]:
+def _lanes(rows: Sequence[Row], lanes: dict[int, int], left: int, tall: int) -> Iterator[Markup]:
     """Each way from the row that gives to the last that takes, then the ways into each row, with their dots."""
+    every = tall + GAP
     for start, lane in lanes.items():
         end = max(number for number, row in enumerate(rows) if start in row.sources)
-        across, top, bottom = left - 12 - LANE * lane, EVERY * start + HIGH - 10, EVERY * end + 10
+        across, top, bottom = left - 12 - LANE * lane, every * start + tall - 10, every * end + 10
         yield Markup('<path class="lane l{}" d="M{} {}H{}Q{} {} {} {}V{}"/>').format(
             lane % LANES, left, top, across + 5, across, top, across, top + 5, bottom
         )
@@ -275,34 +281,60 @@ def _lanes(rows: Sequence[Row], lanes: dict[int, int], left: int) -> Iterator[Ma
         taken = [(lanes[source], source) for source in row.sources if source < number - 1]
         if taken:
             furthest = left - 12 - LANE * max(taken)[0]
-            yield Markup('<path class="into" d="M{} {}H{}"/>').format(furthest, EVERY * number + 10, left)
+            yield Markup('<path class="into" d="M{} {}H{}"/>').format(furthest, every * number + 10, left)
         for lane, source in taken:
-            at = left - 12 - LANE * lane, EVERY * number + 10
+            at = left - 12 - LANE * lane, every * number + 10
             yield Markup('<circle class="l{}" cx="{}" cy="{}" r="3.2"><title>{} into {}</title></circle>').format(
                 lane % LANES, *at, rows[source].name, row.name
             )
 
 
-def _box(number: int, row: Row, left: int) -> Iterator[Markup]:
-    top = EVERY * number
+def _box(number: int, row: Row, left: int, tall: int) -> Iterator[Markup]:
+    top = (tall + GAP) * number
     name, detail = plain(row.name), plain(row.detail)
     yield Markup('<rect class="box" x="{}" y="{}" width="{}" height="{}" rx="5"><title>{}</title></rect>').format(
-        left, top, WIDTH, HIGH, f"{name}; {detail}" if detail else name
+        left, top, WIDTH, tall, f"{name}; {detail}" if detail else name
     )
-    yield Markup('<rect class="{}" x="{}" y="{}" width="4" height="{}" rx="2"/>').format(row.family, left, top, HIGH)
-    for kind, across, down, text, most in (
-        ("name", 12, 16, name, 25 if row.shape else 40), ("end", WIDTH - 8, 16, row.shape, 20),
-        ("less", 12, 31, detail, 28 if row.cost else 46), ("less end", WIDTH - 8, 31, row.cost, 24),
+    yield Markup('<rect class="{}" x="{}" y="{}" width="4" height="{}" rx="2"/>').format(row.family, left, top, tall)
+    called = _cut(name, (ROOM - LETTERS["end"] * len(row.shape)) / LETTERS["name"])
+    for kind, across, down, text in (
+        ("name", 12, 16, called), ("end", WIDTH - 8, 16, row.shape), ("less end", WIDTH - 8, 31, row.cost),
+        *(("less", 12, 31 + LINE * line, text) for line, text in enumerate(_lines(row))),
     ):  # fmt: skip
         if text:
-            yield Markup('<text class="{}" x="{}" y="{}">{}</text>').format(
-                kind, left + across, top + down, shorten(text, most)
-            )
+            yield Markup('<text class="{}" x="{}" y="{}">{}</text>').format(kind, left + across, top + down, text)
 
 
-def _arrow(number: int, left: int) -> Markup:
+def _lines(row: Row) -> list[str]:
+    """A row's detail in one line beside its cost, or in two; fields that have no room there are left out whole."""
+    detail = plain(row.detail)
+    rooms = [int((ROOM - LETTERS["less"] * len(cost)) / LETTERS["less"]) for cost in (row.cost, "")]
+    if len(detail) <= rooms[0]:
+        return [detail] if detail else []
+    fields, lines = detail.split(", "), [""]
+    for place, field in enumerate(fields):
+        joined = f"{lines[-1]}, {field}" if lines[-1] else field
+        more = len(lines) == 2 and place < len(fields) - 1
+        room = rooms[len(lines) - 1] - 3 * more  # letters that tell that there is more
+        if len(joined) <= room:
+            lines[-1] = joined
+        elif len(lines) == 1:
+            lines.append(field)
+        else:
+            lines[-1] += ", …"
+            break
+    return [_cut(line, rooms[1]) for line in lines]
+
+
+def _cut(text: str, most: float) -> str:
+    """The text in at most so many letters, its middle left out."""
+    return text if len(text) <= most else shorten(text, max(2, int(most) - 3))
+
+
+def _arrow(number: int, left: int, tall: int) -> Markup:
     """From a row's predecessor into it."""
-    across, top, end = left + 24, EVERY * (number - 1) + HIGH, EVERY * number
+    every = tall + GAP
+    across, top, end = left + 24, every * (number - 1) + tall, every * number
     return Markup('<path class="arrow" d="M{0} {1}V{2}m-3 -4l3 4l3 -4"/>').format(across, top, end - 1)
 
 

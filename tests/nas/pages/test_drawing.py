@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -8,10 +9,11 @@ import pytest
 from nas.blocks import Block
 from nas.ledger import Trial
 from nas.network import Images, Network
-from nas.pages.drawing import Row, cells_of, drawing, drawn, lanes_of, parsed, rows_of
+from nas.pages.drawing import Row, cells_of, drawing, drawn, lanes_of, parsed, picture, rows_of, style
 from search_spaces.chain import Chain
 from search_spaces.nasbench201 import NasBench201
 from search_spaces.zoph import Zoph
+from tests.nas.pages.conftest import Browser
 
 IMAGES = Images(8, 1, 10)
 CHAIN = Network(8, (Block("conv", 16), Block("conv", 16, stride=2), Block("max_pool")))
@@ -40,6 +42,44 @@ def test_an_output_taken_further_down_has_a_lane_until_its_last_taker() -> None:
     sources = [(), (0,), (0,), (1, 2), (2,), (2, 4)]
     rows = [Row(name, sources=of) for name, of in zip(("image", *"abcde"), sources, strict=True)]
     assert lanes_of(rows) == {0: 0, 1: 1, 2: 0}  # the image's lane ends at b, where b's own begins
+
+
+def texts(image: str) -> list[str]:
+    return [str(text.text) for text in ElementTree.fromstring(image).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_detail_without_room_beside_the_parameters_goes_on_in_a_second_line_between_its_fields() -> None:
+    row = Row("inverted 3×3", "stride 2, expansion 6, squeeze 4", "24 × 4 × 4", "21.7k parameters")
+    assert {"stride 2, expansion 6", "squeeze 4"} <= set(texts(picture([row])))
+    (long,) = [row._replace(detail=", ".join(f"field{n} {n}" for n in range(20)))]
+    for said in texts(picture([long]))[-2:]:
+        assert set(said.split(", ")) <= {*long.detail.split(", "), "…"}
+    assert texts(picture([row._replace(detail="stride 2")]))[-1] == "stride 2"
+
+
+@pytest.mark.parametrize("wide", [1280, 390])
+def test_in_a_browser_no_text_of_a_block_touches_another_or_leaves_its_box(
+    browser: Browser, tmp_path: Path, wide: int
+) -> None:
+    block = Block("inverted", 1024, kernel=3, stride=2, expansion=6, squeeze=4)
+    named = Row(
+        "a_block_of_ones_own_with_a_long_name", "widened_by_the_user 4", "1024 × 128 × 128", "123M parameters each"
+    )
+    drawings = [drawing(Network(64, (block, Block("dense", 10))), Images(64, 3, 10)), picture([named])]
+    (tmp_path / "page.html").write_text(f"<style>{style()}</style>{''.join(drawings)}")
+    browser.open(f"file://{tmp_path}/page.html", wide)
+    script = """[...document.querySelectorAll("svg")].flatMap(svg => {
+        const boxes = [...svg.querySelectorAll("text, .box")].map(one => [one, one.getBBox()])
+        const meet = ([a, p], [b, q]) => p.x < q.x + q.width && q.x < p.x + p.width && p.y < q.y + q.height - 3
+            && q.y < p.y + p.height - 3
+        const inside = ([a, p], [b, q]) => p.x >= q.x && p.x + p.width <= q.x + q.width
+            && p.y + p.height <= q.y + q.height
+        const words = boxes.filter(([one]) => one.tagName == "text")
+        const frames = boxes.filter(([one]) => one.tagName != "text")
+        return words.filter(one => words.some(other => other != one && meet(one, other))
+            || !frames.some(frame => inside(one, frame))).map(([one]) => one.textContent)})"""
+    assert browser.run("document.querySelectorAll('text').length") > 12
+    assert browser.run(script) == []
 
 
 @pytest.mark.parametrize("depth", [6, 15])
@@ -96,8 +136,7 @@ def trial(written: str) -> Trial:
 
 def test_what_cannot_be_read_is_drawn_as_its_lines_with_its_letters_as_letters() -> None:
     image = drawn(trial("network 1: 8 concat gap: <script>alert(1)</script>\x1b; b & c"), None, IMAGES)
-    texts = [text.text for text in ElementTree.fromstring(image).iter("{http://www.w3.org/2000/svg}text")]
-    assert texts == ["8 x 8 pixels", "<script>alert(1)</script>\\x1b", "b & c"]
+    assert texts(image) == ["8 x 8 pixels", "<script>alert(1)</script>\\x1b", "b & c"]
 
 
 def test_a_network_that_is_not_sound_is_drawn_without_shapes() -> None:
