@@ -19,7 +19,8 @@ MARGIN, LEAST = 20, 340  # pixels: around the drawing, and of its width
 LETTER = 6.1  # pixels of a small letter at most, on average
 NEEDS = {
     "preferences": "trials with questions that leave something to decide",
-    "importance": f"{learnt.LEAST} networks with different rewards; search on, with more --trials",
+    "importance": f"{learnt.LEAST} networks at least, with rewards that the choices explain for sure; search on, with "
+    "more --trials",
     "path": "a controller that says what it prefers: q-learning, or reinforce",
 }
 
@@ -95,7 +96,7 @@ def _preferences(search: Search) -> tuple[Markup, str, str] | None:
 def _importance(search: Search) -> tuple[Markup, str, str] | None:
     assert search.space is not None
     found = learnt.importances(search.space, search.trials)
-    if found is None:
+    if found is None or learnt.unsure(found):
         return None
     below = (
         "What share of the rewards' variance a linear fit on how often each option was answered explains, for networks "
@@ -103,8 +104,6 @@ def _importance(search: Search) -> tuple[Markup, str, str] | None:
         f"as if the {found.networks} networks were drawn at random. Those that a controller asks for are not: then "
         "they are a rough guide."
     )
-    if found.together.interval[0] <= 0:
-        below += " All choices together explain nothing for sure: the bars may be chance."
     return tiles.importance(found), "Which choices matter for the reward", below
 
 

@@ -193,6 +193,18 @@ def importances(space: Space, trials: Sequence[Trial], seed: int = 0) -> Importa
     return Importances(len(trained), together, sorted(each, key=lambda one: -one.share))
 
 
+def unsure(found: Importances | None) -> str:
+    """Why nothing is said of which choices matter, in a sentence; empty where something is."""
+    if found is None:
+        return f"Of fewer than {LEAST} different networks with different rewards, nothing is said."
+    if found.together.interval[0] > 0:
+        return ""
+    return (
+        f"Of these {found.networks} networks nothing is said: all choices together explain nothing of the rewards for "
+        "sure, by a linear fit on how often each option was answered, for networks that it has not seen."
+    )
+
+
 def _parts(x: Floats, rewards: Floats, rng: np.random.Generator) -> Floats:
     """Of each group of networks the sums of products of 1, the counts (n, columns) and the reward, these scaled.
 

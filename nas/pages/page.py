@@ -463,10 +463,9 @@ def _learnt(search: Search, live: bool) -> dict[str, Any]:
         "preferences": [tiles.preference(one) for one in by_choice],
         "each": [tiles.preference(one) for one in each[:60]] if len(each) > len(by_choice) else [],
         "more": max(0, len(each) - 60),
-        "matters": tiles.importance(matters) if matters else None,
-        "explained": matters.together if matters else None,
+        "matters": tiles.importance(matters) if matters and not learnt.unsure(matters) else None,
+        "unsure": learnt.unsure(matters),
         "networks": matters.networks if matters else 0,
-        "least": learnt.LEAST,
         "path": tiles.path(path[1], path[0]) if path else None,
         "valued": path[0] if path else "",
     }

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def judged(job: Job) -> Result:
-    return Result((sum(job.answers) % 10 / 10,), (1.0,), 1, 1, 0.1)
+    return Result((sum(job.answers) / 200,), (1.0,), 1, 1, 0.1)  # which the choices explain for sure
 
 
 @pytest.fixture(scope="module")

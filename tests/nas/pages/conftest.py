@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from controllers.q_learning import QLearning
+from controllers.random_search import RandomSearch
 from nas.data import load, native
 from nas.network import Network
 from nas.pool import Job, Serial
@@ -187,3 +188,9 @@ def searched(folder: Path, kind: type[Any] = QLearning, trials: int = 60, seed: 
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a search of 60 trials by Q-learning; not to be written to."""
     return searched(tmp_path_factory.mktemp("search") / "one")
+
+
+@pytest.fixture(scope="session")
+def explained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a search of 200 trials, enough for choices to explain the rewards for sure; not to be written to."""
+    return searched(tmp_path_factory.mktemp("search") / "long", RandomSearch, 200)

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from nas.errors import UserError
 from nas.pages.alone import alone, lesson, network
 from nas.pages.chart import NOTHING
 from nas.pages.drawing import Row, picture, svg
@@ -42,7 +43,6 @@ def test_texts_stand_around_a_drawing_in_lines_that_it_is_as_wide_as() -> None:
     ("what", "title", "axes"),
     [
         ("preferences", "Which options it came to prefer", ["share", "random"]),
-        ("importance", "Which choices matter for the reward", ["0", "of the rewards’ variance"]),
         ("path", "The path that it now likes best", ["question", "answer", "Q-value"]),
     ],
 )
@@ -53,6 +53,18 @@ def test_what_was_learnt_says_what_it_is_of_and_how_it_is_read(
     assert said[:2] == [title, "Chain on digits · q-learning, seed 0, 60 trials"]
     assert set(axes) <= set(said)
     assert any(text.endswith(".") for text in said)
+
+
+def test_which_choices_matter_is_drawn_where_all_together_explain_the_rewards_for_sure_and_refused_elsewhere(
+    folder: Path, explained: Path
+) -> None:
+    said = texts(lesson(opened(explained), "importance"))
+    assert said[0] == "Which choices matter for the reward"
+    assert {"all together", "0", "of the rewards’ variance"} <= set(said)
+    with pytest.raises(
+        UserError, match="expected 20 networks at least, with rewards that the choices explain for sure"
+    ):
+        lesson(opened(folder), "importance")
 
 
 def test_a_network_says_whose_it_is_and_how_it_is_read(folder: Path) -> None:

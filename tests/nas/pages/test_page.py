@@ -86,6 +86,17 @@ def test_each_picture_is_there_and_not_empty(browser: Browser, written: Path, se
         assert (np.ptp(pixels, axis=2) > 40).any(), (section, number)  # a colour that is no grey
 
 
+def test_where_all_choices_together_explain_nothing_for_sure_there_are_no_bars_but_a_sentence(
+    folder: Path, explained: Path
+) -> None:
+    without, bars = report(folder), report(explained)
+    assert "networks nothing is said: all choices together explain nothing of the rewards for sure" in without
+    assert 'class="bar"' not in without
+    assert "nothing is said" not in bars
+    assert 'class="bar"' in bars
+    assert "explain. A controller asks" in bars.replace("\n", " ")
+
+
 @pytest.mark.parametrize("kind", ["failed", "refused"])
 def test_trials_without_a_reward_are_seen_in_the_chart_in_the_colour_of_the_legend(
     browser: Browser, folder: Path, tmp_path: Path, kind: str
