@@ -571,13 +571,18 @@ def _advise(rule: Rule | None, recipe: Recipe, reward: Reward) -> None:
 
 
 def _passing(space: Space, bounds: Bounds, length: int) -> str:
-    """The share of random networks within bounds on parameters and multiply-adds, in a line; empty where unknown."""
+    """The share of random networks within bounds on parameters and multiply-adds, in a line; empty without these."""
     from nas.check import affordable
 
     known = replace(bounds, max_latency_ms=None)
-    share = affordable(space, bounds, length) if known.given else None
-    if share is None:
+    if not known.given:
         return ""
+    share = affordable(space, bounds, length)
+    if share is None:
+        return (
+            f"bounds: {known}; what share of random networks is within them is not known: a block is a torch module of "
+            "your own, which is counted where it would be trained, or networks take long to write down\n"
+        )
     few = "; with so few, some trials find none: raise the bound, or give more --trials or smaller choices" * (
         share < 0.03
     )

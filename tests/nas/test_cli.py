@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
-from nas import cli
+from nas import Block, Network, Pick, Space, cli
 from nas.ledger import FILE, read
 from nas.network import Images
 from nas.preset import PRESETS
@@ -480,6 +481,21 @@ def test_costs_are_measured_bounded_priced_shown_and_drawn(nas: Nas) -> None:
 def test_where_all_random_networks_are_within_the_bounds_they_are_100_percent() -> None:
     said = cli._passing(Chain().on(Images(8, 1, 10)), Bounds(max_params=10**9, max_latency_ms=3), 10)
     assert said == "bounds: max_params=1,000,000,000; 100 % of random networks are within them\n"
+
+
+class Own(Space):
+    """Networks of a torch module, whose costs are not known before it is built."""
+
+    def build(self, pick: Pick) -> Network:
+        return Network(8, (Block(lambda block, channels: nn.Conv2d(channels, 4, 3)),))
+
+
+def test_of_a_block_that_is_a_torch_module_it_is_said_that_the_share_within_bounds_is_not_known() -> None:
+    said = cli._passing(Own().on(Images(8, 1, 10)), Bounds(max_params=100), 10)
+    assert said.startswith("bounds: max_params=100; what share of random networks is within them is not known: a block")
+    assert not cli._passing(
+        Own().on(Images(8, 1, 10)), Bounds(max_latency_ms=3), 10
+    )  # which nobody expects to be known
 
 
 def test_a_dry_run_trains_networks_within_bounds_and_says_how_many_are(
