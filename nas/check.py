@@ -317,8 +317,8 @@ def _has_costs(space: Space, candidate: Candidate) -> None:
         candidate.network.costs(space.images)  # type: ignore[attr-defined]
     except UserError as error:
         raise UserError(
-            f"{type(space).__name__}.build: found a network that cannot be built ({error}), expected none; "
-            f"it came of the answers {list(candidate.answers)}"
+            f"{type(space).__name__}.build: found a network that cannot be built ({error}), expected only "
+            f"networks that can; it came of the answers {list(candidate.answers)}: mend its blocks or offer others"
         ) from None
 
 

@@ -680,23 +680,20 @@ def _conclude(space: Space, folder: Path, why: str, trials: int, own: str) -> No
 
 
 def _sentences(header: dict[str, Any], done: Sequence[Trial], best: Sequence[Trial], drawn: Any) -> list[str]:
-    """How sure the five best are, and what random sampling would have found; drawn: rewards of random networks."""
+    """How sure the best are, and what random sampling would have found; drawn: rewards of random networks."""
     from nas import summary
 
     images = header["validation"]
     accuracies = [trial.result.accuracy[-1] for trial in best if trial.result]
     low, high = summary.interval(min(accuracies), images)[0], summary.interval(max(accuracies), images)[1]
-    several = f"the {len(best)} best" if len(best) > 1 else "the best"
+    least, most = f"{min(accuracies):.4f}", f"{max(accuracies):.4f}"
+    several, they = (f"the {len(best)} best", "them") if len(best) > 1 else ("the best", "it")
     sentences = [
-        f"{several}: validation accuracy {min(accuracies):.4f} to {max(accuracies):.4f}, 95 % interval {low:.4f} to "
-        f"{high:.4f} on {images:,} images, which chose them too: expect less on others; test images were not touched"
+        f"{several}: validation accuracy {most if least == most else f'{least} to {most}'}, 95 % interval {low:.4f} to "
+        f"{high:.4f} on {images:,} images, which chose {they} too: expect less on others; test images were not touched"
     ]
     if drawn is not None:
-        expected = summary.expected_largest(drawn, len(summary.best(done, len(done))))
-        sentences.append(
-            f"random sampling would be expected to have found a reward of about {expected:.3f} in as many trials "
-            f"(estimated from these); this search found {best[0].reward:.4f}"
-        )
+        sentences.append(summary.random_said(drawn, done))
     return sentences
 
 
@@ -790,19 +787,11 @@ def _table(header: dict[str, Any], best: Sequence[Trial]) -> Table:
 
 def _smallest(header: dict[str, Any], trials: Sequence[Trial]) -> str:
     """The smallest network that is as good as the best, as far as the validation images can tell, in a sentence."""
-    from nas.summary import best, smallest, standard_error
+    from nas.summary import best, smallest, smallest_said
 
-    found, (first,) = smallest(trials, header["validation"]), best(trials, 1)
-    if found is None or found.result is None or first.result is None:
-        return "no network's parameters are known"
-    error = standard_error(first.result.accuracy[-1], header["validation"])
-    what = "within one standard error of the best, "
-    if found.trial == first.trial:
-        return f"{what}{error:.4f}, none is smaller"
-    return (
-        f"{what}{error:.4f}, the smallest is trial {found.trial}: {found.result.params:,} parameters, validation "
-        f"accuracy {found.result.accuracy[-1]:.4f}: {shown(found.network)}"
-    )
+    found, said = smallest(trials, header["validation"]), smallest_said(trials, header["validation"])
+    is_another = found is not None and found.trial != best(trials, 1)[0].trial
+    return f"{said}: {shown(found.network)}" if found and is_another else said
 
 
 def _front(front: Sequence[Trial], cost: str, most: int = 10) -> Table:

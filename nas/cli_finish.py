@@ -96,7 +96,7 @@ def finish(
         given = settled(search, lines, top=top, seeds=seeds, epochs=epochs, flip=flip, random=random,
                         baseline=str(baseline.resolve()) if baseline else None)  # fmt: skip
     console.print(_introduced(search, given), markup=False)
-    _show(watched(begin(search, **given, device=device, pool=pool), Shown()), folder)
+    _show(watched(begin(search, **given, device=device, pool=pool), Shown(*_at_random(search))), folder)
 
 
 def _check_rival(folder: Path) -> None:
@@ -126,13 +126,23 @@ def _introduced(search: Search, given: dict[str, Any]) -> str:
     )
 
 
+def _at_random(search: Search) -> tuple[int, int]:
+    """How many networks the random search beside a search has in the end, and how many of these are made."""
+    from nas.compare import trained
+    from nas.ledger import begun
+    from nas.model.lines import FOLDER, RANDOM
+
+    return len(trained(search.trials)), len(trained(begun(search.folder / FOLDER / RANDOM)[1]))
+
+
 class Shown(Live["Trial | Step"]):
     """A line for each training, and on a terminal one more of how far all is."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: int, made: int = 0) -> None:
         super().__init__(console)
+        self.wanted = wanted  # networks of the random search, of which so many are made
         self.begun, self.share = time.monotonic(), math.nan  # when trainings were begun, and what was done soon after
-        self.random = self.ended = 0  # networks of the random search; trainings after it, earlier runs' too
+        self.random, self.ended = made, 0  # networks of the random search; trainings after it, earlier runs' too
 
     def add(self, one: Trial | Step) -> None:
         """Show what has finished."""
@@ -143,10 +153,10 @@ class Shown(Live["Trial | Step"]):
         elif one.trained:
             self.random += 1
             self.begun = time.monotonic()
-            text = f"random search beside it: {self.random} network{'s'[: self.random != 1]}"
+            text = f"random search beside it: {self.random} of {self.wanted} networks"
             if self.status:
                 self.status.update(text)
-            elif self.random % 10 == 0:
+            elif self.random % 10 == 0 or self.random == self.wanted:
                 console.print(text)
 
     def so_far(self) -> str:

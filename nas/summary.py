@@ -95,6 +95,20 @@ def smallest(trials: Sequence[Trial], images: int) -> Trial | None:
     return min(near, key=lambda trial: (_cost(trial, "params"), -_accuracy(trial), trial.trial), default=None)
 
 
+def smallest_said(trials: Sequence[Trial], images: int) -> str:
+    """Which network is the smallest one, as far as the validation images can tell as good as the best, in words."""
+    found, (first,) = smallest(trials, images), best(trials, 1)
+    if found is None or found.result is None:
+        return "no network's parameters are known"
+    error = standard_error(_accuracy(first), images)
+    if found.trial == first.trial:
+        return f"within one standard error of the best, {error:.4f}, no network is smaller"
+    return (
+        f"the smallest network within one standard error of the best, {error:.4f}, is trial {found.trial}: validation "
+        f"accuracy {_accuracy(found):.4f}, {found.result.params:,} parameters"
+    )
+
+
 def standard_error(accuracy: float, images: int) -> float:
     """Of an accuracy measured on so many images, with two more that are right and two that are wrong.
 
@@ -170,6 +184,15 @@ def expected_largest(values: Floats, draws: int) -> float:
     """
     steps = (np.arange(len(values) + 1) / len(values)) ** draws
     return float((np.sort(values) * np.diff(steps)).sum())
+
+
+def random_said(drawn: Floats, trials: Sequence[Trial]) -> str:
+    """What random sampling would have found beside these trials, in words; drawn: as from `random_rewards`."""
+    expected = expected_largest(drawn, sum(trial.scored for trial in trials))
+    return (
+        f"random sampling would be expected to have found a reward of about {expected:.3f} in as many trials, as "
+        f"estimated from these; this search found {best(trials, 1)[0].reward:.4f}"
+    )
 
 
 def _features(candidates: Iterable[Candidate], columns: dict[tuple[str, int], int]) -> Floats:

@@ -189,7 +189,7 @@ def ranking_table(ranked: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[
 
 
 def _row(one: Mapping[str, Any], by_reward: bool, costs: Sequence[str]) -> list[str]:
-    each = ", ".join(f"{100 * accuracy:.2f}" for accuracy in one["accuracies"])
+    each = "–".join(f"{100 * bound(one['accuracies']):.2f}" for bound in (min, max) if one["accuracies"])
     low, high = (f"{100 * bound:.2f}" for bound in one["interval"])
     failed = [f"a seed failed: {one['error']}"] if one["error"] else []
     reward = one.get("reward")

@@ -203,6 +203,7 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
         "best": [_row(header, trial, measured) for trial in best],
         "fronts": [front for cost in COSTS if (front := _front(header, trials, cost, COSTS[cost]))],
         "health": _health(trials, drawn) if best else None,
+        "health_read_as": _health_read_as(trials, drawn),
         "learnt": _learnt(search, live) if best else None,
         "failures": _failures(trials),
         "comparison": _comparison(search, beside, bool(finished)) if beside else None,
@@ -267,30 +268,22 @@ def _said(search: Search, best: Sequence[Trial], drawn: Floats | None, tested: b
     said: list[tuple[str, str]] = []
     wrong = health.verdict(trials, header["length"], space, drawn) if trials else None
     if wrong:
-        said.append(("wrong", wrong.sentence[0].upper() + wrong.sentence[1:] + "."))
+        said.append(("wrong", _sentence(wrong.sentence)))
     if not best:
         return [*said, ("", "No network has a reward yet.")]
-    smallest = summary.smallest(trials, header["validation"])
-    if smallest and smallest.result and smallest.trial != best[0].trial:
-        said.append(
-            (
-                "",
-                f"The smallest network within one standard error of the best is trial {smallest.trial}: "
-                f"{100 * smallest.result.accuracy[-1]:.2f} %, {smallest.result.params:,} parameters.",
-            )
-        )
-    if drawn is not None:
-        expected = summary.expected_largest(drawn, sum(trial.scored for trial in trials))
-        said.append((
-            "", f"Random sampling would be expected to have found a reward of about {expected:.3f} in as many trials, "
-            f"as estimated from these; this search found {best[0].reward:.4f}.",
-        ))  # fmt: skip
+    plainly = [summary.smallest_said(trials, header["validation"])]
+    plainly += [] if drawn is None else [summary.random_said(drawn, trials)]
+    said += [("", _sentence(text)) for text in plainly]
     said.append((
         "", "The same validation images chose the best network and judge it, so its accuracy is lower on new "
         "images. " + ("The search has not touched the test images; they were looked at once, for the model below."
                       if tested else "The search has not touched the test images."),
     ))  # fmt: skip
     return said
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _rewards(header: Header, trials: Sequence[Trial]) -> Markup:
@@ -425,6 +418,16 @@ def _health(trials: Sequence[Trial], drawn: Floats | None) -> list[Markup]:
     panels = [_panel(shares, "share", 1.0)]
     panels += [_panel({name: curves[name]}, name, None) for name in (SPREAD, ADVANTAGE) if name in curves]
     return [panel for panel in panels if panel]
+
+
+def _health_read_as(trials: Sequence[Trial], drawn: Floats | None) -> str:
+    """How these charts are read, as far as they have what there is to say of."""
+    said = ["Repeats cost nothing, but tell the controller nothing new."]
+    said += ["An entropy or ε near 1 is random, near 0 settled."] * any(trial.figures for trial in trials)
+    said += [
+        "The advantage is that of the best reward over what as many random networks would be expected to have."
+    ] * (drawn is not None)
+    return " ".join(said)
 
 
 def _panel(curves: Mapping[str, Floats], label: str, high: float | None) -> Markup:

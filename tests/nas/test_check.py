@@ -108,7 +108,7 @@ UNSOUND = {
     "and no random number, clock or counter",
     counting: r"Odd.build: found two networks for the answers \[\], expected one",
     without_pixels: r"Odd.build: found a network that cannot be built \(found a network with input size 0, expected at "
-    r"least 1 pixel a side\), expected none; it came of the answers \[0\]",
+    r"least 1 pixel a side\), expected only networks that can; it came of the answers \[0\]",
     with_no_width: r"Odd.build: found a network that cannot be built \(block 1 \(conv\): found Conv\(width=0.*expected",
     with_a_wrong_input: r"found inputs \(3,\), expected numbers from 0 to 0",
     local: r"Odd.build: found a pick of a nameless choice Choice\(4, 8\), expected a choice that the space holds as an "

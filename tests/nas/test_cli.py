@@ -295,6 +295,11 @@ def test_a_search_whose_header_was_torn_begins_anew(nas: Nas) -> None:
     assert len(read(FOLDER)[1]) == 6
 
 
+def test_of_one_network_the_accuracy_is_said_once(nas: Nas) -> None:
+    said = nas("search", "chain", *RANDOM[2:], "--trials", "1", "--epochs", "1").out
+    assert re.search(r"\nthe best: validation accuracy 0\.\d{4}, 95 % interval .* which chose it too: ", said)
+
+
 def test_with_enough_networks_it_says_what_random_sampling_would_have_found(nas: Nas) -> None:
     done = nas("search", "chain", *RANDOM[2:], "--trials", "52", "--recipe", "quick:batch=80")
     shows(
@@ -466,7 +471,7 @@ def test_costs_are_measured_bounded_priced_shown_and_drawn(nas: Nas) -> None:
         "bounds: max_params=200; … % of random networks are within them",
         "12 trials, … repeats, 0 failed, ",
         "parameters … multiply-adds … ms … trial",
-        "within one standard error of the best, 0.…, ",
+        "within one standard error of the best, 0.…",
     )
     shows(
         nas("show", str(FOLDER), "--cost", "latency"),
@@ -603,9 +608,15 @@ def is_refused(done: Done, message: str) -> None:
         (["search", "mine.py:Raises"], "Raises.build: found KeyError: 4 (mine.py, line …), expected a network; it …"),
         (["search", "mine.py:NeverEnds"], "width: found more than … questions in one build, expected it to end; …"),
         (["search", "mine.py:OffersNothing"], "width: found no option in among=, expected at least one of [2, 4]; …"),
-        (["search", "mine.py:ZeroSize"], "ZeroSize.build: found a network that cannot be built (…), expected none; …"),
+        (
+            ["search", "mine.py:ZeroSize"],
+            "ZeroSize.build: found a network that cannot be built (…), expected only networks that can; …",
+        ),
         (["search", "mine.py:Local"], "Local.build: found a pick of a nameless choice Choice(2, 4), expected a …"),
-        (["check", "mine.py:ZeroSize"], "ZeroSize.build: found a network that cannot be built (…), expected none; …"),
+        (
+            ["check", "mine.py:ZeroSize"],
+            "ZeroSize.build: found a network that cannot be built (…), expected only networks that can; …",
+        ),
         (["show", "nowhere"], "nowhere: found no ledger.jsonl, expected the folder of a search; …"),
         (["plot", "nowhere", "--what", "all"], "--what: found 'all', expected rewards, health or pareto; leave it …"),
         (["plot", "nowhere"], "nowhere: found no ledger.jsonl, expected the folder of a search; …"),

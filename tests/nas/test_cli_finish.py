@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from controllers.local_search import LocalSearch
+from nas.cli_finish import Shown
 from nas.data import load
-from nas.ledger import FILE
+from nas.ledger import FILE, Trial
 from nas.pool import Serial
+from nas.reward import Result
 from nas.search import search
 from search_spaces.chain import Chain
 from tests.conftest import Done, Nas
@@ -77,6 +79,17 @@ def test_what_cannot_be_finished_is_refused_with_a_sentence(
     status, _, err = typed(f"finish {words}")
     assert (status, err.startswith("nas: ")) == (2, True)
     assert piece in err
+
+
+def test_networks_of_the_random_search_are_counted_up_to_how_many_there_will_be(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = Shown(12, made=8)
+    for number in range(4):
+        shown.add(Trial(number, (), "key", "network", 0.5, Result((0.5,), (1.0,))))
+    shown.close()
+    lines = [f"random search beside it: {count} of 12 networks" for count in (10, 12)]
+    assert capsys.readouterr().out.splitlines() == lines
 
 
 def test_of_a_reward_of_ones_own_the_hint_leaves_out_the_random_search_and_a_finish_with_it_begins_nothing(

@@ -22,8 +22,10 @@ from nas.summary import (
     interval,
     kinds,
     random_rewards,
+    random_said,
     saved,
     smallest,
+    smallest_said,
     standard_error,
 )
 from search_spaces.chain import Chain
@@ -268,6 +270,26 @@ def test_the_best_is_that_of_the_highest_reward_whatever_its_accuracy() -> None:
     named = smallest([costing(0, 0.9, 50, reward=0.1), costing(1, 0.6, 20, reward=0.5), costing(2, 0.58, 10)], 100)
     assert named is not None
     assert named.trial == 2  # reward 0.58, so it is the best itself
+
+
+def test_what_is_the_smallest_is_said_in_the_same_words_everywhere() -> None:
+    first, smaller = costing(0, 0.9, 5000), costing(1, 0.88, 2000)
+    error = f"{standard_error(0.9, 100):.4f}"
+    assert smallest_said([first], 100) == f"within one standard error of the best, {error}, no network is smaller"
+    assert smallest_said([first, smaller], 100) == (
+        f"the smallest network within one standard error of the best, {error}, is trial 1: validation accuracy 0.8800, "
+        "2,000 parameters"
+    )
+    assert smallest_said([costing(0, 0.9, None)], 100) == "no network's parameters are known"
+
+
+def test_what_random_sampling_would_have_found_is_said_of_as_many_networks_as_were_scored() -> None:
+    trials = [trial(0, 0.9), trial(1, None), trial(2, 0.5), trial(3, 0.9, same_as=0)]
+    said = random_said(np.array([0.0, 1.0]), trials)  # of two draws the larger is 1 with probability 3/4
+    assert said == (
+        "random sampling would be expected to have found a reward of about 0.750 in as many trials, as estimated from "
+        "these; this search found 0.9000"
+    )
 
 
 def test_nothing_is_the_smallest_of_nothing() -> None:

@@ -93,7 +93,7 @@ def test_networks_are_ranked_by_the_mean_reward_where_that_is_not_accuracy() -> 
     assert (second.name, second.accuracy, second.reward) == ("trial 1", 0.9, 0.45)
     columns, rows = ranking_table([first._asdict(), second._asdict()])
     assert columns == ["network", "reward", "validation accuracy", "95 %", "seeds", "ms an image"]
-    assert rows[0] == ["trial 2", "0.5500", "75.00", "65.70–82.45", "80.00, 70.00", "0.5"]
+    assert rows[0] == ["trial 2", "0.5500", "75.00", "65.70–82.45", "70.00–80.00", "0.5"]
 
 
 def test_a_network_that_never_trained_is_last_even_where_rewards_are_negative() -> None:
@@ -106,11 +106,11 @@ def test_a_ranking_by_accuracy_has_neither_reward_nor_costs() -> None:
     ranked = CONTEST.ranking(done((ONE, 0, 0.5), (ONE, 1, 0.5)), {ONE.key: "x"}, 100)  # type: ignore[arg-type]
     columns, (row,) = ranking_table([ranked[0]._asdict()])
     assert columns == ["network", "validation accuracy", "95 %", "seeds"]
-    assert row == ["x", "50.00", "40.38–59.62", "50.00, 50.00"]
+    assert row == ["x", "50.00", "40.38–59.62", "50.00–50.00"]
 
 
-def test_a_ranked_network_shows_each_seed_and_what_failed() -> None:
+def test_a_ranked_network_shows_the_range_over_its_seeds_and_what_failed() -> None:
     ranked = {"name": "trial 3", "accuracy": 0.5, "interval": [0.4, 0.6], "accuracies": [0.45, 0.55], "error": None}
     _, rows = ranking_table([ranked, ranked | {"error": "diverged"}])
-    assert rows[0] == ["trial 3", "50.00", "40.00–60.00", "45.00, 55.00"]
-    assert rows[1][3] == "45.00, 55.00; a seed failed: diverged"
+    assert rows[0] == ["trial 3", "50.00", "40.00–60.00", "45.00–55.00"]
+    assert rows[1][3] == "45.00–55.00; a seed failed: diverged"

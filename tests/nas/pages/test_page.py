@@ -97,6 +97,17 @@ def test_where_all_choices_together_explain_nothing_for_sure_there_are_no_bars_b
     assert "explain. A controller asks" in bars.replace("\n", " ")
 
 
+def test_of_one_network_and_a_controller_without_figures_nothing_is_explained_that_is_not_there(
+    folder: Path, tmp_path: Path
+) -> None:
+    one, many = report(searched(tmp_path / "one", RandomSearch, 1)), report(folder)
+    for text in ("highest rewards", "two whose intervals", "An entropy", "The advantage is"):
+        assert text not in one
+    for text in ("The 30 highest rewards, each network once", "two whose intervals", "An entropy"):
+        assert text in many
+    assert "The advantage is" not in many  # of 44 networks random sampling's best is not foretold
+
+
 @pytest.mark.parametrize("kind", ["failed", "refused"])
 def test_trials_without_a_reward_are_seen_in_the_chart_in_the_colour_of_the_legend(
     browser: Browser, folder: Path, tmp_path: Path, kind: str
