@@ -185,10 +185,10 @@ def importances(space: Space, trials: Sequence[Trial], seed: int = 0) -> Importa
     shares = _explained(parts, owner)
     less = np.array([_explained(np.delete(parts, group, axis=0), owner) for group in range(GROUPS)])
     half = STUDENT * np.sqrt((GROUPS - 1) * less.var(0))
-    names = ["all together", *(choice.replace("_", " ") for choice in varied)]
+    called = ["all together", *(choice.replace("_", " ") for choice in varied)]
     together, *each = (
         Importance(name, float(share), (float(share - wide), max(0.0, float(share + wide))))
-        for name, share, wide in zip(names, shares, half, strict=True)
+        for name, share, wide in zip(called, shares, half, strict=True)
     )
     return Importances(len(trained), together, sorted(each, key=lambda one: -one.share))
 
