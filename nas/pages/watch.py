@@ -23,6 +23,7 @@ from nas.pages.page import Search, opened, page, state, waiting
 from nas.space import Space
 
 HERE = "127.0.0.1"
+PORT = 80  # that of HTTP
 SHARE = 0.1  # of the time, at most, for making pages
 PATIENCE = 10.0  # seconds that a browser may take to say what it wants
 
@@ -107,6 +108,12 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
+def is_here(host: str | None, port: int) -> bool:
+    """Whether who asks at this port by this name, a request's Host, means this machine; of PORT browsers say none."""
+    name, _, asked = (host or "").partition(":")
+    return name in (HERE, "localhost") and asked in (str(port), *[""] * (port == PORT and host == name))
+
+
 def _handler(watched: Watched) -> type[BaseHTTPRequestHandler]:
     class Page(BaseHTTPRequestHandler):
         """Answers GET of / and nothing else."""
@@ -116,7 +123,7 @@ def _handler(watched: Watched) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             """The page, to a browser on this machine; nothing where it has it already."""
             port = self.connection.getsockname()[1]
-            if self.headers.get("Host") not in (f"{HERE}:{port}", f"localhost:{port}"):
+            if not is_here(self.headers.get("Host"), port):
                 self._answer(HTTPStatus.FORBIDDEN, b"this page is for this machine alone\n")
             elif self.path != "/":
                 self._answer(HTTPStatus.NOT_FOUND, b"there is one page: /\n")

@@ -14,7 +14,7 @@ import pytest
 from controllers.random_search import RandomSearch
 from nas.errors import UserError
 from nas.ledger import FILE, Ledger
-from nas.pages.watch import HERE, Watched, server
+from nas.pages.watch import HERE, Watched, is_here, server
 from nas.space import Candidate
 from search_spaces import chain
 from tests.nas.pages.conftest import Browser, searched
@@ -69,6 +69,14 @@ def test_who_asks_by_another_name_gets_nothing(host: str, tmp_path: Path) -> Non
     with serving(Watched(tmp_path)) as port:
         assert asked(port, Host=host).status == 403
         assert asked(port, Host=f"localhost:{port}").status == 200
+
+
+def test_at_port_80_browsers_name_no_port() -> None:
+    for host in ("127.0.0.1", "localhost", "localhost:80"):
+        assert is_here(host, 80)
+    for host in ("evil.example", "localhost:", "localhost:81", "", None):
+        assert not is_here(host, 80)
+    assert not is_here("localhost", 8080)
 
 
 def test_it_listens_on_loopback_alone(tmp_path: Path) -> None:
