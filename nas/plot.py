@@ -18,7 +18,7 @@ import numpy as np
 
 from nas import health, recorded
 from nas.errors import UserError, near, plain
-from nas.ledger import FILE, RECORDS, Trial, read
+from nas.ledger import RECORDS, Trial, read
 from nas.recipe import named
 from nas.reward import COSTS
 from nas.space import Space, shorten
@@ -309,7 +309,7 @@ def _check(searches: Sequence[Search], one_axis: bool) -> None:
         if all(trial.reward is None for trial in trials):
             raise UserError(
                 f"{folder}: found no reward in {len(trials)} finished trials, expected one at least; "
-                f"wait for a child to be trained, or see in {FILE} why they failed"
+                f"{health.mend(trials)}"
             )
 
 

@@ -307,9 +307,9 @@ def _rewards(header: Header, trials: Sequence[Trial]) -> Markup:
 
 def lacking(search: Search) -> UserError:
     """What to say of a search without any reward."""
-    wrong = health.failing(search.trials)
-    mend = wrong.sentence if wrong else "its errors are in the ledger" if search.trials else "give it more time"
-    return UserError(f"{search.folder}: found no trial with a reward, expected one at least; {mend}")
+    return UserError(
+        f"{search.folder}: found no trial with a reward, expected one at least; {health.mend(search.trials)}"
+    )
 
 
 def unknown(search: Search) -> str:

@@ -498,10 +498,16 @@ def test_rewards_of_two_kinds_cannot_share_an_axis(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("trials", [[], [failed(0), failed(1)]])
-def test_a_search_without_a_reward_has_nothing_to_show(tmp_path: Path, trials: list[Trial]) -> None:
+@pytest.mark.parametrize(
+    ("trials", "mend"),
+    [([], "give it more time"), ([failed(0), failed(1)], 'the last error is "diverged": mend what fails')],
+)
+def test_a_search_without_a_reward_has_nothing_to_show_but_its_last_error_and_what_to_do(
+    tmp_path: Path, trials: list[Trial], mend: str
+) -> None:
     folders = [search(tmp_path / "a", [trained(0, 0.5)]), search(tmp_path / "b", trials, seed=1)]
-    with pytest.raises(UserError, match=f"b: found no reward in {len(trials)} finished trials, expected one at least"):
+    found = f"b: found no reward in {len(trials)} finished trials, expected one at least; {mend}"
+    with pytest.raises(UserError, match=found):
         plot(folders, tmp_path / "a.png")
 
 
