@@ -177,7 +177,8 @@ def _inputs(number: int, block: Block) -> tuple[int, ...]:
 
 
 def _called(block: Block) -> str:
-    return block.name.rpartition(".")[2]
+    """As a network is written; blocks of built-in spaces without the way to their file."""
+    return block.name.rpartition(".")[2] if block.name.startswith("search_spaces.") else block.name
 
 
 def _fields(block: Block) -> str:

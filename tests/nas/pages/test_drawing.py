@@ -5,6 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from torch import nn
 
 from nas.blocks import Block
 from nas.ledger import Trial
@@ -26,6 +27,18 @@ def test_each_block_is_a_row_with_the_shape_of_its_output_and_its_parameters() -
     assert (second.detail, second.shape) == ("stride 2", "16 × 4 × 4")
     assert (pool.name, pool.cost, pool.family) == ("max_pool 3×3", "", "pool")
     assert (classifier.shape, classifier.cost) == ("10 classes", "170 parameters")  # 16·10 + 10
+
+
+def gated(block: Block, channels: int) -> nn.Module:
+    return nn.Conv2d(channels, block.width, 3)
+
+
+def test_a_block_of_ones_own_is_called_as_it_is_written() -> None:
+    network = Network(8, (Block(gated, 4),))
+    for images in (IMAGES, None):
+        name = rows_of(network, images)[1].name
+        assert name.endswith("test_drawing.gated")
+        assert name in network.written
 
 
 def test_without_the_data_there_are_blocks_without_shapes() -> None:
