@@ -118,6 +118,15 @@ def test_trials_without_a_reward_are_seen_in_the_chart_in_the_colour_of_the_lege
     assert (seen < 60).sum() > 2 * 8  # two ticks, eight pixels high at least
 
 
+def test_a_picture_of_the_model_is_dimmed_in_the_dark(browser: Browser, written: Path) -> None:
+    ground = []
+    for dark in (False, True):
+        browser.open(written.as_uri(), dark=dark)
+        ground.append(int(browser.picture("#model .picture")[20, 5].min()))
+    assert ground[0] == 255
+    assert 150 < ground[1] < 215
+
+
 def test_a_picture_of_the_model_is_shown(browser: Browser, written: Path) -> None:
     browser.open(written.as_uri())
     assert browser.run("document.querySelector('#model img').naturalWidth") == 60
