@@ -138,7 +138,11 @@ def _stages(network: Network, images: Images | None) -> tuple[Stage, ...] | None
 def _row(block: Block, stage: Stage) -> Row:
     layers = stage.layers
     if not isinstance(layers, tuple):
-        return Row(_called(block), _fields(block), "", "a module of one's own", stage.sources)
+        from nas.modules import measured  # torch is there: a block function of one's own has made the module
+
+        params = sum(weights.numel() for weights in layers.parameters())
+        shape = _shape(measured(layers, stage.shape))
+        return Row(_called(block), _fields(block), shape, _cost(Costs(params, 0)), stage.sources)
     kernel = _window(layers)
     name = f"{_called(block)} {kernel}" if kernel else _called(block)
     costs = costs_of(layers, stage.shape)

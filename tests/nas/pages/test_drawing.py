@@ -41,6 +41,12 @@ def test_a_block_of_ones_own_is_called_as_it_is_written() -> None:
         assert name in network.written
 
 
+def test_a_block_that_is_a_torch_module_has_the_shape_of_its_output_and_its_parameters() -> None:
+    _, own, after, _ = rows_of(Network(8, (Block(gated, 4), Block("max_pool"))), IMAGES)
+    assert (own.shape, own.cost) == ("4 × 6 × 6", "40 parameters")  # 9·4 + 4, without padding
+    assert after.shape == "4 × 6 × 6"
+
+
 def test_without_the_data_there_are_blocks_without_shapes() -> None:
     assert [row.name for row in rows_of(CHAIN, None)] == ["image", "conv", "conv", "max_pool"]
 
