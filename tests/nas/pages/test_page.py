@@ -118,7 +118,9 @@ def test_trials_without_a_reward_are_seen_in_the_chart_in_the_colour_of_the_lege
     assert (seen < 60).sum() > 2 * 8  # two ticks, eight pixels high at least
 
 
-def test_a_picture_of_the_model_is_dimmed_in_the_dark(browser: Browser, written: Path) -> None:
+def test_the_light_card_that_a_picture_of_the_model_lies_on_is_dimmed_in_the_dark(
+    browser: Browser, written: Path
+) -> None:
     ground = []
     for dark in (False, True):
         browser.open(written.as_uri(), dark=dark)
@@ -142,11 +144,6 @@ def test_a_click_shows_a_picture_of_the_model_in_its_full_size(browser: Browser,
     assert browser.run(wide) < 60
     browser.run("document.querySelector('#model summary').click()")
     assert browser.run(wide) == 60
-
-
-def test_a_picture_of_the_model_lies_on_a_light_card_where_all_else_is_dark(browser: Browser, written: Path) -> None:
-    browser.open(written.as_uri(), dark=True)
-    assert browser.picture("#model .picture")[8, 8].min() == 255
 
 
 def test_the_tables_of_a_comparison_can_be_sorted_by_numbers_and_names(browser: Browser, written: Path) -> None:
