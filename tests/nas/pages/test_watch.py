@@ -74,8 +74,8 @@ def test_who_asks_by_another_name_gets_nothing(host: str, tmp_path: Path) -> Non
 def test_at_port_80_browsers_name_no_port() -> None:
     for host in ("127.0.0.1", "localhost", "localhost:80"):
         assert is_here(host, 80)
-    for host in ("evil.example", "localhost:", "localhost:81", "", None):
-        assert not is_here(host, 80)
+    for other in ("evil.example", "localhost:", "localhost:81", "", None):
+        assert not is_here(other, 80)
     assert not is_here("localhost", 8080)
 
 
