@@ -176,7 +176,7 @@ def test_a_search_ends_with_its_best_networks_a_picture_and_how_to_go_on(nas: Na
         "validation accuracy … 95 % … reward … parameters … multiply-adds … trial",
         f"picture: {FOLDER}/reward.png",
         f"nas finish {FOLDER} --space mine.py:Small    nas report {FOLDER} --space mine.py:Small    the same command",
-        "best: validation accuracy 0.… to 0.…, 95 % interval 0.… to 0.… on 20 images, which chose them too: "
+        "best: validation accuracy 0.…, 95 % interval 0.… to 0.… on 20 images, which chose them too: "
         "expect less on others; test images were not touched",
     )
     assert sorted(path.name for path in FOLDER.iterdir()) == [FILE, "reward.png"]
