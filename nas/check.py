@@ -27,7 +27,7 @@ from nas.stop import Rule, bar_of
 WALKS = 50
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 LONGEST_WALK = 10.0  # seconds; a build that takes longer is taken for one that never ends
-DEAF = 10.0  # seconds more until a process that does not hear of its deadline is ended
+DEAF = 30.0  # seconds more until a process that does not hear of its deadline is ended
 SAMPLED = (200, 2_000)  # random networks whose costs are looked at, and as many if few of the first are within bounds
 FEW = 10
 LONGEST = 60.0  # seconds, of all these walks, of counting, of building a network and passing it two images
