@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _WAIT = """
-import pathlib, sys
+import os, pathlib, sys, time
 from {module} import {name} as clean
-sys.stdin.read()
+if not sys.stdin.read():
+    while os.getppid() == int(sys.argv[2]):
+        time.sleep(0.01)
 clean(pathlib.Path(sys.argv[1]))
-"""
+"""  # whose owner dies has its files and locks until it is dead, a little longer than it has this one's input
 
 
 @contextmanager
@@ -25,7 +27,7 @@ def guarded(clean: Callable[[Path], object], path: Path) -> Iterator[None]:
     """
     code = _WAIT.format(module=clean.__module__, name=clean.__name__)
     guard = subprocess.Popen(
-        [sys.executable, "-P", "-c", code, path],
+        [sys.executable, "-P", "-c", code, path, str(os.getpid())],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         start_new_session=True,
         stdin=subprocess.PIPE,  # closed by the system when this process ends
@@ -35,4 +37,4 @@ def guarded(clean: Callable[[Path], object], path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        guard.communicate()
+        guard.communicate(b"end")

@@ -78,7 +78,8 @@ def test_the_folder_of_a_killed_search_goes_with_it_and_so_does_what_uses_it(tmp
         search.kill()
         assert [named.wait(30), writing.wait(30)] == 2 * [-signal.SIGKILL]
         reading.kill()
-    while folder.exists():
+    until = time.monotonic() + 60
+    while folder.exists() and time.monotonic() < until:
         time.sleep(0.01)
     assert list(tmp_path.iterdir()) == []
 
@@ -114,6 +115,7 @@ def test_a_ctrl_c_while_the_folder_is_being_removed_leaves_nothing(tmp_path: Pat
     ending, folder = begun(tmp_path, HOLDS.replace("sleep(600)", "sleep(0)"))
     with ending:
         ending.send_signal(signal.SIGINT)
-    while folder.exists():
+    until = time.monotonic() + 60
+    while folder.exists() and time.monotonic() < until:
         time.sleep(0.01)
     assert list(tmp_path.iterdir()) == []

@@ -194,6 +194,7 @@ def test_the_daemon_ends_with_a_search_that_was_killed(monkeypatch: pytest.Monke
         assert search.stdout is not None
         search.stdout.readline()
         search.kill()
-    while (tmp_path / f"nas-mps-{os.getuid()}").exists():
+    until = time.monotonic() + 60
+    while (tmp_path / f"nas-mps-{os.getuid()}").exists() and time.monotonic() < until:
         time.sleep(0.01)
     assert (tmp_path / "told").read_text().split()[-1] == "quit"
