@@ -131,6 +131,12 @@ def _header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
+def batches(pixels: Pixels, size: int = 256) -> Iterator[Pixels]:
+    """So many images at a time, in memory."""
+    for start in range(0, len(pixels), size):
+        yield np.array(pixels[start : start + size])
+
+
 def mean_and_std(histogram: Ints) -> tuple[list[float], list[float]]:
     """Of each channel, in 0..1, from how often it has each value, int64 (C, 256); a constant channel's std is 1.0."""
     values, counts = np.arange(256) / 255, histogram.sum(axis=1)

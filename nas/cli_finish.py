@@ -12,7 +12,6 @@ import typer
 from rich.table import Table
 
 from nas.cli import check_workers, console, number_or_auto, pool_of, watched
-from nas.errors import UserError
 from nas.progress import Counting, Live, Terminal, duration
 
 if TYPE_CHECKING:
@@ -75,7 +74,8 @@ def finish(
     and what names a machine are typed again; when all is done, it shows the figures, and writes the model anew if that
     is damaged or gone.
     """
-    from nas import names
+    from nas import compare, ledger, names
+    from nas.model import rival
     from nas.model.finish import finish as begin
     from nas.model.lines import FILE, FOLDER, Lines
     from nas.model.options import settled
@@ -87,7 +87,9 @@ def finish(
     pool = pool_of(count, number_or_auto("--per-gpu", per_gpu, 1), address)
     own = names.space(space) if space else None
     if random is not False and not baseline and not (folder / FOLDER / FILE).exists():
-        _check_rival(folder)
+        header, _ = ledger.read(folder)
+        if header["controller"] != compare.RANDOM:
+            rival.check(folder, header)  # before images are decoded
     with Counting(console, "decoding") as counting:
         search = searched(folder, own, data, image_size, skip_corrupt, counting)
     if search.short:
@@ -97,20 +99,6 @@ def finish(
                         baseline=str(baseline.resolve()) if baseline else None)  # fmt: skip
     console.print(_introduced(search, given), markup=False)
     _show(watched(begin(search, **given, device=device, pool=pool), Shown(*_at_random(search))), folder)
-
-
-def _check_rival(folder: Path) -> None:
-    """Raise UserError, before images are decoded, where the random search beside it cannot be made."""
-    from nas import compare, ledger, recorded
-
-    header, _ = ledger.read(folder)
-    own = recorded.own_code(header)
-    if own and header["controller"] != compare.RANDOM:
-        raise UserError(
-            f"{folder}: found a search with {own}, which is code of your own that its ledger lacks, expected a "
-            "built-in one, which a random search can be made with; give --no-random, or make it with `nas search "
-            "--controller random` and give its folder as --baseline"
-        )
 
 
 def _introduced(search: Search, given: dict[str, Any]) -> str:

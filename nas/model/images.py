@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
 
 from nas.errors import UserError
 from nas.folder import EXTENSIONS, reader
@@ -177,9 +175,3 @@ def _check(model: Model, classes: Sequence[str], channels: int, spec: str) -> No
             f"{spec}: found {len(classes)} classes and {channels} channels, expected {model.images.classes} and "
             f"{model.images.channels} as the model has; name its own data with --data"
         )
-
-
-def batches(pixels: Pixels, size: int = 256) -> Iterator[Pixels]:
-    """So many images at a time, in memory."""
-    for start in range(0, len(pixels), size):
-        yield np.array(pixels[start : start + size])

@@ -17,7 +17,7 @@ from nas.model import MODEL
 from nas.model.card import card
 from nas.model.contest import Contest
 from nas.model.judge import OURS, Figures, difference, figures, predicted
-from nas.model.saved import NETWORK, WEIGHTS, Model, is_whole, save
+from nas.model.saved import Model, is_whole, save
 from nas.model.searched import Search
 from nas.model.training import FULL, Task, loaded
 from nas.model.trainings import Trainings, weights, weights_file
@@ -119,8 +119,6 @@ def keep(search: Search, folder: Path, found: Figures) -> None:
     if not is_whole(place, found):
         trial = next(trial for trial in search.trials if trial.trial == of["trial"])
         model = model_of(search, search.network(trial), weights(folder, task, of["weights"]))
-        if not (place / NETWORK).exists() and (place / WEIGHTS).exists():
-            (place / NETWORK).touch()  # what is left of a model is one, for `save` to take its place
         shown = search.data.pixels[search.data.valid[:SHOWN]]
         save(model, place, found, card(found, search.data.classes), shown)
     kept = weights_file(folder, task)

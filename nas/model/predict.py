@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nas.cache import Pixels
-from nas.model.images import batches, decoded
+from nas.cache import Pixels, batches
+from nas.model.images import decoded
 from nas.model.saved import Model
 
 AT_ONCE = 64  # files decoded before their labels are said
@@ -37,9 +37,7 @@ def predict(model: Model, files: Sequence[Path], top: int = 3) -> Iterator[Predi
 
 def probabilities(model: Model, pixels: Pixels) -> npt.NDArray[np.float64]:
     """pixels: uint8 (N, C, H, W); gives (N, K), rows that sum to 1."""
-    parts = [
-        model.logits(torch.from_numpy(part)).double().softmax(1).cpu().numpy() for part in batches(pixels) if len(part)
-    ]
+    parts = [model.logits(torch.from_numpy(part)).double().softmax(1).cpu().numpy() for part in batches(pixels)]
     return np.concatenate(parts) if parts else np.empty((0, len(model.classes)))
 
 

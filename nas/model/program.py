@@ -14,10 +14,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nas.cache import batches
 from nas.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from nas.model.saved import Model
 
 TOLERANCE = 1e-4  # of a probability: float32 sums in another order differ by a hundredth of it
-AT_ONCE = 256  # images
 M = TypeVar("M", bound=nn.Module)
 Run = Callable[[Tensor], Tensor]  # uint8 (N, C, H, W) to logits (N, K)
 
@@ -87,7 +86,7 @@ def difference(run: Run, model: Model, pixels: Pixels) -> float:
     with torch.no_grad():
         apart = [
             (run(part).double().softmax(1) - whole(part).double().softmax(1)).abs().max()
-            for part in torch.split(torch.from_numpy(np.array(pixels)), AT_ONCE)
+            for part in map(torch.from_numpy, batches(pixels))
         ]
     return float(torch.stack(apart).max())
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from nas import compare, ledger, names, recorded
 from nas.errors import UserError
@@ -15,10 +15,8 @@ from nas.ledger import Trial
 from nas.model.searched import Search
 from nas.pool import Pool, Training
 from nas.recipe import Recipe
-from nas.reward import Reward
 from nas.search import IF_ANY
 from nas.search import search as begin
-from nas.stop import Rule
 
 REPEATS = 1_000  # trials for each network wanted, at most: repeats cost nothing
 
@@ -48,10 +46,21 @@ def made(
     """Search at random in `place` on this search's terms, or go on with that; its value is all trials.
 
     It yields new ones, as many networks in all as this search has. It has its seed too: a controller that begins at
-    random, as evolution, has its first networks in common with it. Raises UserError, before it begins, for a reward or
-    a rule of one's own, whose code a ledger does not have.
+    random, as evolution, has its first networks in common with it. Raises UserError, before it begins, as `check` does.
     """
-    return _made(search, place, _reward(search), _rule(search), device, pool)
+    check(search.folder, search.header)
+    return _made(search, place, device, pool)
+
+
+def check(folder: Path, header: Mapping[str, Any]) -> None:
+    """Raise UserError for a search with a reward or a rule of one's own, whose code a ledger does not have."""
+    own = recorded.own_code(header)
+    if own:
+        raise UserError(
+            f"{folder}: found a search with {own}, which is code of your own that its ledger lacks, expected a "
+            "built-in one, which a random search can be made with; give --no-random, or make it with `nas search "
+            "--controller random` and give its folder as --baseline"
+        )
 
 
 def seconds(place: Path) -> float:
@@ -71,34 +80,17 @@ def _check_terms(search: Search, baseline: Path, header: Mapping[str, Any]) -> N
 
 
 def _made(
-    search: Search, place: Path, reward: Reward, stop: Rule | None, device: str, pool: Callable[[Training], Pool]
+    search: Search, place: Path, device: str, pool: Callable[[Training], Pool]
 ) -> Generator[Trial, None, list[Trial]]:
-    header, wanted = search.header, len(compare.trained(search.trials))
+    header, wanted, reward = search.header, len(compare.trained(search.trials)), search.reward
+    assert reward is not None  # by `check`
     if len(compare.trained(ledger.begun(place)[1])) < wanted:
         kind, _ = names.controller("random")
         yield from begin(
             search.space, kind, search.data, place,
             trials=REPEATS * wanted, unique=wanted, recipe=Recipe(**header["recipe"]), reward=reward,
             seed=header["seed"], window=header["window"], limits=search.space.limits,
-            child_timeout=header["child_timeout"], stop=stop, device=device, pool=pool,
+            child_timeout=header["child_timeout"], stop=recorded.stop(header), device=device, pool=pool,
             **{name: header[name] for name in IF_ANY if name in header},
         )  # fmt: skip
     return compare.trained(ledger.read(place)[1])[:wanted]
-
-
-def _reward(search: Search) -> Reward:
-    """The built-in reward of a search; raises UserError for one's own."""
-    return recorded.reward(search.header) or _refuse(search, f"the reward {search.header['reward']}")
-
-
-def _rule(search: Search) -> Rule | None:
-    """The built-in rule by which a search's children stop, None for none; raises UserError for one's own."""
-    written = search.header.get("stop")
-    return (recorded.stop(search.header) or _refuse(search, f"the rule {written}")) if written else None
-
-
-def _refuse(search: Search, what: str) -> NoReturn:
-    raise UserError(
-        f"{search.folder}: found a search with {what}, expected a built-in one, which a random search can be made "
-        "with; make it with `nas search --controller random` and give its folder as --baseline, or give --no-random"
-    )

@@ -25,7 +25,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -40,7 +40,7 @@ from torch.nn import functional as F
 from nas import machine
 from nas.blocks import DEFAULTS, Block
 from nas.errors import UserError
-from nas.model import MODEL
+from nas.model import EXPLAINED, EXPLANATION, MODEL
 from nas.model.program import (
     TOLERANCE,
     Run,
@@ -63,8 +63,7 @@ FORMAT = 1
 NETWORK, WEIGHTS, WHOLE, OWN = "network.json", "weights.safetensors", "model.pt2", "network.pt2"
 METRICS, CARD = "metrics.json", "README.md"
 FILES = (NETWORK, WEIGHTS, WHOLE, OWN, METRICS, CARD)
-EXPLAINED = "explain"  # in the folder: what `nas explain` writes of these weights
-EXPLAINS = ("explain.json", "classes.png", "confusion.png", "calibration.png", "mistakes.png", "gradcam.png")
+EXPLAINS = (EXPLANATION, "classes.png", "confusion.png", "calibration.png", "mistakes.png", "gradcam.png")
 MOST_CLASSES = 100_000
 MOST_CHANNELS = 4_096
 
@@ -197,7 +196,7 @@ def save(model: Model, folder: Path, metrics: Mapping[str, Any], card: str, pixe
     told = _with_part(card, "Use", use(model.images, own, reason))
     texts = {NETWORK: json.dumps(record, indent=1), METRICS: json.dumps(dict(metrics), indent=1), CARD: told}
     older = () if _has(folder / WEIGHTS, files[WEIGHTS]) else tuple(f"{EXPLAINED}/{name}" for name in EXPLAINS)
-    with in_place_of(folder.absolute(), NETWORK, (*FILES, *older)) as new:
+    with in_place_of(folder.absolute(), (NETWORK, WEIGHTS), (*FILES, *older)) as new:
         for name, content in (files | {name: text.encode() for name, text in texts.items()}).items():
             with (new / name).open("xb") as file:
                 file.write(content)
@@ -300,14 +299,15 @@ def _plain(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def in_place_of(folder: Path, mark: str, written: Collection[str]) -> Iterator[Path]:
+def in_place_of(folder: Path, marks: Sequence[str], written: Collection[str]) -> Iterator[Path]:
     """A new folder, which takes this one's place when all is in it, with what lay there and is no part of the older.
 
-    mark: a file that tells an older one of its kind.  written: the files that such a folder is made of, mark too.
+    marks: files of which one tells an older one of its kind.  written: those that such a folder is made of, marks too.
     Raises UserError if something else is there, or it cannot be written.
     """
-    if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder}: found something else, expected nothing, or {mark} in it; name another folder")
+    older = any((folder / mark).is_file() for mark in marks)
+    if folder.exists() and not older and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: found something else, expected nothing, or {marks[0]} in it; name another folder")
     new, old = (folder.with_name(f".{folder.name}.{what}.{os.getpid()}") for what in ("new", "old"))
     try:
         new.mkdir(parents=True)

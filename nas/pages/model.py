@@ -13,6 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from nas.errors import plain
+from nas.model import EXPLAINED, EXPLANATION
 from nas.pages.chart import NOTHING
 from nas.space import shorten
 
@@ -24,7 +25,7 @@ def model(folder: Path) -> dict[str, Any] | None:
     """The model's card, figures and pictures, as far as they are there; None without a model."""
     if not (folder / "metrics.json").is_file() and not (folder / "README.md").is_file():
         return None
-    captions = _captions(folder / "explain")
+    captions = _captions(folder / EXPLAINED)
     pictures, wrong = _pictures(captions)
     leaves = list(itertools.islice(_leaves(figures(folder / "metrics.json"), ""), 200))
     return {"card": _card(folder / "README.md"), "figures": leaves, "pictures": pictures, "wrong": wrong}
@@ -62,7 +63,7 @@ def _leaves(value: object, way: str) -> Iterator[tuple[str, str]]:
 def _captions(folder: Path) -> dict[Path, str]:
     """The pictures in a folder with what is seen on them, as `nas explain` wrote it, in its order; then all others."""
     there = {path.name: path for path in sorted(folder.glob("*.png"))}
-    listed = figures(folder / "explain.json").get("pictures")
+    listed = figures(folder / EXPLANATION).get("pictures")
     said = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     captions = {str(one.get("file")): str(one.get("caption")) for one in said if "caption" in one}
     known = {there[name]: shorten(text, 600) for name, text in captions.items() if name in there}

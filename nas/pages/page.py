@@ -456,6 +456,7 @@ def _learnt(search: Search, live: bool) -> dict[str, Any]:
     try:
         by_choice, each = learnt.preferences(search.space, search.trials)
         matters = learnt.importances(search.space, search.trials)
+        unsure = learnt.unsure(matters)
         heavy = live and len(search.trials) > HEAVY
         path = None if heavy else learnt.path(search.space, search.header, search.folder)
     except UserError as error:
@@ -466,8 +467,8 @@ def _learnt(search: Search, live: bool) -> dict[str, Any]:
         "preferences": [tiles.preference(one) for one in by_choice],
         "each": [tiles.preference(one) for one in each[:60]] if len(each) > len(by_choice) else [],
         "more": max(0, len(each) - 60),
-        "matters": tiles.importance(matters) if matters and not learnt.unsure(matters) else None,
-        "unsure": learnt.unsure(matters),
+        "matters": tiles.importance(matters) if matters and not unsure else None,
+        "unsure": unsure,
         "networks": matters.networks if matters else 0,
         "path": tiles.path(path[1], path[0]) if path else None,
         "valued": path[0] if path else "",

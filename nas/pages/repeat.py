@@ -9,7 +9,7 @@ from typing import Any
 
 from nas import names, recorded
 from nas.ledger import FILE
-from nas.model import MODEL
+from nas.model import EXPLAINED, EXPLANATION, MODEL
 from nas.model.lines import FOLDER as FINISH
 from nas.model.lines import RANDOM
 from nas.pages.model import figures
@@ -90,7 +90,7 @@ def finishing(folder: Path, header: Header) -> str:
         words.append("--no-random")
     elif not (folder / FINISH / RANDOM / FILE).is_file():
         words += ["--baseline", "FOLDER"]  # where that random search lies is not in the model
-    explained = figures(folder / MODEL / "explain" / "explain.json").get("of", "")
+    explained = figures(folder / MODEL / EXPLAINED / EXPLANATION).get("of", "")
     on = [part for part in ("validation", "test") if f" {part} images of " in str(explained)]
     trust = ["--trust"] * (figures(folder / MODEL / "network.json").get("network", "") is None)  # parts of one's own
     lines = [words, *[["nas", "explain", name, "--on", part, *trust] for part in on[:1]]]
