@@ -127,6 +127,6 @@ def by_loss(result: Result) -> float:
 def test_a_reward_of_ones_own_asks_for_a_baseline(tmp_path: Path) -> None:
     own = left(tmp_path / "own", reward=by_loss)
     with pytest.raises(
-        UserError, match=r"with the reward .*by_loss, expected a built-in one.* --baseline, or give --no"
+        UserError, match=r"with the reward .*by_loss, .*, expected a built-in one.*--no-random.* --baseline"
     ):
         made(own, tmp_path / "random")
