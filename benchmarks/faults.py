@@ -34,6 +34,7 @@ from rich.console import Console
 
 from benchmarks.processes import command, run
 from benchmarks.victims import CUTS, FAULT, NOTES, is_ill
+from nas.__main__ import SOON
 from nas.errors import UserError
 from nas.ledger import FILE, unsealed
 from nas.report import checklist, grid, pairs, write_text
@@ -637,7 +638,7 @@ def interrupted(stage: Stage, times: int, twice: bool = False) -> Row:
             os.killpg(process.pid, signal.SIGINT)
         begun, all_done = time.monotonic(), len(searched.seen) >= stage.trials
         if twice:
-            time.sleep(stage.rng.uniform(0.01, 0.5))
+            time.sleep(SOON + stage.rng.uniform(0.01, 0.5))
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)
         ended = searched.end(process)
@@ -646,7 +647,7 @@ def interrupted(stage: Stage, times: int, twice: bool = False) -> Row:
             searched.close()  # nothing was left to be stopped
             continue
         wrong += _wrong(ended, 130)
-        if twice and lasted > 0.5 + AT_ONCE:
+        if twice and lasted > SOON + 0.5 + AT_ONCE:
             wrong.append(f"it took {lasted:.1f} s to end")
         if (searched.out / FILE).exists() and (searched.out / FILE).read_bytes().rpartition(b"\n")[2]:
             wrong.append("the ledger ends within a line")

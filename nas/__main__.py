@@ -5,11 +5,13 @@ import select
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN = signal.SIGURG  # sent to ourselves; nobody else uses it
+SOON = 0.3  # seconds after a signal in which another is the same: timeout sends two, and so does a closed terminal
 _ended_by: list[int] = []  # the signals that came
 _raised: list[int] = []  # the one of which KeyboardInterrupt was raised
 
@@ -18,7 +20,7 @@ def main() -> None:
     """Run the command line, with this folder last on the path, where it hides none of the toolkit's packages.
 
     Ctrl-C ends it in order, with exit status 130, and so does what schedulers and closed terminals send, SIGTERM with
-    143 and SIGHUP with 129; a second one at once.
+    143 and SIGHUP with 129; a second one, not as good as together with the first, at once.
     """
     try:
         _catch()
@@ -81,15 +83,22 @@ def _watch(woken: int) -> None:
     Python runs handlers in its main thread alone, and not while that one is within a library.
     """
     came: list[int] = []
+    again = 0.0  # when another is a second one
     lost = 0  # tenths of a second
     while len(came) < 2:
         ready, _, _ = select.select([woken], [], [], 0.1 if came else None)
         if ready:
-            came += [number for number in os.read(woken, 1) if number in ENDS]
+            (number,) = os.read(woken, 1)
+            if number in ENDS and time.monotonic() >= again:
+                came.append(number)
+                again = time.monotonic() + SOON
             continue
         lost = 0 if _raised else lost + 1
         if lost > 1:
             signal.pthread_kill(threading.main_thread().ident or 0, AGAIN)
+    if os.isatty(1):
+        with suppress(OSError):
+            os.write(1, b"\x1b[?25h\n")  # the cursor, which a status line hides
     os._exit(128 + came[1])
 
 

@@ -583,6 +583,11 @@ def _passing(space: Space, bounds: Bounds, length: int) -> str:
             f"bounds: {known}; what share of random networks is within them is not known: a block is a torch module of "
             "your own, which is counted where it would be trained, or networks take long to write down\n"
         )
+    if not share:
+        return (
+            f"bounds: {known}; none of the random networks that there was time for is within them: raise the bound, or "
+            "offer smaller networks\n"
+        )
     few = "; with so few, some trials find none: raise the bound, or give more --trials or smaller choices" * (
         share < 0.03
     )

@@ -88,6 +88,7 @@ def explain(
 ) -> None:
     """What a model gets wrong, how sure it is, and where it looks: figures, and pictures in MODEL/explain."""
     from nas import names
+    from nas.model import EXPLAINED
     from nas.model.explain import explain as explained
     from nas.model.images import PARTS, files, part
     from nas.model.saved import found, load
@@ -95,7 +96,7 @@ def explain(
     if on not in (None, *PARTS):
         raise UserError(f"--on: found {on!r}, expected validation or test; leave it out for what suits the model")
     model = load(folder, trust, names.device(device))
-    out = found(folder) / "explain"
+    out = found(folder) / EXPLAINED
     chosen = files(image) if image else []
     figures = explained(model, part(model, folder, on, data), out, chosen)
     _show(figures)

@@ -28,7 +28,7 @@ def guarded(clean: Callable[[Path], object], path: Path) -> Iterator[None]:
     code = _WAIT.format(module=clean.__module__, name=clean.__name__)
     guard = subprocess.Popen(
         [sys.executable, "-P", "-c", code, path, str(os.getpid())],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if isinstance(path, str))},
         start_new_session=True,
         stdin=subprocess.PIPE,  # closed by the system when this process ends
         stdout=subprocess.DEVNULL,
@@ -38,3 +38,5 @@ def guarded(clean: Callable[[Path], object], path: Path) -> Iterator[None]:
         yield
     finally:
         guard.communicate(b"end")
+        if guard.returncode:  # it was killed, or could not do it
+            clean(path)

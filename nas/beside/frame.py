@@ -34,6 +34,12 @@ class Search(NamedTuple):
     header: Mapping[str, Any]
     candidates: list[tuple[Trial, Candidate]]
 
+    @property
+    def trained(self) -> list[Trial]:
+        """Of each trial the one that trained its network: itself, unless it is a repeat."""
+        first = {trial.trial: trial for trial, _ in self.candidates}
+        return [trial if trial.same_as is None else first.get(trial.same_as, trial) for trial, _ in self.candidates]
+
 
 def search(folder: Path | str, space: Space | str | None = None) -> Search:
     """The search in this folder, running or finished.
@@ -108,10 +114,8 @@ def rows(found: Search) -> Iterator[dict[str, Any]]:
 
     A repeat has the costs and curves of the trial that it is the same as, and took no seconds.
     """
-    first = {trial.trial: trial for trial, _ in found.candidates}
-    for trial, candidate in found.candidates:
+    for (trial, candidate), known in zip(found.candidates, found.trained, strict=True):
         row = {name: getattr(trial, name) for name in LEDGER}
-        known = trial if trial.same_as is None else first.get(trial.same_as, trial)
         row |= costs(known.result) | {name: list(getattr(known.result, name, ())) for name in CURVES}
         row |= {"stopped": known.stopped} | ({} if trial.same_as is None else {"seconds": 0.0}) | figures(trial)
         yield row | {name: option(choice, answer) for name, choice, answer in named(candidate)}

@@ -26,7 +26,6 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -55,11 +54,10 @@ class ControllerSampler(BaseSampler):
         self._seed = random.randrange(2**32) if seed is None else seed
         self._trials = length(trials)
         self._lock = threading.Lock()  # trials of n_jobs come in threads
-        self._forget(None)
+        self._forget()
 
-    def _forget(self, study: tuple[BaseStorage, int] | None) -> None:
-        """Begin with a study of which nothing is known: where it lies, and its number there."""
-        self._study = study
+    def _forget(self) -> None:
+        """Begin with a study of which nothing is known."""
         self._known: dict[str, Parameter] = {}
         self._told: dict[int, FrozenTrial] = {}  # by number, in the order told
         self._asked: dict[int, Candidate] = {}  # by number, of trials under way
@@ -82,9 +80,6 @@ class ControllerSampler(BaseSampler):
                 "reward; return a weighted sum, or use one of Optuna's samplers"
             )
         with self._lock:
-            here = study._storage, study._study_id  # two studies in memory may have one name
-            if here != self._study:
-                self._forget(here)
             self._catch_up(study)
             self._asked[trial.number] = self._ask(trial.number)
         return {}
@@ -119,7 +114,7 @@ class ControllerSampler(BaseSampler):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=threading.Lock())
-        self._forget(None)
+        self._forget()
 
     # --- what the controller is told ---
 
@@ -135,8 +130,11 @@ class ControllerSampler(BaseSampler):
 
     def _catch_up(self, study: Study) -> None:
         """Tell all trials that have finished since the last time."""
-        finished = study.get_trials(deepcopy=False, states=FINISHED)
-        new = sorted((trial for trial in finished if trial.number not in self._told), key=_finish)
+        finished = {trial.number: trial for trial in study.get_trials(deepcopy=False, states=FINISHED)}
+        if any(number not in finished or _finish(finished[number]) != _finish(trial)
+               for number, trial in self._told.items()):  # fmt: skip
+            self._forget()  # what was told is another study's
+        new = sorted((trial for trial in finished.values() if trial.number not in self._told), key=_finish)
         met = {one.choice.name: one for trial in new for one in _parameters(trial)}
         untold = new
         if met.keys() - self._known.keys():

@@ -66,17 +66,24 @@ def _mirrored_in(folder: Path, found: Search, url: str, name: str | None) -> tup
     old = {trial.user_attrs.get("trial") for trial in study.get_trials(deepcopy=False)}
     end = datetime.fromtimestamp((folder / FILE).stat().st_mtime)
     begun = end - timedelta(seconds=max((trial.at for trial, _ in found.candidates), default=0.0))
-    new = [mirrored(trial, candidate, begun) for trial, candidate in found.candidates if trial.trial not in old]
+    new = [
+        mirrored(trial, candidate, begun, known.stopped)
+        for (trial, candidate), known in zip(found.candidates, found.trained, strict=True)
+        if trial.trial not in old
+    ]
     study.add_trials(new)
     return study, len(new)
 
 
 def shown(url: str) -> str:
-    """A database's URL as it may be seen, without its password."""
+    """A database's URL as it may be seen: without its password, and without its query, which may have one too."""
     try:
-        return make_url(url).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):  # where the password is, is not known
-        return f"{url.partition('://')[0]}://..."
+        found = make_url(url).set(query={})
+        if "@" not in (found.host or ""):
+            return found.render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        pass
+    return f"{url.partition('://')[0]}://..."  # where the password is, is not known
 
 
 def _known(header: Mapping[str, Any]) -> str:
@@ -109,11 +116,11 @@ def _quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(verbosity)
 
 
-def mirrored(trial: Trial, candidate: Candidate, begun: datetime) -> FrozenTrial:
-    """A trial as Optuna has it; begun: when the search did."""
+def mirrored(trial: Trial, candidate: Candidate, begun: datetime, stopped: bool) -> FrozenTrial:
+    """A trial as Optuna has it; begun: when the search did.  stopped: whether its value is an estimate."""
     params = {name: option(choice, answer) for name, choice, answer in named(candidate)}
     distributions = {name: distribution(choice) for name, choice, _ in named(candidate)}
-    state = TrialState.PRUNED if trial.stopped else TrialState.COMPLETE
+    state = TrialState.PRUNED if stopped else TrialState.COMPLETE
     result = trial.result
     made = create_trial(
         state=TrialState.FAIL if trial.reward is None else state,

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.errors import UserError
-from nas.model import EXPLANATION, pictures
+from nas.model import EXPLANATION, NETWORK, pictures
 from nas.model.gradcam import gradcam
 from nas.model.images import Part, all_decoded
 from nas.model.predict import probabilities
@@ -64,7 +64,7 @@ def explain(model: Model, part: Part, folder: Path, files: Sequence[Path] = ()) 
         found["gradcam"] = {"left_out": str(error)}
     captions = {name: pictures.caption(name, found) for name in drawn}
     found["pictures"] = [{"file": f"{name}.png", "caption": caption} for name, caption in captions.items()]
-    with in_place_of(folder.absolute(), (EXPLANATION,), EXPLAINS) as new:
+    with in_place_of(folder, (EXPLANATION, f"../{NETWORK}"), EXPLAINS) as new:
         for name, picture in drawn.items():
             (new / f"{name}.png").write_bytes(pictures.png(picture))
         (new / EXPLANATION).write_text(json.dumps(found, indent=1))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.errors import UserError
 from nas.folder import EXTENSIONS, reader
-from nas.model.saved import METRICS, found
+from nas.model import METRICS
+from nas.model.saved import found
 
 if TYPE_CHECKING:
     from nas.cache import Ints, Pixels

@@ -40,7 +40,7 @@ from torch.nn import functional as F
 from nas import machine
 from nas.blocks import DEFAULTS, Block
 from nas.errors import UserError
-from nas.model import EXPLAINED, EXPLANATION, MODEL
+from nas.model import CARD, EXPLAINED, EXPLANATION, METRICS, MODEL, NETWORK
 from nas.model.program import (
     TOLERANCE,
     Run,
@@ -60,8 +60,7 @@ if TYPE_CHECKING:
     from nas.space import Child
 
 FORMAT = 1
-NETWORK, WEIGHTS, WHOLE, OWN = "network.json", "weights.safetensors", "model.pt2", "network.pt2"
-METRICS, CARD = "metrics.json", "README.md"
+WEIGHTS, WHOLE, OWN = "weights.safetensors", "model.pt2", "network.pt2"
 FILES = (NETWORK, WEIGHTS, WHOLE, OWN, METRICS, CARD)
 EXPLAINS = (EXPLANATION, "classes.png", "confusion.png", "calibration.png", "mistakes.png", "gradcam.png")
 MOST_CLASSES = 100_000
@@ -196,7 +195,7 @@ def save(model: Model, folder: Path, metrics: Mapping[str, Any], card: str, pixe
     told = _with_part(card, "Use", use(model.images, own, reason))
     texts = {NETWORK: json.dumps(record, indent=1), METRICS: json.dumps(dict(metrics), indent=1), CARD: told}
     older = () if _has(folder / WEIGHTS, files[WEIGHTS]) else tuple(f"{EXPLAINED}/{name}" for name in EXPLAINS)
-    with in_place_of(folder.absolute(), (NETWORK, WEIGHTS), (*FILES, *older)) as new:
+    with in_place_of(folder, (NETWORK, WEIGHTS), (*FILES, *older)) as new:
         for name, content in (files | {name: text.encode() for name, text in texts.items()}).items():
             with (new / name).open("xb") as file:
                 file.write(content)
@@ -305,6 +304,7 @@ def in_place_of(folder: Path, marks: Sequence[str], written: Collection[str]) ->
     marks: files of which one tells an older one of its kind.  written: those that such a folder is made of, marks too.
     Raises UserError if something else is there, or it cannot be written.
     """
+    folder = Path(os.path.realpath(folder))  # not the link that may lead there
     older = any((folder / mark).is_file() for mark in marks)
     if folder.exists() and not older and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: found something else, expected nothing, or {marks[0]} in it; name another folder")

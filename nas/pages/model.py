@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from nas.errors import plain
-from nas.model import EXPLAINED, EXPLANATION
+from nas.model import CARD, EXPLAINED, EXPLANATION, METRICS
 from nas.pages.chart import NOTHING
 from nas.space import shorten
 
@@ -23,12 +23,12 @@ DRAWN = 1_800  # pixels that the widest pictures of `nas explain` have
 
 def model(folder: Path) -> dict[str, Any] | None:
     """The model's card, figures and pictures, as far as they are there; None without a model."""
-    if not (folder / "metrics.json").is_file() and not (folder / "README.md").is_file():
+    if not (folder / METRICS).is_file() and not (folder / CARD).is_file():
         return None
     captions = _captions(folder / EXPLAINED)
     pictures, wrong = _pictures(captions)
-    leaves = list(itertools.islice(_leaves(figures(folder / "metrics.json"), ""), 200))
-    return {"card": _card(folder / "README.md"), "figures": leaves, "pictures": pictures, "wrong": wrong}
+    leaves = list(itertools.islice(_leaves(figures(folder / METRICS), ""), 200))
+    return {"card": _card(folder / CARD), "figures": leaves, "pictures": pictures, "wrong": wrong}
 
 
 def figures(file: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from nas import names, recorded
 from nas.ledger import FILE
-from nas.model import EXPLAINED, EXPLANATION, MODEL
+from nas.model import EXPLAINED, EXPLANATION, METRICS, MODEL, NETWORK
 from nas.model.lines import FOLDER as FINISH
 from nas.model.lines import RANDOM
 from nas.pages.model import figures
@@ -78,7 +78,7 @@ def _loading(header: Header) -> list[str]:
 
 def finishing(folder: Path, header: Header) -> str:
     """What to type for the same model in this search's folder, as far as the model tells; a line for each command."""
-    found = figures(folder / MODEL / "metrics.json")
+    found = figures(folder / MODEL / METRICS)
     recipe, seeds, ranked = (found.get(name) for name in ("recipe", "seeds", "ranking"))
     if not (isinstance(recipe, dict) and isinstance(seeds, int) and isinstance(ranked, list)):
         return ""
@@ -92,7 +92,7 @@ def finishing(folder: Path, header: Header) -> str:
         words += ["--baseline", "FOLDER"]  # where that random search lies is not in the model
     explained = figures(folder / MODEL / EXPLAINED / EXPLANATION).get("of", "")
     on = [part for part in ("validation", "test") if f" {part} images of " in str(explained)]
-    trust = ["--trust"] * (figures(folder / MODEL / "network.json").get("network", "") is None)  # parts of one's own
+    trust = ["--trust"] * (figures(folder / MODEL / NETWORK).get("network", "") is None)  # parts of one's own
     lines = [words, *[["nas", "explain", name, "--on", part, *trust] for part in on[:1]]]
     return "\n".join(shlex.join(line) for line in lines)
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from nas.errors import UserError
 from nas.ledger import FILE
+from nas.model import EXPLAINED, METRICS, MODEL
 from nas.pages.page import Search, opened, page, state, waiting
 from nas.space import Space
 
@@ -73,7 +74,7 @@ class Watched:
 
 def _stamps(folder: Path, beside: Sequence[Path]) -> list[tuple[int, int] | None]:
     """Size and time of change of the files that a page is made from; None for one that is not there."""
-    own = [folder / name for name in (FILE, "model/metrics.json", "model/explain")]
+    own = [folder / name for name in (FILE, f"{MODEL}/{METRICS}", f"{MODEL}/{EXPLAINED}")]
     return [_stamp(file) for file in [*own, *(other / FILE for other in beside)]]
 
 

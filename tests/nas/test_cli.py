@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from torch import nn
 
-from nas import Block, Network, Pick, Space, cli
+from nas import Block, Network, Pick, Space, check, cli
 from nas.ledger import FILE, read
 from nas.network import Images
 from nas.preset import PRESETS
@@ -486,6 +486,15 @@ def test_costs_are_measured_bounded_priced_shown_and_drawn(nas: Nas) -> None:
 def test_where_all_random_networks_are_within_the_bounds_they_are_100_percent() -> None:
     said = cli._passing(Chain().on(Images(8, 1, 10)), Bounds(max_params=10**9, max_latency_ms=3), 10)
     assert said == "bounds: max_params=1,000,000,000; 100 % of random networks are within them\n"
+
+
+def test_that_none_of_few_random_networks_is_within_the_bounds_is_not_said_as_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(check, "LONGEST_WALK", 0.5)
+    monkeypatch.setattr(check, "SAMPLED", (1, 10**9))
+    said = cli._passing(Chain().on(Images(8, 1, 10)), Bounds(max_params=1), 10)
+    assert said.startswith("bounds: max_params=1; none of the random networks that there was time for is within them:")
 
 
 class Own(Space):

@@ -17,19 +17,31 @@ import os, signal, sys, time
 from pathlib import Path
 from shutil import rmtree
 from nas.guard import guarded
+{before}
 with guarded(rmtree, Path(sys.argv[1])):
     Path(sys.argv[1]).mkdir()
     {then}
 """
 
 
-def held(folder: Path, then: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", HOLDS.format(then=then), str(folder)]
+def held(folder: Path, then: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", HOLDS.format(then=then, before=before), str(folder)]
     return subprocess.run(command, cwd=TOOLKIT, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_what_is_to_be_cleaned_up_is_when_a_block_ends(tmp_path: Path) -> None:
     assert held(tmp_path / "left", "pass").returncode == 0
+    assert not (tmp_path / "left").exists()
+
+
+def test_a_path_that_is_no_text_is_passed_over_as_python_does(tmp_path: Path) -> None:
+    assert held(tmp_path / "left", "pass", before="sys.path.insert(0, Path('/'))").returncode == 0
+    assert not (tmp_path / "left").exists()
+
+
+def test_what_a_killed_guard_leaves_is_cleaned_up_by_its_owner(tmp_path: Path) -> None:
+    kills = "os.kill(int(Path('/proc/self/task', str(os.getpid()), 'children').read_text()), signal.SIGKILL)"
+    assert held(tmp_path / "left", kills).returncode == 0
     assert not (tmp_path / "left").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -45,6 +46,29 @@ def begun(tmp_path: Path, then: str) -> subprocess.Popen[str]:
     return running
 
 
+IN_ORDER = """
+import time
+try:
+    print("begun", flush=True)
+    time.sleep(600)
+finally:
+    time.sleep(0.5)
+    print("in order", flush=True)
+"""
+
+
+@pytest.mark.parametrize("between", [0.0, 0.02])
+def test_a_signal_that_comes_twice_at_a_time_is_one(tmp_path: Path, between: float) -> None:
+    """As `timeout` sends it, to the program and to its group, and as the kernel does beside a shell."""
+    with begun(tmp_path, IN_ORDER) as running:
+        running.send_signal(signal.SIGHUP)
+        time.sleep(between)
+        running.send_signal(signal.SIGHUP)
+        assert running.wait(60) == 129
+        assert running.stdout is not None
+        assert running.stdout.read() == "in order\n"
+
+
 def worked(running: subprocess.Popen[str]) -> float:
     """Seconds of a core that a process has had."""
     fields = Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()
@@ -68,6 +92,20 @@ def test_a_second_signal_ends_a_command_that_is_in_a_library_and_hears_of_none(t
         assert worked(running) - before < 0.3  # it looks ten times a second whether the signal was heard
         running.send_signal(signal.SIGTERM)
         assert running.wait(10) == 128 + signal.SIGTERM
+
+
+def test_a_second_signal_leaves_a_terminal_its_cursor(tmp_path: Path) -> None:
+    ours, its = pty.openpty()
+    (tmp_path / "mine.py").write_text(IN_C)
+    command = [sys.executable, "-m", "nas", "check", "mine.py:Small"]
+    with subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(TOOLKIT)}, stdout=its) as running:
+        assert os.read(ours, 100) == b"begun\r\n"
+        while running.poll() is None:  # a busy machine may take two for one
+            running.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        assert os.read(ours, 100) == b"\x1b[?25h\r\n"
+    os.close(its)
+    os.close(ours)
 
 
 def test_a_signal_where_python_raises_nothing_is_heard_after_it(tmp_path: Path) -> None:

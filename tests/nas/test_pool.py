@@ -763,7 +763,7 @@ def test_ctrl_c_and_sigterm_end_every_process_quietly_and_leave_no_file(
             os.killpg(begun.pid, sent)  # as a terminal does
         else:
             begun.send_signal(sent)
-        time.sleep(0.2)
+        time.sleep(0.5)
     try:
         assert begun.wait(60) == status
     finally:

@@ -144,6 +144,21 @@ def test_a_sampler_that_was_used_searches_a_second_study_of_the_same_name_as_a_n
     assert len(used._told) == 11  # the last is told when another is asked for
 
 
+def test_a_sampler_knows_a_study_by_its_trials_however_often_it_is_loaded(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    whole = study_of(ControllerSampler("reinforce", seed=2))
+    whole.optimize(chained, n_trials=12)
+    sampler = ControllerSampler("reinforce", seed=2)
+    study_of(sampler, storage=url, study_name="s")
+    loaded = [optuna.load_study(study_name="s", storage=url, sampler=sampler) for _ in range(2)]
+    known = []
+    for number in range(12):
+        loaded[number % 2].optimize(chained, n_trials=1)
+        known.append(len(sampler._told))
+    assert known == list(range(12))
+    assert points(loaded[0]) == points(whole)
+
+
 def test_it_learns_from_trials_of_another_sampler() -> None:
     """After TPE's trials nothing is by lot: what the first asks for lies in what the controller answered."""
     study = study_of(optuna.samplers.TPESampler(seed=0))

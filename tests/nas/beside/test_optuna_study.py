@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import urllib.request
 import warnings
@@ -17,6 +18,7 @@ from optuna.trial import TrialState
 
 from nas.beside.optuna_study import distribution, mirror, shown
 from nas.errors import UserError
+from nas.ledger import Ledger, Trial
 from nas.space import Choice
 from tests.nas.beside.conftest import Narrow, begin
 
@@ -55,6 +57,17 @@ def test_values_parameters_and_curves_are_there(study: optuna.Study) -> None:
 def test_a_repeat_is_marked(study: optuna.Study) -> None:
     assert study.trials[9].user_attrs["same_as"] == 1
     assert study.trials[9].value == study.trials[1].value
+
+
+def test_a_repeat_of_a_stopped_child_has_an_estimate_too_and_is_pruned(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "s")
+    with Ledger(tmp_path / "s") as ledger:
+        first = next(trial for trial in ledger.trials if trial.trial == 8)
+        ledger.append(Trial(10, first.answers, first.key, first.network, first.reward, None, same_as=8, at=10.0))
+    study, _ = mirror(tmp_path / "s", f"sqlite:///{tmp_path}/study.db", space=Narrow())
+    assert [(study.trials[number].state, study.trials[number].value) for number in (8, 10)] == [
+        (TrialState.PRUNED, 0.25)
+    ] * 2
 
 
 def test_options_at_equal_steps_are_a_range_and_others_a_category() -> None:
@@ -153,6 +166,8 @@ def test_a_url_that_leads_nowhere_is_said(folder: Path, url: str) -> None:
         ("oracel://me:secret@host/x", "oracel://me:***@host/x"),
         ("sqlite://me:secret@host/x", "sqlite://me:***@host/x"),
         ("mysql://me:secret@host:port/x", "mysql://..."),
+        ("oracel:///x?host=h&user=me&password=secret", "oracel:///x"),
+        ("oracel://me:se@secret@host/x", "oracel://..."),
     ],
 )
 def test_the_password_of_a_database_is_not_shown(folder: Path, url: str, seen: str) -> None:

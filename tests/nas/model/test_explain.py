@@ -10,7 +10,7 @@ from PIL import Image
 
 from nas.data import Data
 from nas.errors import UserError
-from nas.model import pictures
+from nas.model import EXPLAINED, NETWORK, pictures
 from nas.model.explain import by_class, calibration, confused, confusion, explain, figures, mistakes
 from nas.model.images import Part
 from nas.model.predict import probabilities
@@ -110,6 +110,16 @@ def test_what_users_put_beside_the_pictures_stays_when_they_are_drawn_again(
     explain(model, Part("all right", False, part.pixels, said), tmp_path / "explain")
     there = {path.name for path in (tmp_path / "explain").iterdir()}
     assert there == {"notes.md", *EXPLAINS} - {"mistakes.png"}  # of which there are none now
+
+
+def test_a_model_is_explained_anew_beside_what_users_left_of_an_older_one(
+    model: Model, part: Part, tmp_path: Path
+) -> None:
+    (tmp_path / "model" / EXPLAINED).mkdir(parents=True)
+    (tmp_path / "model" / NETWORK).touch()
+    (tmp_path / "model" / EXPLAINED / "notes.md").touch()  # as `save` leaves it
+    explain(model, part, tmp_path / "model" / EXPLAINED)
+    assert {path.name for path in (tmp_path / "model" / EXPLAINED).iterdir()} == {"notes.md", *EXPLAINS}
 
 
 def test_images_that_are_given_are_looked_at(model: Model, part: Part, tmp_path: Path) -> None:

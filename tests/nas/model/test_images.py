@@ -10,8 +10,9 @@ import pytest
 from nas import data
 from nas.data import Data
 from nas.errors import UserError
+from nas.model import METRICS
 from nas.model.images import part
-from nas.model.saved import METRICS, Model
+from nas.model.saved import Model
 
 
 def kept(folder: Path, tmp_path: Path, metrics: object) -> Path:

@@ -21,8 +21,9 @@ from nas.blocks import KINDS, Block
 from nas.data import Data
 from nas.errors import UserError
 from nas.layers import Layers, Relu
+from nas.model import CARD, METRICS, NETWORK
 from nas.model.program import of_module, of_whole
-from nas.model.saved import CARD, METRICS, NETWORK, OWN, WEIGHTS, WHOLE, Model, is_own, is_whole, load, save
+from nas.model.saved import OWN, WEIGHTS, WHOLE, Model, is_own, is_whole, load, save
 from nas.network import Images, Network
 from nas.train import resized
 
@@ -322,6 +323,16 @@ def test_an_older_model_is_replaced_and_what_users_put_beside_it_stays(tmp_path:
     assert ((place / "link").readlink(), (place / "pipe").is_fifo()) == (Path("mine.onnx"), True)
     assert not (place / WHOLE).exists()
     assert {path.name for path in tmp_path.iterdir()} == {"model"}
+
+
+def test_a_link_to_a_model_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    for turn in range(2):
+        save(replace(tiny(), module=Unwritable(nn.Linear(1, 1))), tmp_path / "link", {"turn": turn}, "")
+    assert (tmp_path / "link").readlink() == Path("there")
+    assert json.loads((tmp_path / "there" / METRICS).read_text()) == {"turn": 1}
+    assert {path.name for path in tmp_path.iterdir()} == {"link", "there"}
 
 
 def test_what_was_explained_of_a_model_goes_with_its_weights(tmp_path: Path) -> None:
