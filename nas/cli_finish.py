@@ -38,7 +38,7 @@ def finish(
         bool | None,
         typer.Option(
             "--flip/--no-flip",
-            show_default="as suits the data; yes for one's own",
+            show_default="as suits the data; of one's own, if in colour",
             help="Whether images are mirrored left and right in training.",
         ),
     ] = None,
@@ -108,8 +108,9 @@ def _introduced(search: Search, given: dict[str, Any]) -> str:
 
     most = f"the {given['top']} best" if given["top"] > 1 else "the best"
     epochs = f"{given['epochs']} epoch{'s'[: given['epochs'] != 1]}"
+    mirrored = f"images {'mirrored too' if given['flip'] else 'not mirrored'} (--{'no-' * given['flip']}flip otherwise)"
     return (
-        f"of {len(search.trials)} trials {most}, {seeds_each(given['seeds'])}, {epochs}; ledger: "
+        f"of {len(search.trials)} trials {most}, {seeds_each(given['seeds'])}, {epochs}, {mirrored}; ledger: "
         f"{search.folder / FOLDER}"
     )
 
@@ -178,7 +179,7 @@ def _show(found: dict[str, Any], folder: Path) -> None:
     from nas.model import MODEL
     from nas.model.contest import ranking_table
     from nas.model.judge import COLUMNS, of_seeds, table
-    from nas.model.saved import is_own
+    from nas.model.saved import warning
 
     wide = Terminal(highlight=False, soft_wrap=True, width=max(WIDE, console.width))
     console.print(
@@ -195,11 +196,8 @@ def _show(found: dict[str, Any], folder: Path) -> None:
     for sentence in found["verdict"]:
         console.print(sentence, markup=False)
     console.print(f"model: {folder / MODEL}", markup=False)
-    if is_own(folder / MODEL):
-        console.print(
-            "it has parts of your own, kept as a program that can run code when it is read: nas predict, explain and "
-            "export ask for --trust"
-        )
+    if said := warning(folder / MODEL):
+        console.print(said, markup=False)
 
 
 def _table(columns: Sequence[str], rows: list[list[str]]) -> Table:

@@ -19,7 +19,7 @@ ModelFolder = Annotated[
 ]
 Trust = Annotated[
     bool,
-    typer.Option("--trust", help="Read the program of a network with parts of one's own: it can run code."),
+    typer.Option("--trust", help="Read the program of a network whose blocks are code of its space: it can run code."),
 ]
 DataOfModel = Annotated[
     str | None,

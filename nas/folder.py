@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]  # called with how many images are done and how many there are
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # those of ImageFolder
+UNREAD = (".gif", ".jp2", ".avif", ".heic", ".heif", ".tga", ".psd", ".svg")  # images too, named as unreadable
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")  # by content; for others Pillow may run another program
 GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N")
 OURS = {b"\xff\xd8\xff": "a JPEG", b"\x89PNG": "a PNG", b"II*\0": "a TIFF", b"MM\0*": "a TIFF"}  # by their beginnings
@@ -221,7 +222,12 @@ def _images(path: Path) -> Iterator[str]:
             )
         met.add(_place(Path(at)))
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (str(Path(at, n)) for n in names if n.lower().endswith(EXTENSIONS) and not n.startswith("."))
+        yield from (str(Path(at, n)) for n in names if is_image(n))
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name has the ending of an image, be it one that is read or not."""
+    return name.lower().endswith(EXTENSIONS + UNREAD) and not name.startswith(".")
 
 
 def _place(folder: Path) -> tuple[int, int]:

@@ -188,7 +188,7 @@ def mend(trials: Sequence[Trial]) -> str:
         return wrong.sentence
     errors = [trial.error for trial in trials if trial.error]
     if not errors:
-        return "give it more time"
+        return "give it more time, or go on with its own command if it was stopped"
     return f'the last error is "{shorten(errors[-1])}": {_mend(errors[-1])}'
 
 
@@ -196,6 +196,8 @@ def _mend(error: str) -> str:
     """What to do about the error of a network."""
     if bound := _bound(error):
         return f"raise {bound}, or offer smaller networks"
+    if error.startswith("time limit"):
+        return "raise --child-timeout, or offer smaller networks"
     return "mend the reward" if error.startswith(OF_REWARD) else "mend what fails, or leave it out of the space"
 
 

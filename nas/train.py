@@ -28,6 +28,8 @@ from nas.recipe import Recipe
 from nas.reward import UNBOUND, Bounds, Result
 from nas.stop import is_below
 
+SLOWER = 0.4  # of the rate, where a training begins again (Baker et al. 2017, section 5.1)
+
 if TYPE_CHECKING:
     from nas.data import Data
     from nas.space import Child
@@ -166,7 +168,7 @@ def _attempts(
         result = _attempt(network, data, recipe, rate, seed + attempt, deadline, bar, attempt < recipe.restarts)
         if result is not None:
             return result
-        rate *= 0.4
+        rate *= SLOWER
     raise AssertionError("the last attempt always gives a result")
 
 

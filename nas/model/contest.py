@@ -15,6 +15,7 @@ import numpy as np
 from nas.errors import UserError
 from nas.ledger import Trial
 from nas.model.judge import OURS
+from nas.model.lines import FILE, FOLDER
 from nas.model.peers import peers
 from nas.model.searched import Search
 from nas.model.training import FULL, RANK, Task
@@ -44,6 +45,7 @@ class Trained:
     error: str | None = None
     weights: str | None = None  # CRC-32 of their file, of a training in full
     reward: float | None = None  # the search's, of a training to choose by; None where accuracy ranks
+    rate: float | None = None  # the highest one; None where it failed
 
     @property
     def task(self) -> Task:
@@ -147,7 +149,8 @@ class Contest:
         if not first.accuracies:
             raise UserError(
                 f"found that each of the search's best networks failed when it was trained again ({first.error}), "
-                "expected one that trains; give more --top, or another --device"
+                f"expected one that trains; remove {FOLDER}/{FILE} in the search's folder, and give more --top, or "
+                "another --device"
             )
         beside = {RANDOM: self.ranking(done, self.rivals, images)[0].key} if self.rivals else {}
         return {OURS: first.key, **beside, **self.peers}

@@ -48,7 +48,7 @@ def explain(model: Model, part: Part, folder: Path, files: Sequence[Path] = ()) 
     Raises UserError for a file without an image, and a folder that is something else or cannot be written.
     """
     shares = probabilities(model, part.pixels)
-    seen = ", which it was trained on too: unseen ones would come out worse" if part.seen else ""
+    seen = f", which it {part.seen} trained on too: unseen ones would come out worse" if part.seen else ""
     found = {"of": f"{part.what}{seen}", **figures(shares, part.labels, model.classes)}
     looked = _looked_at(model, part, shares, found, files)
     drawn = {

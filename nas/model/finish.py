@@ -157,7 +157,7 @@ def _outcome(final: Final, recipe: Recipe, given: Mapping[str, Any], device: str
         "format": 1,
         "model": chosen(final, rows),
         "rows": rows,
-        "verdict": verdict(rows) + _of_price(search, of, rows) + _of_bounds(search, of, rows),
+        "verdict": verdict(rows) + _of_rates(recipe, rows) + _of_price(search, of, rows) + _of_bounds(search, of, rows),
         "ranked": ranked_by(search),
         "ranking": [one._asdict() for one in of.ranking(done, of.ours, validated)],
         "random": [one._asdict() for one in of.ranking(done, of.rivals, validated)],
@@ -170,6 +170,14 @@ def _outcome(final: Final, recipe: Recipe, given: Mapping[str, Any], device: str
         "seconds": round(sum(one.seconds for one in done.values()), 1),
         "random_seconds": round(rival.seconds(search.folder / FOLDER / RANDOM), 1) if made else None,
     }
+
+
+def _of_rates(recipe: Recipe, rows: Sequence[Figures]) -> list[str]:
+    """Whose networks were trained at other rates than the recipe's."""
+    lower = {row["name"]: sorted({rate for rate in row.get("rates", ()) if rate < recipe.rate}) for row in rows}
+    said = [f"{name} ({', '.join(f'{rate:.2g}' for rate in rates)})" for name, rates in lower.items() if rates]
+    why = f"Trained at a lower rate than {recipe.rate:g}, for want of norms or because nothing was learnt at it"
+    return [f"{why}: {', '.join(said)}."] * bool(said)
 
 
 def _of_price(search: Search, of: Contest, rows: Sequence[Figures]) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.errors import UserError
-from nas.folder import EXTENSIONS, reader
+from nas.folder import EXTENSIONS, is_image, reader
 from nas.model import METRICS
 from nas.model.saved import found
 
@@ -26,7 +26,7 @@ class Part(NamedTuple):
     """Labelled images of one data set."""
 
     what: str  # "the 287 validation images of digits"
-    seen: bool  # whether the model was trained on them
+    seen: str  # whether the model "was" trained on them, or "may have been"; empty where it was not
     pixels: Pixels  # (N, C, H, W)
     labels: Ints  # (N,)
 
@@ -81,20 +81,21 @@ def part(model: Model, folder: Path, which: str | None = None, data: str | None 
 
     metrics = _metrics(found(folder))
     given = _given(found(folder), metrics, data)
-    seen = "valid" in metrics.get("trained_on", ())
+    trained_on = metrics.get("trained_on")
+    seen = "may have been" if trained_on is None else "was" if "valid" in trained_on else ""
     wanted = which or ("test" if seen else "validation")
     known = _loaded(given, moved=data is None)
     _check(model, known.classes, known.pixels.shape[1], given["spec"])
     if wanted == "test":
         pixels, labels = test_images(**given)
-        return Part(f"the {len(labels):,} test images of {given['spec']}", False, pixels, labels)
+        return Part(f"the {len(labels):,} test images of {given['spec']}", "", pixels, labels)
     what = f"the {len(known.valid):,} validation images of {given['spec']}"
     return Part(what, seen, known.pixels[known.valid], known.labels[known.valid])
 
 
 def _inside(folder: Path) -> list[Path]:
     every = (Path(at, name) for at, _, names in os.walk(folder) for name in names)
-    kept = sorted(file for file in every if file.suffix.lower() in EXTENSIONS and not file.name.startswith("."))
+    kept = sorted(file for file in every if is_image(file.name))
     if not kept:
         raise UserError(
             f"{folder}: found no image in it, expected files ending in {', '.join(EXTENSIONS)}; name another folder"

@@ -78,6 +78,7 @@ class Final:
             return row | {"error": every[0].error}
         done = [self.trainings.done[task] for task in ended]
         row |= {"params": done[0].params, "madds": done[0].madds, "failed": len(every) - len(done)}
+        row |= {"rates": [one.rate for one in done]}
         row |= figures(labels, found[name]) | {"seconds": float(np.mean([one.seconds for one in done]))}
         return row if name == OURS else row | {"difference": difference(labels, found[OURS], found[name])}
 

@@ -44,8 +44,8 @@ def of_whole(model: Model) -> ExportedProgram:
 
 def stored(program: ExportedProgram, model: Model) -> bytes:
     """A program as the bytes of a .pt2 file, with the names of the classes in it as classes.json."""
-    with quietly():
-        buffer = io.BytesIO()
+    buffer = io.BytesIO()
+    with quietly(), _frozen(program):
         torch.export.save(program, buffer, extra_files={"classes.json": json.dumps(model.classes)})
     return buffer.getvalue()
 
@@ -91,6 +91,19 @@ def difference(run: Run, model: Model, pixels: Pixels) -> float:
     return float(torch.stack(apart).max())
 
 
+@contextlib.contextmanager
+def _frozen(program: ExportedProgram) -> Iterator[None]:
+    """Its weights as those of what is used and not trained, so that what it gives can be had in numpy."""
+    learnt = [weight for weight in program.parameters() if weight.requires_grad]
+    for weight in learnt:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in learnt:
+            weight.requires_grad_(True)
+
+
 class _Alone(nn.Module):
     """A module with one input by name, which one that was a program does not have."""
 
@@ -128,7 +141,7 @@ def quietly() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), contextlib.redirect_stderr(io.StringIO()):
             yield
     finally:
         logging.disable(before)

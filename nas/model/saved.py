@@ -87,7 +87,15 @@ class Model:
             )
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """pixels: uint8 (N, C, H, W) of any size, anywhere; gives float (N, K) where the module is."""
+        """pixels: uint8 (N, C, H, W) of any size, anywhere; gives float (N, K) where the module is.
+
+        Raises UserError for other pixels.
+        """
+        if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != self.images.channels:
+            raise UserError(
+                f"found images as {_kind(pixels)}, expected uint8 (N, {self.images.channels}, H, W), not scaled or "
+                "normalised, which the model does itself; give them so"
+            )
         device = next((weight.device for weight in self.module.parameters()), torch.device("cpu"))
         with torch.no_grad():
             logits: Tensor = self.whole.to(device).eval()(pixels.to(device))
@@ -142,8 +150,9 @@ class Exported:
         )
 
 
-def found(folder: Path) -> Path:
+def found(folder: Path | str) -> Path:
     """The folder of a model: this one, or model/ in the folder of a search; raises UserError if neither is one."""
+    folder = Path(folder)
     for place in (folder, folder / MODEL):
         if (place / NETWORK).is_file():
             return place
@@ -163,9 +172,20 @@ def is_whole(folder: Path, metrics: Mapping[str, Any]) -> bool:
         return False
 
 
-def is_own(folder: Path) -> bool:
-    """Whether the model here has parts of one's own, and so is read only where it is trusted."""
-    return _read_record(folder / NETWORK).get("network") is None
+def warning(folder: Path) -> str:
+    """What to know of a model with blocks that are code of its space, in a sentence; empty where all are built in."""
+    record = _read_record(folder / NETWORK)
+    if record.get("network") is not None:
+        return ""
+    if OWN not in _sums(record):
+        return (
+            "it has blocks that are code of its space, and no program of them, so that nothing here reads it: "
+            f"{str(record.get('no_program'))[:300]}"
+        )
+    return (
+        "it has blocks that are code of its space, kept as a program that can run code when it is read: nas predict, "
+        "explain and export ask for --trust"
+    )
 
 
 # --- written ---
@@ -348,7 +368,7 @@ def _linked(file: str, to: str) -> None:
 # --- read ---
 
 
-def load(folder: Path, trust: bool = False, device: str = "cpu") -> Model:
+def load(folder: Path | str, trust: bool = False, device: str = "cpu") -> Model:
     """The model in a folder, or in model/ of a search's folder, on "cpu", "cuda", or "auto".
 
     trust: whether a program may be read, which can run code; without it a network with parts of one's own is refused.
@@ -509,13 +529,14 @@ def _programmed(network: Child, place: Path, sums: Mapping[str, Any], reason: ob
     """The module of a network with parts of one's own, from its program."""
     if OWN not in sums:
         raise UserError(
-            f"{place}: found a network with parts of your own and no program of it ({str(reason)[:300]}), expected "
-            f"{OWN}; build the network from its space and load {WEIGHTS} into it"
+            f"{place}: found a network with blocks that are code of its space, and no program of them "
+            f"({str(reason)[:300]}), expected {OWN}; build the network from its space and load {WEIGHTS} into it"
         )
     if not trust:
         raise UserError(
-            f"{place}: found a network with parts of your own, whose program {OWN} can run code when it is read, "
-            "expected to be told that you trust it; if you know who wrote it, give --trust (in Python trust=True)"
+            f"{place}: found a network with blocks that are code of its space, whose program {OWN} can run code when "
+            "it is read, expected to be told that you trust it; if you know who wrote it, give --trust (in Python "
+            "trust=True)"
         )
     content = _content(place, OWN, sums)
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nas.latency import on_threads
@@ -21,11 +21,9 @@ from nas.model.saved import weights_of
 from nas.pool import Job, Training
 from nas.recipe import Recipe
 from nas.reward import Result
-from nas.train import Attempt, Resident, TooLongError, costs, evaluate, failure, peak_memory, schedule
+from nas.train import SLOWER, Attempt, Resident, TooLongError, costs, evaluate, failure, peak_memory, schedule
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from nas.data import Data
     from nas.network import Images
     from nas.space import Child
@@ -36,7 +34,9 @@ AVERAGED = 0.05  # share of all steps, or of all seconds, over which weights are
 MOMENTS = 1_000  # steps of the rate where it goes by the seconds
 FEW = 5_000  # images; with fewer, an epoch has more steps
 RANK, FULL = "rank", "full"  # what a training is for: to choose by, or to keep
-UNMIRRORED = ("digits", "mnist", "svhn")  # their classes are other ones in a mirror, or none
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
+UNNORMALISED = 0.1  # of the rate, for networks without these (Simonyan & Zisserman 2015, section 3.1)
+SETTLES = 2  # epochs at least before it is looked at whether a network learns: until then batch norms may not have
 
 
 class Task(NamedTuple):
@@ -52,6 +52,7 @@ class Finished(Result):
     """A result with the weights that training led to; accuracy and loss are those of the end alone."""
 
     weights: bytes = b""  # as safetensors writes them; of a training in full
+    rate: float | None = None  # the highest one: the recipe's, or a lower one if nothing was learnt at that
     epochs: float = 0.0  # how often it went over the images
 
 
@@ -71,20 +72,22 @@ class Finishing(Training):
 
 
 def mirrors(data: Data) -> bool:
-    """Whether mirrored images are of the same class."""
-    return data.name not in UNMIRRORED
+    """Whether mirrored images are of the same class; of grey ones, digits, letters and X-rays among them, few are."""
+    return data.name == "fashion-mnist" or (data.images.channels > 1 and data.name != "svhn")
 
 
 def strong(data: Data, epochs: int, flip: bool | None = None) -> Recipe:
     """How a network is trained in full on these images.
 
     Nesterov's momentum, a rate that rises and then falls by a cosine (Loshchilov & Hutter 2017), crops of an eighth and
-    mirrored images (He et al. 2016), smoothed labels (Szegedy et al. 2016). flip: None for what suits the data.
+    mirrored images (He et al. 2016), smoothed labels (Szegedy et al. 2016). Networks without norms have a tenth of the
+    rate, and what learns nothing at it begins again at a lower one. flip: None for what suits the data.
     """
     mirrored = mirrors(data) if flip is None else flip
     return Recipe(
         epochs=epochs, batch=32 if len(data.train) < FEW else 128, rate=0.1, decay=5e-4, warmup=0.1,
         crop=max(1, max(data.pixels.shape[2:]) // 8), flip=mirrored, smoothing=0.1,
+        restarts=4,
     )  # fmt: skip
 
 
@@ -100,6 +103,7 @@ def trained(
 ) -> Finished:
     """Train a network from scratch, with its weights averaged; whatever goes wrong is an error in what it gives.
 
+    As often as the recipe has restarts, it begins again at a lower rate where it learns nothing.
     whole: on the training and the validation images, and judged on none; else judged on the validation images.
     budgeted: for as many steps as there are in `limit` seconds, however fast they are, and not for the recipe's epochs;
     the rate and the average follow the share of the seconds that has passed, so that the rate is zero at their end
@@ -114,8 +118,11 @@ def trained(
     try:
         with on_threads(threads), torch.random.fork_rng([data.device] if data.device.type == "cuda" else []):
             images = _with_validation(data) if whole else data
-            attempt = (_Budgeted if budgeted else _Averaged)(network, images, recipe, recipe.rate, seed)
-            attempt.train(deadline)
+            for again in range(recipe.restarts + 1):
+                rate = recipe.rate * SLOWER**again
+                attempt = (_Budgeted if budgeted else _Averaged)(network, images, recipe, rate, seed + again)
+                if attempt.train(deadline, last=again == recipe.restarts):
+                    break
             finished = _finished(attempt, network, whole)
     except Exception as error:
         finished = Finished(error=failure(error, limit))
@@ -128,7 +135,7 @@ def _finished(attempt: _Averaged, network: Child, whole: bool) -> Finished:
         return Finished(error=f"diverged: a weight is no finite number after epoch {math.ceil(epochs)}")
     finished = Finished(weights=weights_of(model)) if whole else _judged(model, network.input_size, data)
     params, madds = costs(network, model, data)
-    return replace(finished, params=params, madds=madds, precision=attempt.precision, epochs=epochs)
+    return replace(finished, params=params, madds=madds, precision=attempt.precision, epochs=epochs, rate=attempt.rate)
 
 
 def _judged(model: nn.Module, size: int, data: Resident) -> Finished:
@@ -145,6 +152,7 @@ class _Averaged(Attempt):
 
     def __init__(self, network: Child, data: Resident, recipe: Recipe, rate: float, seed: int) -> None:
         super().__init__(network, data, recipe, rate, seed)
+        self.rate *= 1 if any(isinstance(part, NORMS) for part in self.model.modules()) else UNNORMALISED
         self.steps = len(data.train) // self.batch  # in one epoch
         self.average = AveragedModel(self.model, use_buffers=True)
         self.remember(1 / max(1.0, AVERAGED * recipe.epochs * self.steps))
@@ -153,10 +161,26 @@ class _Averaged(Attempt):
         """Let the average keep exp(-passed) of itself at each step from now on."""
         self.average.multi_avg_fn = get_ema_multi_avg_fn(math.exp(-passed))  # type: ignore[no-untyped-call]
 
-    def train(self, deadline: float) -> None:
-        """All epochs of the recipe; raises TooLongError if the deadline passes."""
+    def train(self, deadline: float, last: bool = False) -> bool:
+        """All epochs of the recipe, and whether it learnt; it ends where it is seen that it does not, unless last.
+
+        That is looked at after the first epoch at the full rate, and in the end. Raises TooLongError if the deadline
+        passes.
+        """
+        full = max(SETTLES, math.ceil(self.recipe.warmup * self.recipe.epochs))
         for epoch in range(self.recipe.epochs):
             self.epoch(epoch, deadline)
+            if not last and epoch in (full, self.recipe.epochs - 1) and epoch >= full and not self._learns():
+                return False
+        return True
+
+    def _learns(self) -> bool:
+        """Whether it says finite numbers, more than one class, and the right one surely more often than by chance."""
+        counts, nats = evaluate(self.model, self.size, self.data)
+        images, chance = int(counts.sum()), 1 / len(counts)
+        surely = chance + 3 * math.sqrt(chance * (1 - chance) / images)
+        several = int((counts.sum(0) > 0).sum()) > 1
+        return math.isfinite(nats) and several and float(counts.trace()) / images > surely
 
     def step(self, pixels: Tensor, labels: Tensor) -> None:
         """One step, and the average after it."""
@@ -167,8 +191,8 @@ class _Averaged(Attempt):
 class _Budgeted(_Averaged):
     """The same for some seconds instead of some epochs, on whatever machine: both rate and average go by the clock."""
 
-    def train(self, deadline: float) -> None:
-        """Until the deadline; raises TooLongError if it leaves no step."""
+    def train(self, deadline: float, last: bool = False) -> bool:
+        """Until the deadline, so that no time is left to begin again; raises TooLongError if it leaves no step."""
         self.begun = self.before = time.perf_counter()
         self.seconds = deadline - self.begun
         with suppress(TooLongError):
@@ -176,6 +200,7 @@ class _Budgeted(_Averaged):
                 self.epoch(epoch, deadline)
         if not self.average.n_averaged:
             raise TooLongError("not a step was done")
+        return True
 
     def step(self, pixels: Tensor, labels: Tensor) -> None:
         """One step at the rate of this moment."""

@@ -139,14 +139,14 @@ def recorded(lines: Lines) -> list[Trained]:
 
 
 def _trained(task: Task, result: Result, reward: float | None) -> Trained:
-    weights = result.weights if isinstance(result, Finished) and result.weights else None
+    weights, rate = (result.weights, result.rate) if isinstance(result, Finished) else (b"", None)
     return Trained(
         *task,
         accuracy=result.accuracy[-1] if result.accuracy else None,
         loss=result.loss[-1] if result.loss else None,
         params=result.params, madds=result.madds, seconds=result.seconds, memory=result.memory,
-        precision=result.precision, error=result.error, weights=None if weights is None else _checksum(weights),
-        reward=reward,
+        precision=result.precision, error=result.error, weights=_checksum(weights) if weights else None,
+        reward=reward, rate=rate,
     )  # fmt: skip
 
 

@@ -13,9 +13,9 @@ def use(images: Images, own: bool, reason: str | None) -> str:
     """
     if reason and own:
         return (
-            f"Neither torch alone nor the toolkit can load this folder: it has parts of one's own, and no program of "
-            f"them ({' '.join(reason.split())}). Build the network from its space, and load `weights.safetensors` into "
-            "it."
+            "Neither torch alone nor the toolkit can load this folder: it has blocks that are code of its space, and "
+            f"no program of them ({' '.join(reason.split())}). Build the network from its space, and load "
+            "`weights.safetensors` into it."
         )
     alone = f"With torch alone there is no way: {' '.join(reason.split())}." if reason else _alone(images)
     return f"{alone}\n\n{_with_names(images, own)}"

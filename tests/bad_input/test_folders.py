@@ -174,6 +174,7 @@ AMONG: dict[str, tuple[Callable[[], object], str]] = {
     "a page": (lambda: put("cat/x.jpg", b"<!doctype html><title>404</title>"), UNREADABLE),
     "PostScript": (lambda: put("cat/x.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n"), UNREADABLE),
     "a pickle": (lambda: put("cat/x.png", b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94."), UNREADABLE),
+    "a GIF": (lambda: picture("cat/x.gif"), UNREADABLE.replace("png", "gif")),
     "a GIF by another name": (
         lambda: (picture("cat/x.gif"), (PHOTOS / "cat/x.gif").rename("photos/cat/x.png")),
         UNREADABLE,

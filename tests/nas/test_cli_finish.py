@@ -50,7 +50,7 @@ def test_a_finish_that_is_stopped_goes_on_and_shows_who_won(typed: Typed, tmp_pa
     for text in ("7 of 7: ", "on 299 test images", "this search", "MobileNet V2", "The search's network", "one/model"):
         assert text in out
     plain = typed("finish one")[1]  # with the options that it was begun with
-    assert "trials the best, 1 seed each, 1 epoch; ledger: one/finish" in plain
+    assert "trials the best, 1 seed each, 1 epoch, images not mirrored (--flip otherwise); ledger: one/finish" in plain
     assert plain.endswith(out[out.index("\nthe search's best") :])
     status, _, err = typed("finish one --seeds 2 --top 1")
     assert (status, "found a finish begun with --seeds 1, expected the same" in err) == (2, True)

@@ -70,8 +70,8 @@ def repeat(number: int, first: int, reward: float) -> Trial:
     return Trial(number, (first,), f"key{first}", "a network", reward, None, same_as=first)
 
 
-def failed(number: int) -> Trial:
-    return Trial(number, (number,), f"key{number}", "a network", None, Result(error="diverged"), "diverged")
+def failed(number: int, error: str = "diverged") -> Trial:
+    return Trial(number, (number,), f"key{number}", "a network", None, Result(error=error), error)
 
 
 def realistic(trials: int, seed: int) -> list[Trial]:
@@ -500,7 +500,11 @@ def test_rewards_of_two_kinds_cannot_share_an_axis(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("trials", "mend"),
-    [([], "give it more time"), ([failed(0), failed(1)], 'the last error is "diverged": mend what fails')],
+    [
+        ([], "give it more time, or go on with its own command if it was stopped"),
+        ([failed(0), failed(1)], 'the last error is "diverged": mend what fails'),
+        ([failed(0, "time limit: 1 s were allowed")], 'the last error is "time limit: .*": raise --child-timeout'),
+    ],
 )
 def test_a_search_without_a_reward_has_nothing_to_show_but_its_last_error_and_what_to_do(
     tmp_path: Path, trials: list[Trial], mend: str

@@ -24,7 +24,7 @@ LABELS = np.array([0, 1, 1, 0])  # right, wrong, right, wrong
 
 @pytest.fixture
 def part(digits: Data) -> Part:
-    return Part("validation images", False, digits.pixels[digits.valid], digits.labels[digits.valid])
+    return Part("validation images", "", digits.pixels[digits.valid], digits.labels[digits.valid])
 
 
 def test_confusion_counts_true_classes_down_and_said_ones_across() -> None:
@@ -87,7 +87,7 @@ def test_a_folder_has_the_figures_and_their_pictures(model: Model, part: Part, t
 
 def test_where_nothing_is_wrong_the_least_sure_images_are_looked_at(model: Model, part: Part, tmp_path: Path) -> None:
     said = probabilities(model, part.pixels).argmax(1)
-    found = explain(model, Part("all right", False, part.pixels, said), tmp_path / "explain")
+    found = explain(model, Part("all right", "", part.pixels, said), tmp_path / "explain")
     assert found["wrong"] == 0
     assert found["gradcam"]["of"] == "the images it is least sure of"
     assert not (tmp_path / "explain" / "mistakes.png").exists()
@@ -107,7 +107,7 @@ def test_what_users_put_beside_the_pictures_stays_when_they_are_drawn_again(
     explain(model, part, tmp_path / "explain")
     (tmp_path / "explain" / "notes.md").write_text("mine")
     said = probabilities(model, part.pixels).argmax(1)
-    explain(model, Part("all right", False, part.pixels, said), tmp_path / "explain")
+    explain(model, Part("all right", "", part.pixels, said), tmp_path / "explain")
     there = {path.name for path in (tmp_path / "explain").iterdir()}
     assert there == {"notes.md", *EXPLAINS} - {"mistakes.png"}  # of which there are none now
 

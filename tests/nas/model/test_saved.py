@@ -23,7 +23,7 @@ from nas.errors import UserError
 from nas.layers import Layers, Relu
 from nas.model import CARD, METRICS, NETWORK
 from nas.model.program import of_module, of_whole
-from nas.model.saved import OWN, WEIGHTS, WHOLE, Model, is_own, is_whole, load, save
+from nas.model.saved import OWN, WEIGHTS, WHOLE, Model, is_whole, load, save, warning
 from nas.network import Images, Network
 from nas.train import resized
 
@@ -164,7 +164,7 @@ sys.modules["nas"] = None  # as where the toolkit is not installed
 import torch
 model = torch.export.load({str(folder / WHOLE)!r}).module()
 probabilities = model(torch.load("images.pt")).softmax(1)
-print(probabilities.tolist())
+print(probabilities.numpy().tolist())
 """
     done = subprocess.run(
         [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
@@ -223,8 +223,9 @@ def test_a_card_says_how_a_folder_without_a_program_is_used(tmp_path: Path) -> N
     assert "model.pt2" not in card
 
 
-def test_only_a_model_with_parts_of_ones_own_says_so(folder: Path, own: tuple[Model, Path]) -> None:
-    assert (is_own(folder), is_own(own[1])) == (False, True)
+def test_only_a_model_with_blocks_of_its_space_warns_of_them(folder: Path, own: tuple[Model, Path]) -> None:
+    assert warning(folder) == ""
+    assert warning(own[1]).endswith("nas predict, explain and export ask for --trust")
 
 
 def test_own_blocks_come_back_where_their_code_is_not(own: tuple[Model, Path]) -> None:
@@ -265,7 +266,7 @@ def test_a_program_is_read_only_where_it_is_trusted(own: tuple[Model, Path], tmp
 def test_a_network_that_is_no_program_is_kept_all_the_same(tmp_path: Path) -> None:
     save(tiny(Block("conv", 2), Block(branches)), tmp_path / "model", {}, "")
     assert (tmp_path / "model" / WEIGHTS).is_file()
-    with pytest.raises(UserError, match=r"no program of it \(found a network that torch.export cannot write"):
+    with pytest.raises(UserError, match=r"no program of them \(found a network that torch.export cannot write"):
         load(tmp_path / "model", trust=True)
 
 
@@ -323,6 +324,14 @@ def test_an_older_model_is_replaced_and_what_users_put_beside_it_stays(tmp_path:
     assert ((place / "link").readlink(), (place / "pipe").is_fifo()) == (Path("mine.onnx"), True)
     assert not (place / WHOLE).exists()
     assert {path.name for path in tmp_path.iterdir()} == {"model"}
+
+
+@pytest.mark.parametrize("images", [torch.zeros(2, 1, 8, 8), torch.zeros(2, 3, 8, 8, dtype=torch.uint8)])
+def test_images_of_another_kind_are_refused(images: Tensor) -> None:
+    with pytest.raises(
+        UserError, match=r"found images as \w+ \(2, ., 8, 8\), expected uint8 \(N, 1, H, W\), not scaled"
+    ):
+        tiny().logits(images)
 
 
 def test_a_link_to_a_model_stays_one(tmp_path: Path) -> None:

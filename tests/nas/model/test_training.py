@@ -136,17 +136,39 @@ def test_a_network_that_cannot_be_trained_is_an_error(data: Data, resident: Resi
 
 
 def test_a_rate_that_is_too_high_is_an_error(data: Data, resident: Resident) -> None:
-    recipe = replace(strong(data, 2), rate=1000, warmup=0, smoothing=0)
+    recipe = replace(strong(data, 6), rate=1000, smoothing=0, restarts=0)
     plain = Network(8, (Block("dense", 16), Block("dense", 16)))
     assert (trained(plain, resident, recipe, 0, 1, whole=True).error or "").startswith(
         "diverged: a weight is no finite"
     )
 
 
-def test_digits_are_not_mirrored_and_other_images_are(data: Data) -> None:
-    assert not strong(data, 1).flip
-    assert strong(replace(data, name="folder:photos"), 1).flip
-    assert not strong(replace(data, name="folder:photos"), 1, flip=False).flip
+def test_without_norms_a_network_has_a_tenth_of_the_rate(data: Data, resident: Resident) -> None:
+    bare = Network(8, (Block(lambda block, channels: torch.nn.Conv2d(channels, 4, 3), 4),))
+    rates = [trained(network, resident, strong(data, 1), 0, 1).rate for network in (SMALL, bare)]
+    assert rates == [0.1, pytest.approx(0.01)]
+
+
+def test_what_learns_nothing_begins_again_at_lower_rates(data: Data, resident: Resident) -> None:
+    recipe = replace(strong(data, 6), rate=1000, smoothing=0)
+    plain = Network(8, (Block("dense", 16), Block("dense", 16)))
+    lost, found = (trained(plain, resident, replace(recipe, restarts=n), 0, 1) for n in (0, 10))
+    assert (lost.error or "").startswith("diverged")
+    assert found.rate in [pytest.approx(1000 * norms * 0.4**again) for norms in (1, 0.1) for again in range(1, 11)]
+    assert found.accuracy[0] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "mirrored"),
+    [
+        ("digits", 1, False), ("npz:letters.npz", 1, False), ("fashion-mnist", 1, True),
+        ("folder:photos", 3, True), ("svhn", 3, False),
+    ],
+)  # fmt: skip
+def test_images_in_colour_are_mirrored_and_digits_are_not(data: Data, name: str, channels: int, mirrored: bool) -> None:
+    of = replace(data, name=name, pixels=data.pixels.repeat(channels, 1))
+    assert strong(of, 1).flip == mirrored
+    assert not strong(of, 1, flip=False).flip
 
 
 def test_crops_are_an_eighth_of_the_images(data: Data) -> None:
