@@ -34,6 +34,7 @@ ROOM = WIDTH - 32  # pixels for two texts side by side
 CLASSIFIER = "classifier"
 LANES = 6  # colours of lanes
 WRITTEN = re.compile(rf"network {KEY_VERSION}: (\d+) (\w+) (\w+): (.*)", re.DOTALL)
+MODULE = re.compile(r"\b[^\W\d][\w.<>]*\.(?=\w)")  # before the name of a block of one's own
 FIELD = re.compile(rf" (?=(?:{'|'.join(DEFAULTS)})=)")
 
 
@@ -181,8 +182,9 @@ def _inputs(number: int, block: Block) -> tuple[int, ...]:
 
 
 def _called(block: Block) -> str:
-    """As a network is written; blocks of built-in spaces without the way to their file."""
-    return block.name.rpartition(".")[2] if block.name.startswith("search_spaces.") else block.name
+    """As a network is written; blocks of built-in spaces without their module's name."""
+    built_in = getattr(block.kind, "__module__", "").startswith("search_spaces.")
+    return block.name.rpartition(".")[2] if built_in else block.name
 
 
 def _fields(block: Block) -> str:
@@ -301,7 +303,8 @@ def _box(number: int, row: Row, left: int, tall: int) -> Iterator[Markup]:
         left, top, WIDTH, tall, f"{name}; {detail}" if detail else name
     )
     yield Markup('<rect class="{}" x="{}" y="{}" width="4" height="{}" rx="2"/>').format(row.family, left, top, tall)
-    called = _cut(name, (ROOM - LETTERS["end"] * len(row.shape)) / LETTERS["name"])
+    most = (ROOM - LETTERS["end"] * len(row.shape)) / LETTERS["name"]
+    called = _cut(name if len(name) <= most else MODULE.sub("", name, count=1), most)
     for kind, across, down, text in (
         ("name", 12, 16, called), ("end", WIDTH - 8, 16, row.shape), ("less end", WIDTH - 8, 31, row.cost),
         *(("less", 12, 31 + LINE * line, text) for line, text in enumerate(_lines(row))),

@@ -12,6 +12,7 @@ from nas.ledger import Trial
 from nas.network import Images, Network
 from nas.pages.drawing import Row, cells_of, drawing, drawn, lanes_of, parsed, picture, rows_of, style
 from search_spaces.chain import Chain
+from search_spaces.metaqnn import MetaQnn
 from search_spaces.nasbench201 import NasBench201
 from search_spaces.zoph import Zoph
 from tests.nas.pages.conftest import Browser
@@ -39,6 +40,26 @@ def test_a_block_of_ones_own_is_called_as_it_is_written() -> None:
         name = rows_of(network, images)[1].name
         assert name.endswith("test_drawing.gated")
         assert name in network.written
+
+
+@pytest.mark.parametrize("space", [NasBench201(), MetaQnn()])
+def test_blocks_of_built_in_spaces_are_called_without_their_modules_name(space: NasBench201 | MetaQnn) -> None:
+    for seed in range(5):
+        network = space.on(IMAGES).sample(random.Random(seed)).network
+        assert isinstance(network, Network)
+        assert not any("." in row.name for images in (IMAGES, None) for row in rows_of(network, images))
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("mine.conv 3×3", "mine.conv 3×3"),
+        ("my_own_space.convolution 5×5", "convolution 5×5"),
+        ("5 × my_own_space.Space.<locals>.cell 3×3", "5 × cell 3×3"),
+    ],
+)
+def test_a_name_without_room_loses_its_modules_name_before_any_of_its_own(name: str, drawn: str) -> None:
+    assert texts(picture([Row(name, shape="512 × 128 × 128")]))[0] == drawn
 
 
 def test_a_block_that_is_a_torch_module_has_the_shape_of_its_output_and_its_parameters() -> None:
