@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -30,6 +31,7 @@ MOST_ROWS = 150  # blocks drawn; what has more is no longer seen as a whole
 WIDTH, HIGH, GAP, LANE = 290, 38, 12, 11  # pixels: a box, from its end to the next one, from lane to lane
 LINE = 15  # pixels that a box is higher, in a drawing in which a detail takes two lines
 LETTERS = {"name": 7.8, "end": 7.2, "less": 6.5}  # pixels that a letter takes, in wide fonts
+TOP, STEP = 36, 54  # pixels: above a cell's first node, from node to node
 ROOM = WIDTH - 32  # pixels for two texts side by side
 CLASSIFIER = "classifier"
 LANES = 6  # colours of lanes
@@ -240,12 +242,12 @@ def picture(rows: Sequence[Row], cells: Sequence[Graph] = ()) -> Markup:
     parts = [*_lanes(rows, lanes, left, tall)]
     parts += itertools.chain.from_iterable(_box(n, row, left, tall) for n, row in enumerate(rows))
     parts += [_arrow(n, left, tall) for n, row in enumerate(rows) if n and n - 1 in row.sources]
-    high = (tall + GAP) * len(rows) - 6
+    wide, high = left + WIDTH, (tall + GAP) * len(rows) - 6
     for graph in cells:
-        drawn, below = _cell(graph, left + WIDTH)
+        drawn, across, below = _cell(graph, left + WIDTH)
         parts.append(Markup('<g transform="translate(0 {})">{}</g>').format(high, drawn))
-        high += below
-    return svg(left + WIDTH + 4, high, parts, "a network's blocks")
+        wide, high = max(wide, across), high + below
+    return svg(wide + 4, high, parts, "a network's blocks")
 
 
 def svg(width: int, height: int, parts: Iterable[Markup], name: str) -> Markup:
@@ -365,30 +367,46 @@ def _operation(layers: Layers) -> str:
     return ", ".join(words) or "identity"
 
 
-def _cell(graph: Graph, width: int) -> tuple[Markup, int]:
-    """Its nodes in a line, each edge an arc with its operation, and how high that is. Longer ways are further out."""
-    nodes = len(graph.nodes) + 1
-    step = (width - 40) / (nodes - 1)
-    far = max((end - start for start, end, _ in _edges(graph)), default=1)
-    middle = 40 + 30 * max(0, far - 1)
-    ways, words = [], []
-    for start, end, operation in _edges(graph):
-        span, up = end - start, -1 if (end - start > 2 or start % 2 == 0) else 1
-        x1, x2, rise = 20 + step * start, 20 + step * end, up * 60 * (span - 1)
-        ways.append(
-            Markup('<path class="way" d="M{:.0f} {}Q{:.0f} {:.0f} {:.0f} {}"/>').format(
-                x1, middle, (x1 + x2) / 2, middle + rise, x2, middle
-            )
-        )
-        at, down = (x1 + x2) / 2, middle + rise / 2 + (-6 if span == 1 else 4)
-        words.append(
-            Markup('<text class="word" x="{:.0f}" y="{:.0f}">{}</text>').format(at, down, shorten(operation, 24))
-        )
+def _cell(graph: Graph, width: int) -> tuple[Markup, int, int]:
+    """Its nodes one below the other, each edge a way with its operation; how wide, `width` at least, and high it is.
+
+    Edges that pass nodes by go around them, at the left from even nodes and at the right from odd ones.
+    """
+    edges = [(start, end, shorten(operation, 24)) for start, end, operation in _edges(graph)]
+    half = LETTERS["less"] / 2 * max((len(operation) for *_, operation in edges), default=0)
+    outs = [_out(start, end, half) for start, end, _ in edges]
+    left, right = half - min(0.0, *outs), half + max(0.0, *outs)
+    wide = max(width, math.ceil(left + right))
+    across = round((wide + left - right) / 2)
+    ways = [_way(edge, across, out) for edge, out in zip(edges, outs, strict=True)]
     circles = [
-        Markup('<circle class="node" cx="{:.0f}" cy="{}" r="9"/><text class="word" x="{:.0f}" y="{}">{}</text>').format(
-            20 + step * node, middle, 20 + step * node, middle + 4, node
+        Markup('<circle class="node" cx="{0}" cy="{1}" r="9"/><text class="word" x="{0}" y="{2}">{3}</text>').format(
+            across, top, top + 4, node
         )
-        for node in range(nodes)
+        for node, top in enumerate(range(TOP, TOP + STEP * (len(graph.nodes) + 1), STEP))
     ]
     title = Markup('<text class="less" x="4" y="14">a cell: from its input 0; nodes sum their edges</text>')
-    return NOTHING.join([title, *ways, *words, *circles]), middle + 30 * max(1, far - 1) + 14
+    parts = [title, *(way for way, _ in ways), *(word for _, word in ways), *circles]
+    return NOTHING.join(parts), wide, TOP + STEP * len(graph.nodes) + 20
+
+
+def _out(start: int, end: int, half: float) -> float:
+    """How far from the nodes an edge's operation stands, pixels, so that of four nodes none stands on another edge.
+
+    half: of the longest operation, pixels.
+    """
+    around = end - start - 1
+    return (8 + 1.2 * half * around) * (-1 if start % 2 == 0 else 1) if around else 0
+
+
+def _way(edge: tuple[int, int, str], across: int, out: float) -> tuple[Markup, Markup]:
+    """An edge, and what it does, in its middle."""
+    start, end, operation = edge
+    top, bottom = TOP + STEP * start, TOP + STEP * end
+    line = Markup('<path class="way" d="M{0} {1}C{2:.0f} {1} {2:.0f} {3} {0} {3}"/>').format(
+        across, top, across + out / 0.75, bottom
+    )
+    word = Markup('<text class="word" x="{:.0f}" y="{}">{}</text>').format(
+        across + out, (top + bottom) // 2 + 4, operation
+    )
+    return line, word

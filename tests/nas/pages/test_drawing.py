@@ -141,6 +141,30 @@ def test_a_cell_is_drawn_operation_by_operation_once() -> None:
     assert image.count('class="way"') == 5  # the edge "none" is none
 
 
+@pytest.mark.parametrize("answers", [(4, 4, 4, 4, 4, 4), (4, 3, 2, 1, 4, 3), (3, 4, 1, 4, 4, 4), (0, 4, 2, 1, 0, 1)])
+def test_in_a_browser_each_operation_of_a_cell_stands_on_its_own_edge_alone(
+    browser: Browser, tmp_path: Path, answers: tuple[int, ...]
+) -> None:
+    network = NasBench201(cells=1).on(IMAGES).replay(answers).network
+    assert isinstance(network, Network)
+    (tmp_path / "page.html").write_text(f"<style>{style()}</style>{drawing(network, IMAGES)}")
+    browser.open(f"file://{tmp_path}/page.html")
+    script = """(() => {
+        const cell = document.querySelector("svg > g"), svg = document.querySelector("svg").viewBox.baseVal
+        const words = [...cell.querySelectorAll(".word")].filter(one => one.textContent.length > 1)
+        const boxes = words.map(one => one.getBBox()), inner = box => box.x >= 0 && box.x + box.width <= svg.width
+        const meet = (p, q) => p.x < q.x + q.width && q.x < p.x + p.width && p.y < q.y + q.height
+            && q.y < p.y + p.height
+        const on = (way, box) => [...Array(200).keys()].some(n => {
+            const p = way.getPointAtLength(way.getTotalLength() * n / 199)
+            return meet(box, {x: p.x, y: p.y, width: 0, height: 0})})
+        const ways = [...cell.querySelectorAll(".way")], nodes = [...cell.querySelectorAll("circle")]
+        return boxes.map(box => [inner(box), boxes.filter(one => meet(one, box)).length,
+            ways.filter(way => on(way, box)).length, nodes.filter(node => meet(node.getBBox(), box)).length])})()"""
+    edges = sum(answer > 0 for answer in answers)
+    assert browser.run(script) == [[True, 1, 1, 0]] * edges  # within the picture, on itself, its own edge, no node
+
+
 @pytest.mark.parametrize("space", [Chain(), Zoph()])
 def test_a_network_of_built_in_blocks_is_read_back_from_its_text(space: Chain | Zoph) -> None:
     for seed in range(20):
