@@ -7,22 +7,17 @@ import textwrap
 
 from markupsafe import Markup
 
-from nas import summary
+from nas import names, summary
 from nas.errors import UserError, plain
 from nas.pages import learnt, tiles
 from nas.pages.chart import NOTHING
 from nas.pages.drawing import read_as, style
 from nas.pages.page import Search, about, drawn_network, lacking, title
+from nas.pages.repeat import controller
 from nas.plot import window_of
 
 MARGIN, LEAST = 20, 340  # pixels: around the drawing, and of its width
 LETTER = 6.1  # pixels of a small letter at most, on average
-NEEDS = {
-    "preferences": "trials with questions that leave something to decide",
-    "importance": f"{learnt.LEAST} networks at least, with rewards that the choices explain for sure; search on, with "
-    "more --trials",
-    "path": "a controller that says what it prefers: q-learning, or reinforce",
-}
 
 
 def network(search: Search, number: int | None) -> tuple[int, str]:
@@ -53,10 +48,7 @@ def lesson(search: Search, what: str) -> str:
             f"{search.folder}: found a search of {search.header['space']} on {search.header['data']}, expected a "
             "built-in space and data that are there; name the space with --space, as in --space mine.py:Small"
         )
-    drawn = {"preferences": _preferences, "importance": _importance, "path": _path}[what](search)
-    if drawn is None:
-        raise UserError(f"{search.folder}: found too little for --what {what}, expected {NEEDS[what]}")
-    image, name, below = drawn
+    image, name, below = {"preferences": _preferences, "importance": _importance, "path": _path}[what](search)
     return alone(image, name, _of(search), below)
 
 
@@ -82,22 +74,31 @@ def _of(search: Search) -> str:
     return f"{title(search.header)} · {about(search.header, search.trials)}"
 
 
-def _preferences(search: Search) -> tuple[Markup, str, str] | None:
+def _preferences(search: Search) -> tuple[Markup, str, str]:
     assert search.space is not None
     every = [tiles.preference(one) for one in learnt.preferences(search.space, search.trials)[0]]
+    if not every:
+        raise UserError(
+            f"{search.folder}: found too little for --what preferences, expected trials with questions that leave "
+            "something to decide"
+        )
     window = window_of(min(len(search.trials), learnt.MOST_ASKED))
     below = (
         f"Shares of the answers in windows of {window} trials, by the last trial of each; at the right those of the "
         "last window. All questions of a choice count together. The bar at the left is what uniform answers would give."
     )
-    return (tiles.stacked(every), "Which options it came to prefer", below) if every else None
+    return tiles.stacked(every), "Which options it came to prefer", below
 
 
-def _importance(search: Search) -> tuple[Markup, str, str] | None:
+def _importance(search: Search) -> tuple[Markup, str, str]:
     assert search.space is not None
     found = learnt.importances(search.space, search.trials)
-    if found is None or learnt.unsure(found):
-        return None
+    unsure = learnt.unsure(found)
+    if found is None or unsure:
+        raise UserError(
+            f"{search.folder}: found too little for --what importance, expected rewards that the choices explain for "
+            f"sure. {unsure} Search on, with more --trials"
+        )
     below = (
         "What share of the rewards' variance a linear fit on how often each option was answered explains, for networks "
         "that it has not seen, and how much of it is lost without a choice; in brackets and as lines 95 % intervals, "
@@ -107,11 +108,15 @@ def _importance(search: Search) -> tuple[Markup, str, str] | None:
     return tiles.importance(found), "Which choices matter for the reward", below
 
 
-def _path(search: Search) -> tuple[Markup, str, str] | None:
+def _path(search: Search) -> tuple[Markup, str, str]:
     assert search.space is not None
     found = learnt.path(search.space, search.header, search.folder)
     if found is None:
-        return None
+        able = " and ".join(name for name, kind in names.controllers().items() if hasattr(kind, "prefers"))
+        raise UserError(
+            f"{search.folder}: found the controller {controller(search.header)} for --what path, expected a built-in "
+            f"one that can be made again from this search's ledger and says what it prefers, as {able} do"
+        )
     what, steps = found
     below = (
         f"At each question, from the first to the last, the answer of the highest {what} as a dot, those of the other "

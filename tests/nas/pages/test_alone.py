@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from nas import names
 from nas.errors import UserError
+from nas.pages import learnt
 from nas.pages.alone import alone, lesson, network
 from nas.pages.chart import NOTHING
 from nas.pages.drawing import Row, picture, svg
@@ -61,10 +64,30 @@ def test_which_choices_matter_is_drawn_where_all_together_explain_the_rewards_fo
     said = texts(lesson(opened(explained), "importance"))
     assert said[0] == "Which choices matter for the reward"
     assert {"all together", "0", "of the rewards’ variance"} <= set(said)
-    with pytest.raises(
-        UserError, match="expected 20 networks at least, with rewards that the choices explain for sure"
-    ):
+    with pytest.raises(UserError, match="expected rewards that the choices explain for sure"):
         lesson(opened(folder), "importance")
+
+
+def test_where_no_choice_matters_for_sure_the_refusal_has_the_reason_that_the_report_has(folder: Path) -> None:
+    search = opened(folder)
+    assert search.space is not None
+    unsure = learnt.unsure(learnt.importances(search.space, search.trials))
+    assert "all choices together explain nothing of the rewards for sure" in unsure
+    with pytest.raises(UserError, match=re.escape(unsure)):
+        lesson(search, "importance")
+
+
+def test_where_there_is_no_path_the_refusal_names_the_controller_found_and_the_built_in_ones_that_have_one(
+    explained: Path,
+) -> None:
+    with pytest.raises(UserError, match=r"found the controller random .* as q-learning and reinforce do"):
+        lesson(opened(explained), "path")
+
+
+def test_the_readme_names_all_built_in_controllers_that_say_what_they_prefer_and_no_other() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    (said,) = re.findall(r"Of the built-in ones (.*) say by\s+`prefers", readme)
+    assert said.split(" and ") == [name for name, kind in names.controllers().items() if hasattr(kind, "prefers")]
 
 
 def test_a_network_says_whose_it_is_and_how_it_is_read(folder: Path) -> None:
