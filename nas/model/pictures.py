@@ -95,24 +95,33 @@ def confusion(found: Found) -> Figure:
     """True classes down, said ones across; each cell's colour is its share of its row."""
     counts = np.array(found["confusion"])
     count = len(counts)
-    side = min(WIDTH, max(4.0, 1.8 + 0.42 * count))
-    figure, (axes,) = _page([side - 0.4], width=side)
+    figure, (axes,) = _page([WIDTH])
+    figure.set_layout_engine("compressed")  # as high as wide
     axes.imshow(_tinted(counts), interpolation="nearest")
     if count <= COUNTED:
         for true, said in np.argwhere(counts).tolist():
             axes.text(said, true, f"{counts[true, said]:,}", ha="center", va="center", fontsize=9 if count < 15 else 7)
     axes.grid(visible=False)
     axes.spines[:].set_visible(True)
-    names = [_named(row["name"]) for row in found["classes"]]
-    if count <= NAMED:
-        size = min(9.0, 55 * (side - 1.8) / count)  # points; four fifths of a row
-        turned = 90 if max(map(len, names)) > 3 else 0
-        axes.set_yticks(range(count), names, fontsize=size)
-        axes.set_xticks(range(count), names, fontsize=size, rotation=turned)
-    axes.set_title("what is said of images of each class")
+    _sized(figure, axes, [_named(row["name"]) for row in found["classes"]])
+    figure.suptitle("what is said of images of each class", fontsize=12)  # over the names too, where cells are few
     axes.set_ylabel("true class")
     axes.set_xlabel("said")
     return figure
+
+
+def _sized(figure: Figure, axes: Axes, names: Sequence[str]) -> None:
+    """Name the classes of a confusion matrix, if they are not too many, and give it room for that beside its cells."""
+    count, long = len(names), 0.0  # inches of the longest name
+    size = min(9.0, 385 / count)  # points; four fifths of a row
+    if count <= NAMED:
+        axes.set_yticks(range(count), names, fontsize=size)
+        long = max(label.get_window_extent().width for label in axes.get_yticklabels()) / figure.dpi
+    cells = min(max(3.0, 0.42 * count), WIDTH - 0.7 - long)
+    flat = long < 0.9 * cells / count
+    if count <= NAMED:
+        axes.set_xticks(range(count), names, fontsize=size, rotation=0 if flat else 90)
+    figure.set_size_inches(max(4.0, cells + 0.7 + long), cells + 0.9 + (0.1 if flat else long))
 
 
 def calibration(found: Found) -> Figure:
