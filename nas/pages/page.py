@@ -136,7 +136,8 @@ def page(search: Search, beside: Sequence[Path] = (), live: bool = False) -> str
 
 def waiting(folder: Path, why: str) -> str:
     """The page of a folder that has no search to show, with the reason."""
-    return _written("waiting.html", [_text("live.js")], True, folder=folder, why=why, title="Waiting for a search")
+    scripts = [_text("sort.js"), _text("live.js")]  # the page that comes in its place has tables
+    return _written("waiting.html", scripts, True, folder=folder, why=why, title="Waiting for a search")
 
 
 def policy(scripts: Sequence[str], live: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -178,6 +179,37 @@ def test_the_page_follows_the_search_and_its_reader_stays_where_he_is(
         assert browser.complaints() == []
         assert set(browser.asked()) == {f"http://{HERE}:{port}/"}
     browser.wait(lambda: "no longer served" in browser.run("document.getElementById('state').innerText"))
+
+
+def test_a_page_that_was_opened_before_the_search_has_tables_that_can_be_sorted(
+    browser: Browser, folder: Path, tmp_path: Path
+) -> None:
+    with serving(Watched(tmp_path / "one", clock=itertools.count(0, 10**6).__next__)) as port:
+        browser.open(f"http://{HERE}:{port}/")
+        assert "There is no search yet" in browser.run("document.body.innerText")
+        copied(folder, tmp_path / "one", 61)
+        browser.wait(lambda: browser.run("document.querySelectorAll('#best th button').length") > 0)
+        browser.run("document.querySelectorAll('#best th button')[4].click()")
+        assert browser.run("document.querySelectorAll('#best th')[4].getAttribute('aria-sort')") == "descending"
+        assert browser.complaints() == []
+
+
+def test_a_table_that_is_scrolled_sideways_and_what_has_the_focus_stay_so(
+    browser: Browser, folder: Path, begun: Path
+) -> None:
+    with serving(Watched(begun, clock=itertools.count(0, 10**6).__next__)) as port:
+        browser.open(f"http://{HERE}:{port}/", 390)
+        browser.run("document.querySelectorAll('#best th button')[5].focus()")
+        browser.run("document.querySelector('#networks .wide').scrollLeft = 130")
+        copied(folder, begun, 61)
+        browser.wait(lambda: " 60 trials" in browser.run("document.querySelector('.about').innerText"))
+        assert browser.run("document.querySelector('#networks .wide').scrollLeft") == 130
+        assert browser.run("document.activeElement.innerText") == "multiply-adds"
+        browser.run("document.querySelector('#each summary').focus()")
+        copied(folder, begun, 60)
+        browser.wait(lambda: "59 of 60 trials" in browser.run("document.querySelector('.about').innerText"))
+        assert browser.run("document.activeElement.innerText") == "Each question by itself"
+        assert browser.complaints() == []
 
 
 def said(browser: Browser) -> str:
