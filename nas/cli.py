@@ -297,7 +297,8 @@ def search(
         trials_coming = boarded(trials_coming, folder, old)
     why = watched(trials_coming, Progress(console, old, trials, here, unique or math.inf))
     own = "" if type(found_space).__module__.startswith("search_spaces.") else f" --space {shlex.quote(space)}"
-    _conclude(here, folder, why, trials, own)
+    budgets = {"trials": trials, "unique": unique, "hours": hours, "device-hours": device_hours, "patience": patience}
+    _conclude(here, folder, why, _doubled(why, budgets), own)
 
 
 def show(
@@ -656,9 +657,22 @@ def watched(coming: Generator[One, None, Value], live: Live[One]) -> Value:
         live.close()
 
 
-def _conclude(space: Space, folder: Path, why: str, trials: int, own: str) -> None:
+ENDED_BY = {
+    "trials are done": "trials", "networks are trained": "unique", "device hours are spent": "device-hours",
+    "hours are over": "hours",
+}  # fmt: skip
+
+
+def _doubled(why: str, budgets: Mapping[str, float | None]) -> str:
+    """The option that the search ended by, with twice as much, as it is typed to go on; budgets: as they were typed."""
+    name = next((name for words, name in ENDED_BY.items() if why.endswith(words)), "patience")
+    return f"--{name} {2 * (budgets[name] or 0):.15g}"
+
+
+def _conclude(space: Space, folder: Path, why: str, more: str, own: str) -> None:
     """The end of a search: why, picture, best networks, how good they really are, how to go on.
 
+    more: the option with which the same command goes on.
     own: what further commands need to find a space of one's own; empty for a built-in one.
     """
     from nas import health, ledger, recorded, summary
@@ -677,7 +691,7 @@ def _conclude(space: Space, folder: Path, why: str, trials: int, own: str) -> No
     console.print(f"picture: {folder / 'reward.png'}", markup=False)
     here, nas = shlex.quote(str(folder)) + own, _command()
     alone = " --no-random" * bool(recorded.own_code(header))  # no random search can be made beside it
-    again = f"the same command with --trials {2 * trials}"
+    again = f"the same command with {more}"
     console.print(f"go on:   {nas} finish {here}{alone}    {nas} report {here}    {again}", markup=False)
     drawn = summary.random_rewards(space, done)
     for sentence in _sentences(header, done, best, drawn) + _health(header, done, space, drawn):

@@ -346,6 +346,30 @@ def test_budgets_end_a_search(nas: Nas, options: tuple[str, ...], why: str) -> N
     assert f"it ended because {why}" in done.out
 
 
+@pytest.mark.parametrize(
+    ("options", "doubled"),
+    [
+        ((), "--trials 12"),
+        (("--unique", "2"), "--unique 4"),
+        (("--patience", "1", "--trials", "500"), "--patience 2"),
+    ],
+)
+def test_a_search_goes_on_with_twice_the_budget_that_it_ended_by(
+    nas: Nas, options: tuple[str, ...], doubled: str
+) -> None:
+    again = (*RANDOM, "--window", "1", *options)
+    shows(nas(*again), f"    the same command with {doubled}\n")
+    before = len(read(FOLDER)[1])
+    nas(*again, *doubled.split())
+    assert len(read(FOLDER)[1]) > before
+
+
+def test_after_hours_twice_as_many_are_named() -> None:
+    budgets = {"trials": 200, "unique": None, "hours": 0.25, "device-hours": 3}
+    assert cli._doubled("0.25 hours are over", budgets) == "--hours 0.5"
+    assert cli._doubled("3 device hours are spent", budgets) == "--device-hours 6"
+
+
 def test_a_search_that_networks_end_counts_them(nas: Nas) -> None:
     shows(nas(*RANDOM, "--trials", "500", "--unique", "2"), "for 2 of them", "1 of 2 networks, best ")
 
