@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from nas import names, recorded
-from nas.ledger import FILE
+from nas.ledger import FILE, unsealed
 from nas.model import EXPLAINED, EXPLANATION, METRICS, MODEL, NETWORK
+from nas.model.lines import FILE as TRAININGS
 from nas.model.lines import FOLDER as FINISH
 from nas.model.lines import RANDOM
 from nas.pages.model import figures
@@ -89,12 +90,22 @@ def finishing(folder: Path, header: Header) -> str:
     if not found.get("random"):
         words.append("--no-random")
     elif not (folder / FINISH / RANDOM / FILE).is_file():
-        words += ["--baseline", "FOLDER"]  # where that random search lies is not in the model
+        words += ["--baseline", _baseline(folder)]
     explained = figures(folder / MODEL / EXPLAINED / EXPLANATION).get("of", "")
     on = [part for part in ("validation", "test") if f" {part} images of " in str(explained)]
     trust = ["--trust"] * (figures(folder / MODEL / NETWORK).get("network", "") is None)  # parts of one's own
     lines = [words, *[["nas", "explain", name, "--on", part, *trust] for part in on[:1]]]
     return "\n".join(shlex.join(line) for line in lines)
+
+
+def _baseline(folder: Path) -> str:
+    """Where the random search lies that the finish was given, by its header; "FOLDER" where that does not say."""
+    try:
+        with (folder / FINISH / TRAININGS).open("rb") as file:
+            given = unsealed(file.readline(5_000_000).rstrip(b"\n")).get("random")
+    except (OSError, ValueError, RecursionError):
+        return "FOLDER"
+    return given if isinstance(given, str) else "FOLDER"
 
 
 def reward(header: Header) -> str:

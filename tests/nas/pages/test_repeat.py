@@ -13,7 +13,8 @@ from controllers.q_learning import QLearning
 from nas import ledger
 from nas.cli_app import app
 from nas.data import load
-from nas.ledger import FILE
+from nas.ledger import FILE, sealed
+from nas.model.lines import Lines
 from nas.pages.repeat import command, conditions, finishing, reward
 from nas.pool import Serial
 from nas.recipe import RECIPES
@@ -122,6 +123,16 @@ def test_a_model_is_made_again_by_nas_finish_with_what_it_was_made_with(tmp_path
     (given / "finish" / "random").mkdir(parents=True)
     (given / "finish" / "random" / FILE).touch()
     assert finishing(given, BUILT_IN) == "nas finish runs/given --top 2 --seeds 3 --epochs 1 --flip"
+
+
+def test_a_random_search_that_the_finish_was_given_is_named(tmp_path: Path) -> None:
+    made, start = finished(tmp_path / "a"), "nas finish runs/a --top 2 --seeds 3 --epochs 12 --no-flip --baseline "
+    with Lines(made / "finish" / "trainings.jsonl") as lines:
+        lines.begin({"random": "/my runs/random"})
+    assert finishing(made, BUILT_IN) == f"{start}'/my runs/random'"
+    for header in (b"", b"no header\n", sealed({"format": 1, "random": True}), sealed({"format": 1})):
+        (made / "finish" / "trainings.jsonl").write_bytes(header)
+        assert finishing(made, BUILT_IN) == f"{start}FOLDER"
 
 
 def test_a_model_that_was_explained_is_explained_again_on_the_same_images(tmp_path: Path) -> None:
