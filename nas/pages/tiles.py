@@ -72,8 +72,9 @@ def path(steps: Sequence[Step], what: str) -> Markup:
     heads = ((0, "question", "less"), (sum(SCALE) + 12, "answer", "less"), (WIDTH, shorten(what, 12), "less end"))
     parts = [_word(x, 12, head, kind) for x, head, kind in heads]
     parts += [part for number, step in enumerate(shown, 1) for part in _step(step, 24 * number, low, high)]
-    left, bottom = len(steps) - len(shown), 24 * len(shown) + 28
-    parts += [_word(0, bottom + 15, f"… and {left} more questions", "less")] if left else []
+    left = len(steps) - len(shown)
+    parts += [_word(0, 24 * len(shown) + 40, f"… and {left} more questions", "less")] if left else []
+    bottom = 24 * (len(shown) + bool(left)) + 28
     parts += _axis(bottom, (f"{low:.2f}", f"{high:.2f}"), what)
     return svg(WIDTH, bottom + 34, parts, "the path that the controller likes best")
 

@@ -48,12 +48,10 @@ def test_each_colour_has_a_label_apart_from_the_others_also_where_its_share_is_s
     assert places[-1] < 112
 
 
-def test_long_names_are_shortened_until_they_meet_no_other_text(browser: Browser, tmp_path: Path) -> None:
-    long = "module_of_mine.sandwich_of_maxima"
-    share = one(2, [[0.0, 1.0]])._replace(options=(f"{long} #1", f"{long} #2"), question="kind")
-    step = Step("width of the middle 12", long, {"8": 0.8, long: -0.75})
-    (tmp_path / "a.html").write_text(f"<style>{style()}</style>{preference(share)}{path([step], 'Q-value')}")
-    browser.open((tmp_path / "a.html").as_uri())
+def check_no_text_meets_another(browser: Browser, file: Path, drawings: str) -> None:
+    """In any of the drawings, nor the dot of a path."""
+    file.write_text(f"<style>{style()}</style>{drawings}")
+    browser.open(file.as_uri())
     boxes = np.array(browser.run(
         "[...document.querySelectorAll('svg')].flatMap(image => { const left = image.getBoundingClientRect().x;"
         "return [...image.querySelectorAll('text:not([transform]), .chosen')].map(one => { "
@@ -64,6 +62,18 @@ def test_long_names_are_shortened_until_they_meet_no_other_text(browser: Browser
         rest = np.delete(boxes, number, axis=0)
         apart = (rest[:, 0] >= right) | (rest[:, 2] <= left) | (rest[:, 1] >= bottom) | (rest[:, 3] <= top)
         assert apart.all(), number
+
+
+def test_long_names_are_shortened_until_they_meet_no_other_text(browser: Browser, tmp_path: Path) -> None:
+    long = "module_of_mine.sandwich_of_maxima"
+    share = one(2, [[0.0, 1.0]])._replace(options=(f"{long} #1", f"{long} #2"), question="kind")
+    step = Step("width of the middle 12", long, {"8": 0.8, long: -0.75})
+    check_no_text_meets_another(browser, tmp_path / "a.html", f"{preference(share)}{path([step], 'Q-value')}")
+
+
+def test_how_many_questions_of_a_path_are_left_out_meets_no_other_text(browser: Browser, tmp_path: Path) -> None:
+    step = Step("width 1", "16", {"8": 0.25, "16": 0.75})
+    check_no_text_meets_another(browser, tmp_path / "a.html", str(path([step] * 76, "probability")))
 
 
 def test_an_option_that_a_limit_keeps_out_has_no_label() -> None:
