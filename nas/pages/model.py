@@ -41,14 +41,21 @@ def figures(file: Path) -> dict[str, Any]:
 
 
 def _card(file: Path) -> Markup:
-    """Its Markdown as HTML; HTML within stays text, and nothing is linked that would be loaded."""
+    """Its Markdown as HTML, headings two levels lower, for it stands in a section of a page.
+
+    HTML within stays text, and nothing is linked that would be loaded.
+    """
     from markdown_it import MarkdownIt
 
     if not file.is_file():
         return NOTHING
     text = file.read_bytes()[:100_000].decode(errors="replace")
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
-    return Markup(reader.render(plain(text)))  # noqa: S704 - it escapes all that is no Markdown
+    tokens = reader.parse(plain(text))
+    for heading in tokens:
+        if heading.type in ("heading_open", "heading_close"):
+            heading.tag = f"h{min(int(heading.tag[1]) + 2, 6)}"
+    return Markup(reader.renderer.render(tokens, reader.options, {}))  # noqa: S704 - it escapes all that is no Markdown
 
 
 def _leaves(value: object, way: str) -> Iterator[tuple[str, str]]:

@@ -202,7 +202,7 @@ def _parts(search: Search, beside: Sequence[Path], live: bool) -> dict[str, Any]
         "unknown": unknown(search),
         "heads": [*HEADS, *(MEASURED_HEADS[cost] for cost in measured), "seconds"],
         "best": [_row(header, trial, measured) for trial in best],
-        "fronts": [front for cost in COSTS if (front := _front(header, trials, cost, COSTS[cost]))],
+        "fronts": [front for cost in COSTS if (front := _front(header, trials, cost, SHOWN[cost]))],
         "health": _health(trials, drawn) if best else None,
         "health_read_as": _health_read_as(trials, drawn),
         "learnt": _learnt(search, live) if best else None,
@@ -368,10 +368,14 @@ def _cost_of(result: Result, cost: str) -> tuple[str, float]:
 # --- accuracy against cost ---
 
 
+SHOWN = COSTS | {"memory": "KiB of peak memory"}  # as in the table
+
+
 def _at(trial: Trial, cost: str) -> tuple[float, float]:
-    """Cost and validation accuracy."""
+    """Cost, as SHOWN says, and validation accuracy."""
     assert trial.result is not None  # of `summary.whole`
-    return float(trial.result.cost(cost) or 0), trial.result.accuracy[-1]
+    found = float(trial.result.cost(cost) or 0)
+    return found / 1024 if cost == "memory" else found, trial.result.accuracy[-1]
 
 
 def _front(header: Header, trials: Sequence[Trial], cost: str, name: str) -> Markup | None:
@@ -405,7 +409,7 @@ def _stepped(xs: Floats, lows: Floats, highs: Floats) -> tuple[Floats, Floats, F
 
 def _point(x: Axis, y: Axis, trial: Trial, cost: str, kind: str) -> Markup:
     size, accuracy = _at(trial, cost)
-    text = f"trial {trial.trial}: {100 * accuracy:.2f} %, {size:,.{0 if cost != 'latency' else 3}f} {COSTS[cost]}"
+    text = f"trial {trial.trial}: {100 * accuracy:.2f} %, {size:,.{0 if cost != 'latency' else 3}f} {SHOWN[cost]}"
     return chart.point(x, y, (size, 100 * accuracy), kind, text, focus=kind == "front")
 
 

@@ -41,10 +41,17 @@ def test_of_a_card_markdown_is_shown_and_nothing_else_runs_or_is_loaded(folder: 
     found = model(folder)
     assert found is not None
     html = str(found["card"])
-    assert "<h1>Ours</h1>" in html
+    assert "<h3>Ours</h3>" in html
     assert "&lt;b onclick=x()&gt;" in html
     assert "<img" not in html
     assert 'href="javascript' not in html
+
+
+def test_headings_of_a_card_are_below_those_of_its_page(folder: Path) -> None:
+    (folder / "README.md").write_text("# a\n\n## b\n\nc\n---\n\n##### d\n")
+    found = model(folder)
+    assert found is not None
+    assert str(found["card"]).split() == ["<h3>a</h3>", "<h4>b</h4>", "<h4>c</h4>", "<h6>d</h6>"]
 
 
 def test_pictures_have_their_captions_in_the_order_of_explain_and_others_come_last(folder: Path) -> None:

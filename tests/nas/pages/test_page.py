@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def with_model(folder: Path) -> None:
     explain = folder / "model" / "explain"
     explain.mkdir(parents=True)
     rows = "| what | % |\n| - | - |\n| ours | 97.1 |\n| b | failed |\n| c | 9.5 |\n| d | 1,000 |"
-    (folder / "model" / "README.md").write_text(f"# A model\n\n{rows}\n\n{EVIL[:-1]}\n")
+    (folder / "model" / "README.md").write_text(f"# A model\n\n{rows}\n\n## Limits\n\n{EVIL[:-1]}\n")
     (folder / "model" / "metrics.json").write_text(json.dumps(FINISHED))
     noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
     Image.fromarray(noise).save(explain / "confusion_matrix.png")
@@ -127,6 +128,21 @@ def test_the_light_card_that_a_picture_of_the_model_lies_on_is_dimmed_in_the_dar
         ground.append(int(browser.picture("#model .picture")[20, 5].min()))
     assert ground[0] == 255
     assert 150 < ground[1] < 215
+
+
+def test_the_page_has_one_first_heading_and_none_of_the_others_leaves_a_level_out(
+    browser: Browser, written: Path
+) -> None:
+    browser.open(written.as_uri())
+    levels = browser.run("[...document.querySelectorAll('h1, h2, h3, h4, h5, h6')].map(one => +one.tagName[1])")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert max(levels) == 4  # of the model's card
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_the_page_says_at_its_end_what_it_is(written: Path) -> None:
+    assert "<footer>This page shows the search in the folder whole.</footer>" in written.read_text()
 
 
 def test_a_picture_of_the_model_is_shown(browser: Browser, written: Path) -> None:
@@ -344,6 +360,10 @@ def test_what_was_measured_has_columns_and_fronts_and_what_was_not_has_none(
     trial = int(browser.run(texts.format("td"))[0])
     assert browser.run(texts.format("td"))[6:8] == [f"{trial + 0.25:.3g}", f"{2000 + trial:,}"]
     assert browser.run("document.querySelectorAll('#size figure').length") == 4
+    labels = "[...document.querySelectorAll('#size .label.x')].map(label => label.innerText)"
+    assert browser.run(labels)[2:] == ["ms an image", "KiB of peak memory"]
+    assert f"trial {trial}: " in (said := browser.run("document.querySelector('#size figure:last-child').textContent"))
+    assert f" %, {2000 + trial:,} KiB of peak memory" in said
     assert browser.run("document.documentElement.scrollWidth") == 360  # the table scrolls, not the page
     assert browser.run("(t => t.scrollWidth > t.clientWidth)(document.querySelector('#best').parentElement)")
     assert (browser.picture("#size figure:last-child") != browser.picture("#size figure")[0, -1]).any(2).mean() > 0.01
