@@ -140,7 +140,17 @@ def framed(found: Search) -> pd.DataFrame:
         raise UserError("found no pandas, expected it for tables; install it with `pip install pandas`") from None
     table = pd.DataFrame(list(rows(found)))
     counts = [name for name in ("trial", "same_as", "params", "madds", "memory", "peak_memory") if name in table]
-    return table.astype(dict.fromkeys(counts, "Int64"))
+    return table.astype(dict.fromkeys([*counts, *_whole(found)], "Int64"))
+
+
+def _whole(found: Search) -> list[str]:
+    """Of the columns of answers those that have whole numbers alone, which are no floats where one is missing."""
+    answers: dict[str, list[Any]] = {}
+    for _, candidate in found.candidates:
+        for name, choice, answer in named(candidate):
+            answers.setdefault(name, []).append(option(choice, answer))
+    exact = 2**53  # as a float, which pandas has made of it where one is missing
+    return [name for name, of in answers.items() if all(type(one) is int and -exact <= one <= exact for one in of)]
 
 
 def export(folder: Path, file: Path, space: Space | None = None) -> int:

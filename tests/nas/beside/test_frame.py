@@ -8,10 +8,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from nas.beside.frame import export, frame, name_of, search
+from nas.beside.frame import Search, export, frame, framed, name_of, search
+from nas.blocks import Block
 from nas.errors import UserError
-from nas.network import Images
-from nas.space import Choice, Space
+from nas.ledger import Trial
+from nas.network import Images, Network
+from nas.reward import Result
+from nas.space import Choice, Pick, Space
 from search_spaces.chain import Chain
 from search_spaces.zoph import Zoph
 from tests.nas.beside.conftest import Narrow, begin, snippet
@@ -24,6 +27,40 @@ def test_a_trial_is_a_row_with_its_answers_by_question(folder: Path) -> None:
     assert (row["depth 0"], row["kind 0"], row["width 0"]) == (1, "separable", 4)
     assert pd.isna(row["width 1"])
     assert (row["reward"], row["accuracy"], row["entropy"], row["stopped"]) == (0.25, [0.2], 0.5, True)
+
+
+def test_whole_numbers_stay_so_where_a_question_was_not_asked(folder: Path, tmp_path: Path) -> None:
+    table = frame(folder, Narrow())
+    assert table["width 2"].isna().any()
+    assert [str(table[name].dtype) for name in ("depth 0", "width 0", "width 2")] == ["Int64"] * 3
+    assert table["kind 0"].dtype != "Int64"
+    assert export(folder, tmp_path / "a.csv", Narrow())
+    written = pd.read_csv(tmp_path / "a.csv", dtype=str)["width 2"].dropna()
+    assert set(written) <= {"4", "8", "32"}
+
+
+class Mixed(Space):
+    """Options that are no whole numbers, or too great for a float to be exact."""
+
+    depth = Choice(1, 2)
+    rate = Choice(1, 0.5)
+    flag = Choice(False, True)
+    great = Choice(2**53 + 1, 2**70)
+
+    def build(self, pick: Pick) -> Network:
+        for _ in range(depth := pick(self.depth)):
+            pick(self.rate), pick(self.flag), pick(self.great)
+        return Network(8, (Block("conv", 4),) * depth)
+
+
+def test_answers_that_are_no_whole_numbers_or_too_great_for_exact_floats_stay_as_they_are() -> None:
+    candidates = [Mixed().replay(answers) for answers in ((1, 0, 1, 0, 1, 0, 1), (0, 1, 0, 1))]
+    trials = [Trial(n, c.answers, c.key, c.key, 0.5, Result((0.5,), (1.0,))) for n, c in enumerate(candidates)]
+    table = framed(Search({}, list(zip(trials, candidates, strict=True))))
+    assert [name for name in table if str(table[name].dtype) == "Int64" and " " in name] == ["depth 0"]
+    assert table["rate 0"].tolist() == [1, 0.5]
+    assert table["flag 0"].tolist() == [True, False]
+    assert table["great 0"].tolist() == [2**53 + 1, 2**70]
 
 
 def test_figures_named_as_other_columns_stand_beside_them(boasted: Path) -> None:
