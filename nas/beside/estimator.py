@@ -103,7 +103,10 @@ class NetworkSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # my
         data, recipe = self._data(*arrays), names.recipe(self.recipe, self.epochs)
         with ExitStack() as stack:
             folder = self.folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="nas-"))
-            self._search(data, recipe, Path(folder))
+            try:
+                self._search(data, recipe, Path(folder))
+            except UserError as error:
+                raise _in_python(error) from None
         self.data_, self.images_ = data.name, len(data.labels)
         self.model_ = self._trained(data, replace(recipe, epochs=self.final_epochs))
         return self
@@ -249,6 +252,17 @@ class NetworkSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # my
             )
         module = loaded(network, data.images, done.weights).to(resident.device)
         return Model(network, module, data.images, data.classes, data.mean, data.std)
+
+
+def _in_python(error: UserError) -> UserError:
+    """The same said with what `fit` has in place of options of the command line."""
+    found, other, _ = str(error).rpartition(" as in this command; ")
+    if other:
+        return UserError(
+            f"{found} as in this `fit`; a folder keeps one search: go on with it by the same images and parameters, or "
+            "give another folder=, or folder=None for fits that differ, as those of a cross-validation"
+        )
+    return UserError(str(error).replace("--out", "folder="))
 
 
 def _laid(folder: Path, rest: tuple[Pixels, Ints], test: tuple[Pixels, Ints]) -> str:

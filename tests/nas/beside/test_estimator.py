@@ -14,6 +14,7 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
 from sklearn.utils import estimator_checks
 
 from nas.beside.estimator import NetworkSearch
@@ -22,7 +23,7 @@ from nas.blocks import Block
 from nas.data import load
 from nas.data import test_images as images_of
 from nas.errors import UserError
-from nas.ledger import read
+from nas.ledger import Ledger, read
 from nas.model import saved
 from nas.model.images import part
 from nas.model.searched import searched
@@ -115,6 +116,16 @@ def test_fit_goes_on_in_its_folder(tmp_path: Any) -> None:
     more = clone(first).set_params(trials=3).fit(X, Y)
     assert more.trials_["at"][:2].tolist() == first.trials_["at"].tolist()
     assert len(more.trials_) == 3
+
+
+def test_a_cross_validation_in_one_folder_is_told_in_words_of_python(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"as in this `fit`; a folder keeps one search: .* give another folder="
+    ) as told:
+        cross_val_score(NetworkSearch(**SMALL, folder=tmp_path), X, Y, cv=2, error_score="raise")
+    assert "--" not in str(told.value)
+    with Ledger(tmp_path), pytest.raises(UserError, match=r"another search writing here.* choose another folder=$"):
+        NetworkSearch(**SMALL, folder=tmp_path).fit(X, Y)
 
 
 @pytest.fixture(scope="module")
