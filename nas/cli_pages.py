@@ -94,6 +94,9 @@ def watch(
     from nas.pages.page import check_beside
     from nas.pages.watch import Watched, server
 
+    if folder.exists() and not folder.is_dir():
+        own = f"its folder, {folder.parent}" if folder.name == ledger.FILE else "a search's folder"
+        raise UserError(f"{folder}: found a file, expected a folder of a search, begun or still to begin; name {own}")
     ledger.begun(folder)  # so that a ledger that is damaged now is told here
     check_beside(folder, beside or [])
     with server(Watched(folder, _space(space), beside or []), port) as serving:

@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 from controllers.q_learning import QLearning
 from nas import ledger
 from nas.cli_app import app
+from nas.cli_pages import watch
 from nas.data import load
+from nas.errors import UserError
 from nas.pool import Job, Serial
 from nas.reward import Result
 from nas.search import search
@@ -84,6 +86,13 @@ def test_where_the_space_is_ones_own_and_not_named_it_is_said_what_is_not_seen(f
         assert "classifier" not in text
         assert "channels ×" not in text
     assert "give --space mine.py:Small" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("name", "mend"), [("a.txt", "a search's folder"), (ledger.FILE, "its folder, .*")])
+def test_a_file_is_not_watched(name: str, mend: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(UserError, match=f"found a file, expected a folder of a search.*; name {mend}$"):
+        watch(tmp_path / name)
 
 
 def test_watch_serves_the_page_until_ctrl_c(folder: Path) -> None:
