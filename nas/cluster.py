@@ -58,13 +58,23 @@ def connect(address: str | None, workers: int | None, closing: ExitStack) -> Non
         closing.callback(lambda: ray().shutdown())
         _init(address or "local", options)
     except Exception as error:  # Ray raises plain ones too
+        raise UserError(
+            f"Ray at {address}: {_not_joined(error)}"
+            if address
+            else f"Ray on this machine: found {last_line(error.__cause__ or error)}, expected it to start; --workers 0 "
+            "does without it"
+        ) from None
+
+
+def _not_joined(error: Exception) -> str:
+    """What was found where a cluster was to be joined, and what to do."""
+    if "AuthenticationError" in f"{type(error).__name__} {error.__cause__}":
+        found = f"no token that it takes (RAY_AUTH_MODE is {os.environ.get('RAY_AUTH_MODE', 'not set')})"
+        mend = "that of its first machine; copy ~/.ray/auth_token from there, and set RAY_AUTH_MODE=token here"
+    else:
         found = last_line(error.__cause__ or error)
         mend = "a cluster to join; start one with `ray start --head` and give its address, or leave out --address"
-        raise UserError(
-            f"Ray at {address}: found {found}, expected {mend}"
-            if address
-            else f"Ray on this machine: found {found}, expected it to start; --workers 0 does without it"
-        ) from None
+    return f"found {found}, expected {mend}"
 
 
 def _init(address: str, options: Mapping[str, Any], tries: int = TRIES) -> None:

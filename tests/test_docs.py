@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import itertools
 import os
@@ -11,6 +12,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import nbformat
@@ -21,7 +24,7 @@ from pdoc.extract import walk_specs
 from PIL import Image
 from typer.testing import CliRunner
 
-from benchmarks.faults import cluster
+from benchmarks.faults import marked
 from nas import data, names
 from nas.blocks import KINDS
 from nas.cli_app import app
@@ -77,10 +80,15 @@ def typed(command: str) -> None:
     assert done.output
 
 
-def run(folder: Path, *command: str) -> str:
+def run(folder: Path, *command: str, **variables: str) -> str:
+    return said_by([sys.executable, *command], folder, variables)
+
+
+def said_by(command: list[str], folder: Path, variables: Mapping[str, str]) -> str:
+    """What a command says that ends well."""
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     done = subprocess.run(
-        [sys.executable, *command], cwd=folder, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True,
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": paths, **variables}, capture_output=True, text=True,
         check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -176,13 +184,41 @@ def test_the_arguments_of_a_benchmark_are_those_that_it_takes(command: str) -> N
 
 PAGES = sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "README.md")
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MORE = "--min-worker-port=0 --max-worker-port=0 --dashboard-agent-listen-port=0 --object-store-memory=100000000"
 
 
-def on_a_cluster(command: str, folder: Path) -> None:
+@contextlib.contextmanager
+def cluster(page: Path, folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Two nodes, started as the page says but for ports and sizes: their address, and the variables to search there."""
+    first, other = re.findall(r"^```\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="ray", ignore_cleanup_errors=True) as home:  # sockets: short
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        variables = {"HOME": home, "PATH": path, "NAS_MARK": home}
+
+        def shell(text: str, options: str) -> str:
+            text = re.sub("^ray start .*", rf"\g<0> {options} {MORE} --disable-usage-stats", text, flags=re.MULTILINE)
+            return said_by(["sh", "-ec", text], folder, variables)
+
+        try:
+            head = f"--num-cpus=0 --node-ip-address=127.0.0.5 --include-dashboard=false --temp-dir={home}/1"
+            said = shell(first.replace("--port=6379", "--port=0"), head)
+            found = re.search(r"--address='([\d.:]+)'", said)
+            assert found, said
+            assert (Path(home) / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
+            shell(other.replace("FIRST:6379", found[1]), "--num-cpus=2 --node-ip-address=127.0.0.6")
+            yield found[1], variables | {"RAY_AUTH_MODE": "token"}
+        finally:
+            while left := marked(home):
+                for process in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
+
+
+def on_a_cluster(page: Path, command: str, folder: Path) -> None:
     """Run a command with a cluster of two nodes at FIRST:6379."""
-    with cluster({}) as made:
-        words = shlex.split(command.replace("FIRST:6379", made.address).replace("--trials 30", "--trials 3"))
-        run(folder, "-m", *words, "--images", "100", "--workers", "1")
+    with cluster(page, folder) as (address, variables):
+        words = shlex.split(command.replace("FIRST:6379", address).replace("--trials 30", "--trials 3"))
+        run(folder, "-m", *words, "--images", "100", "--workers", "1", **variables)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -197,7 +233,7 @@ def test_a_tutorials_files_and_commands_run_in_its_order(
             (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
         for command in text.splitlines() if language == "console" else []:
             if "--address" in command:
-                on_a_cluster(command, tmp_path)
+                on_a_cluster(page, command, tmp_path)
             elif command.startswith("python "):
                 run(tmp_path, *shlex.split(command)[1:])
             else:

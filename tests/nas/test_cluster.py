@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.cluster import _PREFIX, _folder, _in_turn, _uses, sweep
+from nas.cluster import _PREFIX, _folder, _in_turn, _not_joined, _uses, sweep
 
 TOOLKIT = Path(__file__).parents[2]
 
@@ -119,3 +120,28 @@ def test_a_ctrl_c_while_the_folder_is_being_removed_leaves_nothing(tmp_path: Pat
     while folder.exists() and time.monotonic() < until:
         time.sleep(0.01)
     assert list(tmp_path.iterdir()) == []
+
+
+JOINS = "import sys; from contextlib import ExitStack; from nas.cluster import connect\n"
+JOINS += "with ExitStack() as closing: connect(sys.argv[1], 1, closing)"
+MEND = "expected that of its first machine; copy ~/.ray/auth_token from there, and set RAY_AUTH_MODE=token here"
+
+
+def test_who_has_no_token_is_told_where_it_is(tmp_path: Path) -> None:
+    variables = os.environ | {"HOME": str(tmp_path), "RAY_AUTH_MODE": "token"}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        joining = [sys.executable, "-c", JOINS, address]
+        done = subprocess.run(joining, cwd=TOOLKIT, env=variables, capture_output=True, text=True, check=False)
+    said = f"Ray at {address}: found no token that it takes (RAY_AUTH_MODE is token), {MEND}\n"
+    assert done.stderr.endswith(said)
+
+
+def test_so_is_who_has_another_one_or_does_not_send_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    refused = ConnectionError("Failed to connect to Ray cluster at 127.0.0.1:6379")  # as Ray 2.60 says it
+    refused.__cause__ = RuntimeError(
+        "Failed to connect to GCS. Last connection error: Traceback (most recent call last):\n"
+        "ray.exceptions.AuthenticationError: RPC error: InvalidAuthToken: Authentication token is missing or incorrect."
+    )
+    assert _not_joined(refused) == f"found no token that it takes (RAY_AUTH_MODE is not set), {MEND}"
