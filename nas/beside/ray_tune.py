@@ -107,7 +107,7 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
         self._longest = 0  # iterations of any trial so far
         self._best: dict[float, float] = {}  # value by iterations; by infinity of those that ended by themselves
         self._scale = Scale()
-        self._without = False  # whether it was to be restored without its param_space
+        self._unread: tuple[str, bytes] | None = None  # a saved state, and where it lay, of a space that is not known
         if self._space is not None:
             self._answering = self._controller(self._space, self._seed, self._trials, **self._parameters)
 
@@ -122,8 +122,10 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
             self._paths = parameters_of(config)
             space = Traced([parameter for _, parameter in self._paths.values()])
             space.trace([(name, 0) for name in self._paths])
-            self._space = space
+            self._space, unread = space, self._unread
             self._begin()
+            if unread:
+                self._read(*unread, space)
         return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -131,7 +133,7 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
 
         Raises UserError where there is nothing to search, or no network within the bounds of the space comes.
         """
-        if self._without:
+        if self._unread:
             raise UserError(
                 "Tuner.restore: found no param_space, which Tune does not keep, expected it as it was; give it again, "
                 "as Tuner.restore(path, trainable, param_space=...)"
@@ -190,7 +192,10 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
             self._tell(trial, candidate, None if error or last is None else self._reward(last, alone))
 
     def save(self, checkpoint_path: str) -> None:
-        """Write what was told, and what is under way, as JSON."""
+        """Write what was told, and what is under way, as JSON; what was read for a space not known yet as it was."""
+        if self._unread:  # Tune saves once more after the error that says so
+            Path(checkpoint_path).write_bytes(self._unread[1])
+            return
         pending = {name: (trial, candidate.answers) for name, (trial, candidate) in self._pending.items()}
         state = {"asked": self._asked, "told": self._told, "pending": pending, "last": self._last}
         state |= {"longest": self._longest, "best": list(self._best.items())}
@@ -201,20 +206,24 @@ class ControllerSearch(Searcher):  # type: ignore[misc]  # mypy does not follow 
 
         Without a space `suggest` raises it, for of an error here Tune would only tell its log, and begin a new run.
         """
+        text = Path(checkpoint_path).read_bytes()
         if self._space is None:
-            self._without = True
-            return
+            self._unread = checkpoint_path, text
+        else:
+            self._read(checkpoint_path, text, self._space)
+
+    def _read(self, origin: str, text: bytes, space: Space) -> None:
         try:
-            state = json.loads(Path(checkpoint_path).read_text())
+            state = json.loads(text)
             self._begin()
             for trial, answers, reward in state["told"]:
-                self._tell(trial, self._space.replay(answers, trial), reward)
-            self._pending = {name: (n, self._space.replay(given, n)) for name, (n, given) in state["pending"].items()}
+                self._tell(trial, space.replay(answers, trial), reward)
+            self._pending = {name: (n, space.replay(given, n)) for name, (n, given) in state["pending"].items()}
             self._last = {name: Report(*given) for name, given in state["last"].items()}
             self._asked, self._longest, self._best = state["asked"], state["longest"], dict(state["best"])
         except (ValueError, KeyError, TypeError, IndexError, UserError) as problem:
             raise UserError(
-                f"{checkpoint_path}: found no state of a search of this space ({shorten(str(problem))}), expected what "
+                f"{origin}: found no state of a search of this space ({shorten(str(problem))}), expected what "
                 "`save` wrote; give the same space, or begin a new run"
             ) from None
 

@@ -203,6 +203,7 @@ def test_a_run_that_was_interrupted_goes_on_with_what_was_told(cluster: None, tm
     assert 3 <= len(told) < 6
     with pytest.raises(UserError, match=r"^Tuner\.restore: found no param_space"):
         tune.Tuner.restore(str(tmp_path / "run"), objective).fit()
+    assert states(tmp_path)["told"] == told
     again = tune.Tuner.restore(str(tmp_path / "run"), objective, param_space=space).fit()
     configs = [one.config for one in again]
     assert len(configs) == 6
@@ -267,6 +268,23 @@ def test_a_saved_searcher_goes_on_as_if_it_had_not_been_left(
         assert again.suggest(str(number)) == whole.suggest(str(number))
         for search in (whole, again):
             completed(search, str(number), number % 4)
+
+
+def test_a_searcher_restored_before_it_knows_the_param_space_saves_what_it_read_and_goes_on_when_it_does(
+    tmp_path: Path,
+) -> None:
+    left, again = plain(), ControllerSearch("reinforce", trials=30)
+    for number in range(5):
+        left.suggest(str(number))
+        completed(left, str(number), number)
+    left.save(str(tmp_path / "state"))
+    again.restore(str(tmp_path / "state"))
+    with pytest.raises(UserError, match=r"^Tuner\.restore: found no param_space"):
+        again.suggest("5")
+    again.save(str(tmp_path / "saved"))
+    assert (tmp_path / "saved").read_bytes() == (tmp_path / "state").read_bytes()
+    again.set_search_properties("value", "max", PLAIN)
+    assert again.suggest("5") == left.suggest("5")
 
 
 def told(search: ControllerSearch, *trials: tuple[float, int, bool]) -> list[float | None]:
