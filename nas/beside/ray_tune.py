@@ -10,8 +10,9 @@
     )
 
 Without a space of ours it searches the Tuner's own `param_space`: choice, grid_search, randint, uniform, their log and
-quantised forms, nested as one likes, made into choices as `nas.beside.parameters` says. What cannot be asked before a
-trial, as `sample_from`, and what has no bounds, as `randn`, is refused.
+quantised forms, in dicts nested as one likes, made into choices as `nas.beside.parameters` says. What a `sample_from`
+says of these Tune computes. What has no bounds, as `randn`, is refused, and so is what is open in a list or in a value
+of a choice.
 
 Values are told on a scale from 0 to 1 (`nas.beside.scale`): controllers need their order, and not their size.
 Trials are told as they finish, so with several at once the search is the machine's affair, unlike `nas search`. A trial
@@ -27,7 +28,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -264,7 +265,15 @@ def _check_measured(space: Space) -> None:
 def parameters_of(config: dict[str, Any]) -> dict[str, tuple[tuple[str, ...], Parameter]]:
     """What a param_space leaves open, by name: where it is in there, and as a choice."""
     _, domains, grids = parse_spec_vars(config)
-    found = {DOTS.join(path): (path, _parameter(DOTS.join(path), domain)) for path, domain in [*domains, *grids]}
+    found: dict[str, tuple[tuple[str, ...], Parameter]] = {}
+    for path, domain in [*domains, *grids]:
+        name = DOTS.join(map(str, path))
+        if name in found or not all(isinstance(key, str) for key in path):
+            raise UserError(
+                f"param_space: found {name} in a list, under a key that is no text, or twice, expected dicts with a "
+                'key for each, as in {"first": tune.choice([1, 2]), "second": 2}; make lists of these in the trainable'
+            )
+        found[name] = path, _parameter(name, domain)
     if not found:
         raise UserError(
             "param_space: found nothing to search, expected one domain at least, as in "
@@ -279,7 +288,7 @@ def _parameter(name: str, domain: Domain) -> Parameter:
     if isinstance(sampler, Quantized):
         sampler, step = sampler.sampler, sampler.q
     if isinstance(domain, Categorical):
-        return Values(name, domain.categories)
+        return Values(name, _settled(name, domain.categories))
     bounded = isinstance(domain, Float | Integer) and math.isfinite(domain.lower) and math.isfinite(domain.upper)
     if not bounded or not isinstance(sampler, Uniform | LogUniform):
         raise UserError(
@@ -291,6 +300,18 @@ def _parameter(name: str, domain: Domain) -> Parameter:
         last = domain.upper - (step is None)  # Tune's quantised ranges have their upper end in them
         return ranged(name, domain.lower, last, step or 1, log)
     return ranged(name, domain.lower, domain.upper, step, log)
+
+
+def _settled(name: str, values: Sequence[Any]) -> Sequence[Any]:
+    """The values of a choice; raises UserError where one leaves something open."""
+    for value in values:
+        if any(parse_spec_vars({name: value})[1:]):
+            raise UserError(
+                f"param_space: found a domain in a value of {name}, expected values that leave nothing open; give it "
+                'a key beside, as in {"kind": tune.choice(["a", "b"]), "rate of a": tune.uniform(0, 1)}, and let the '
+                "trainable look at it where it is needed"
+            )
+    return values
 
 
 def trainable(

@@ -77,6 +77,11 @@ def objective_of() -> Callable[[dict[str, Any]], None]:
     return objective
 
 
+def twice() -> Callable[[dict[str, Any]], float]:
+    """What depends on another parameter."""
+    return lambda config: 2 * config["rate"]
+
+
 def falling() -> Callable[[dict[str, Any]], None]:
     """Four reports, the first of them far above all others."""
 
@@ -123,13 +128,14 @@ def tuner(
 
 
 def test_a_plain_space_is_searched_with_a_limit_on_concurrency(cluster: None, tmp_path: Path) -> None:
-    search = ControllerSearch("q-learning", trials=6)
-    running = tuner(objective_of(), ConcurrencyLimiter(search, 2), tmp_path, PLAIN, 6, metric="value", mode="max")
+    search, space = ControllerSearch("q-learning", trials=6), PLAIN | {"twice": tune.sample_from(twice())}
+    running = tuner(objective_of(), ConcurrencyLimiter(search, 2), tmp_path, space, 6, metric="value", mode="max")
     results = running.fit()
     configs = [one.config for one in results]
     assert len(configs) == 6
     assert all(one["constant"] == 7 and one["layers"]["depth"] in (1, 2, 3) for one in configs)
     assert all(one["layers"]["width"] % 8 == 0 for one in configs)
+    assert all(one["twice"] == 2 * one["rate"] for one in configs)  # which Tune computes
     told = [reward for _, _, reward in search._told]
     assert sorted(reward or 0.0 for reward in told) == sorted(one.metrics["value"] for one in results)
 
@@ -431,6 +437,11 @@ def test_ranges_of_tune_are_ranges_here() -> None:
         ({"x": tune.randn()}, "found x = "),
         ({"x": tune.sample_from(lambda: 1)}, "expected choice, grid_search, randint, uniform"),
         ({"x": 1}, "found nothing to search"),
+        ({"x": [tune.choice(["a", "b"]), 2]}, r"found x\.0 in a list, .*; make lists of these in the trainable"),
+        ({"x": {1: tune.choice(["a", "b"])}}, r"found x\.1 in a list, under a key that is no text, or twice"),
+        ({"a.b": tune.choice([1, 2]), "a": {"b": tune.choice([3, 4])}}, r"found a\.b .* twice, expected dicts"),
+        ({"x": tune.choice([{"w": tune.uniform(0, 1)}, 2])}, "found a domain in a value of x, expected values that"),
+        ({"x": tune.grid_search([1, [tune.uniform(0, 1)]])}, "found a domain in a value of x, .*; give it a key"),
     ],
 )
 def test_a_param_space_that_cannot_be_asked_for_is_said(space: dict[str, Any], message: str) -> None:
