@@ -29,7 +29,9 @@ class LocalSearch:
         under_way = {candidate.key for candidate in pending}
         for key, neighbour in self.untold.items():
             if key not in under_way:
-                return self.space.replay(neighbour.answers, trial)  # more may be legal than when it was found
+                now = self._now(neighbour, trial)
+                if now.key not in under_way and now.key not in self.seen:
+                    return now
         return self.space.sample(random.Random(f"{self.seed} {trial}"), trial)
 
     def tell(self, trial: int, candidate: Candidate, reward: float | None) -> None:
@@ -43,8 +45,12 @@ class LocalSearch:
             rng = random.Random(f"{self.seed} around {candidate.key}")
             around = filter(self.space.is_within, neighbours(self.space, candidate, rng, trial))
             self.untold = {neighbour.key: neighbour for neighbour in around if neighbour.key not in self.seen}
-        if not self.untold:
+        if all(self._now(neighbour).key in self.seen for neighbour in self.untold.values()):
             self.top = None
+
+    def _now(self, neighbour: Candidate, trial: int | None = None) -> Candidate:
+        """It in the space as it is: more may be legal than when it was found, and another tool's space asks more."""
+        return self.space.revise(neighbour, {}, random.Random(f"{self.seed} now {neighbour.key}"), trial)
 
 
 def neighbours(space: Space, candidate: Candidate, rng: random.Random, trial: int | None = None) -> Iterator[Candidate]:

@@ -121,10 +121,10 @@ class ControllerSampler(BaseSampler):
     def _ask(self, trial: int) -> Candidate:
         try:
             candidate: Candidate = self._answering.ask(trial, list(self._asked.values()))
-        except UserError:  # of local search, which keeps answers for later
+        except UserError:  # of one of the user's own that keeps answers for later
             raise UserError(
                 f"{self._controller.__name__}: found answers kept for questions that the objective asks otherwise by "
-                "now, expected a controller that answers as it is asked; use reinforce where these depend on answers"
+                "now, expected a controller that answers as it is asked; let it keep candidates and `revise` them"
             ) from None
         return candidate
 
