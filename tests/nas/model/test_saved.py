@@ -28,6 +28,7 @@ from nas.network import Images, Network
 from nas.train import resized
 
 ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text()
 TINY = Images(6, 1, 3)
 
 
@@ -155,19 +156,21 @@ class Unwritable(nn.Module):
         raise ValueError("no program of this")
 
 
-def test_three_lines_with_torch_alone_give_the_same(folder: Path, model: Model, tmp_path: Path) -> None:
+def test_readme_s_three_lines_with_torch_alone_give_the_same(folder: Path, model: Model, tmp_path: Path) -> None:
     images = pixels(5, 1, 11, 9)
     torch.save(images, tmp_path / "images.pt")
+    lines = re.search(r"^```\n(import torch\n.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert lines is not None
     code = f"""
 import sys
 sys.modules["nas"] = None  # as where the toolkit is not installed
 import torch
-model = torch.export.load({str(folder / WHOLE)!r}).module()
-probabilities = model(torch.load("images.pt")).softmax(1)
+images = torch.load({str(tmp_path / "images.pt")!r})
+{lines[1]}
 print(probabilities.numpy().tolist())
 """
     done = subprocess.run(
-        [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-I", "-c", code], cwd=folder, capture_output=True, text=True, check=True, timeout=120
     )
     assert torch.allclose(torch.tensor(json.loads(done.stdout)), model.logits(images).softmax(1), atol=1e-6)
 
