@@ -81,10 +81,10 @@ def named(candidate: Candidate) -> Iterator[tuple[str, Choice[Any], int]]:
 
 
 def name_of(question: Question) -> str:
-    """ "width 3", the choice and how often it was asked before; "link 4 1", layer 4 to layer 1."""
+    """ "width 3", the choice and which of its questions it is, as in reports; "link 4 1", layer 4 to layer 1."""
     if question.link is not None:
-        return f"{question.choice.name} {question.anchors - 1} {question.link}"
-    return f"{question.choice.name} {question.occurrence}"
+        return f"{question.choice.name} {question.anchors} {question.link + 1}"
+    return f"{question.choice.name} {question.occurrence + 1}"
 
 
 def option(choice: Choice[Any], answer: int) -> bool | int | float | str:

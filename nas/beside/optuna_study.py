@@ -1,6 +1,6 @@
 """A ledger mirrored into an Optuna study, for optuna-dashboard and Optuna's own plots.
 
-A trial becomes a trial. Its parameters are the answers, named "width 3" by choice and how often it was asked before, as
+A trial becomes a trial. Its parameters are the answers, named "width 3" by choice and which of its questions it is, as
 options; those with one legal option too. Its value is the reward, its intermediate values the accuracy by epoch, its
 user attributes the rest. A failed child is FAIL; a stopped one PRUNED, with its estimate; a repeat a trial of its own,
 with its network's value, marked by "same_as". Times of day are not in a ledger: they are taken to end when its file was

@@ -85,7 +85,7 @@ def test_it_has_the_search_and_its_best_network(fitted: NetworkSearch) -> None:
     best = fitted.trials_.sort_values("reward", ascending=False).iloc[0]
     assert len(fitted.trials_) == 2
     assert best["key"] == fitted.best_network_.key
-    assert best["depth 0"] == len(vars(fitted.best_network_)["blocks"])
+    assert best["depth 1"] == len(vars(fitted.best_network_)["blocks"])
 
 
 def test_it_can_be_pickled(fitted: NetworkSearch) -> None:
@@ -153,7 +153,7 @@ def test_its_folder_has_the_images_that_the_search_had_and_a_sixth_apart(kept: N
 
 def test_commands_take_its_folder(home: Path) -> None:
     """The table has columns by question without --space, and a finish finds its search."""
-    assert "width 0" in frame(home)
+    assert "width 1" in frame(home)
     assert len(frame(home)) == len(searched(home).trials) == 2
 
 

@@ -24,18 +24,18 @@ def test_a_trial_is_a_row_with_its_answers_by_question(folder: Path) -> None:
     table = frame(folder, Narrow())
     assert table["trial"].tolist() == [*range(10)]
     row = table.iloc[8]
-    assert (row["depth 0"], row["kind 0"], row["width 0"]) == (1, "separable", 4)
-    assert pd.isna(row["width 1"])
+    assert (row["depth 1"], row["kind 1"], row["width 1"]) == (1, "separable", 4)
+    assert pd.isna(row["width 2"])
     assert (row["reward"], row["accuracy"], row["entropy"], row["stopped"]) == (0.25, [0.2], 0.5, True)
 
 
 def test_whole_numbers_stay_so_where_a_question_was_not_asked(folder: Path, tmp_path: Path) -> None:
     table = frame(folder, Narrow())
-    assert table["width 2"].isna().any()
-    assert [str(table[name].dtype) for name in ("depth 0", "width 0", "width 2")] == ["Int64"] * 3
-    assert table["kind 0"].dtype != "Int64"
+    assert table["width 3"].isna().any()
+    assert [str(table[name].dtype) for name in ("depth 1", "width 1", "width 3")] == ["Int64"] * 3
+    assert table["kind 1"].dtype != "Int64"
     assert export(folder, tmp_path / "a.csv", Narrow())
-    written = pd.read_csv(tmp_path / "a.csv", dtype=str)["width 2"].dropna()
+    written = pd.read_csv(tmp_path / "a.csv", dtype=str)["width 3"].dropna()
     assert set(written) <= {"4", "8", "32"}
 
 
@@ -57,10 +57,10 @@ def test_answers_that_are_no_whole_numbers_or_too_great_for_exact_floats_stay_as
     candidates = [Mixed().replay(answers) for answers in ((1, 0, 1, 0, 1, 0, 1), (0, 1, 0, 1))]
     trials = [Trial(n, c.answers, c.key, c.key, 0.5, Result((0.5,), (1.0,))) for n, c in enumerate(candidates)]
     table = framed(Search({}, list(zip(trials, candidates, strict=True))))
-    assert [name for name in table if str(table[name].dtype) == "Int64" and " " in name] == ["depth 0"]
-    assert table["rate 0"].tolist() == [1, 0.5]
-    assert table["flag 0"].tolist() == [True, False]
-    assert table["great 0"].tolist() == [2**53 + 1, 2**70]
+    assert [name for name in table if str(table[name].dtype) == "Int64" and " " in name] == ["depth 1"]
+    assert table["rate 1"].tolist() == [1, 0.5]
+    assert table["flag 1"].tolist() == [True, False]
+    assert table["great 1"].tolist() == [2**53 + 1, 2**70]
 
 
 def test_figures_named_as_other_columns_stand_beside_them(boasted: Path) -> None:
@@ -68,8 +68,8 @@ def test_figures_named_as_other_columns_stand_beside_them(boasted: Path) -> None
     assert table["trial"].tolist() == [0, 1, 2, 3]
     assert sorted(table["reward"].dropna()) == [0.5, 0.51, 0.53]
     assert table["madds"].isna().all()  # which these results do not have
-    assert set(table["width 2"].dropna()) <= {4, 8, 32}
-    for name, value in (("trial", 0.5), ("reward", 9), ("madds", 8), ("width 2", 7)):
+    assert set(table["width 3"].dropna()) <= {4, 8, 32}
+    for name, value in (("trial", 0.5), ("reward", 9), ("madds", 8), ("width 3", 7)):
         assert set(table[f"health/{name}"]) == {value}
     assert set(table["entropy"]) == {0.25}
 
@@ -105,7 +105,7 @@ def test_csv_has_the_same_rows(folder: Path, tmp_path: Path) -> None:
 
 def test_links_are_named_by_both_their_layers() -> None:
     candidate = Zoph(depth=2).walk(lambda question: question.legal[0])
-    assert [name_of(question) for question in candidate.questions if question.link is not None] == ["link 1 0"]
+    assert [name_of(question) for question in candidate.questions if question.link is not None] == ["link 2 1"]
 
 
 class Wider(Narrow):
@@ -147,7 +147,7 @@ def test_a_search_without_its_images_is_a_table_once_the_space_is_on_such_images
     begin(tmp_path, 2, data="npz:gone.npz")
     with pytest.raises(UserError, match=r"found no such file.* give the space on these in Python"):
         frame(tmp_path, Narrow())
-    assert "depth 0" in frame(tmp_path, Narrow().on(Images(8, 1, 10)))
+    assert "depth 1" in frame(tmp_path, Narrow().on(Images(8, 1, 10)))
 
 
 def test_a_search_of_no_trials_is_an_empty_table(tmp_path: Path) -> None:

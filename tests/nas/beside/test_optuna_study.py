@@ -45,8 +45,8 @@ def test_numbers_and_states_are_those_of_the_ledger(study: optuna.Study) -> None
 
 def test_values_parameters_and_curves_are_there(study: optuna.Study) -> None:
     trial = study.trials[8]
-    assert trial.params == {"depth 0": 1, "kind 0": "separable", "width 0": 4}
-    assert trial.distributions["depth 0"] == IntDistribution(1, 3)
+    assert trial.params == {"depth 1": 1, "kind 1": "separable", "width 1": 4}
+    assert trial.distributions["depth 1"] == IntDistribution(1, 3)
     assert (trial.value, trial.intermediate_values, trial.user_attrs["madds"]) == (0.25, {1: 0.2}, 2000)
     measured = [trial.user_attrs[name] for name in ("latency_ms", "batch_latency_ms", "peak_memory")]
     assert measured == [1.5, 64.0, 4096]
@@ -136,7 +136,7 @@ def test_optuna_dashboard_shows_it(dashboard: str) -> None:
     assert summary["study_name"] == "narrow"
     detail = json.loads(get(f"/api/studies/{summary['study_id']}"))
     assert [trial["state"] for trial in detail["trials"]].count("Complete") == 8
-    assert {"name": "depth 0"}.items() <= detail["union_search_space"][0].items()
+    assert {"name": "depth 1"}.items() <= detail["union_search_space"][0].items()
 
 
 def test_a_study_of_something_else_is_left_alone(folder: Path, tmp_path: Path) -> None:
