@@ -96,8 +96,8 @@ def _watch(woken: int) -> None:
         lost = 0 if _raised else lost + 1
         if lost > 1:
             signal.pthread_kill(threading.main_thread().ident or 0, AGAIN)
-    if os.isatty(1):
-        with suppress(OSError):
+    with suppress(OSError, ValueError):
+        if os.isatty(1) and select.select([], [1], [], 0)[1]:  # a terminal may be held, and would be waited for
             os.write(1, b"\x1b[?25h\n")  # the cursor, which a status line hides
     os._exit(128 + came[1])
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _WAIT = """
@@ -23,6 +23,7 @@ clean(pathlib.Path(sys.argv[1]))
 def guarded(clean: Callable[[Path], object], path: Path) -> Iterator[None]:
     """Another process calls clean(path) at the end, or when this one ends before; clean: a function of our modules.
 
+    If that one was killed, this one does it at the end.
     It is a program of its own and not a fork, which Ray's and torch's threads do not outlive; no Ctrl-C comes to it.
     """
     code = _WAIT.format(module=clean.__module__, name=clean.__name__)
@@ -38,5 +39,6 @@ def guarded(clean: Callable[[Path], object], path: Path) -> Iterator[None]:
         yield
     finally:
         guard.communicate(b"end")
-        if guard.returncode:  # it was killed, or could not do it
-            clean(path)
+        if guard.returncode < 0:  # it was killed
+            with suppress(OSError):
+                clean(path)

@@ -232,8 +232,8 @@ class Attempt:
                 group["lr"] = self.rate * schedule(self.recipe, number * steps + step, steps)
             self.step(*self.data.batch(order[step * self.batch : (step + 1) * self.batch], size))
 
-    def step(self, pixels: Tensor, labels: Tensor) -> None:
-        """One step; pixels uint8 (B, C, H, W), labels int64 (B,)."""
+    def step(self, pixels: Tensor, labels: Tensor) -> Tensor:
+        """One step, and its loss in nats; pixels uint8 (B, C, H, W), labels int64 (B,)."""
         x = self.data.ready(augment(pixels, self.recipe.crop, self.recipe.flip), self.size)
         with autocast(self.data.device, self.precision):
             logits = self.model(x)
@@ -241,6 +241,7 @@ class Attempt:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
+        return loss.detach()
 
 
 @torch.no_grad()

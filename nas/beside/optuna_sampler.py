@@ -58,6 +58,7 @@ class ControllerSampler(BaseSampler):
 
     def _forget(self) -> None:
         """Begin with a study of which nothing is known."""
+        self._direction: StudyDirection | None = None
         self._known: dict[str, Parameter] = {}
         self._told: dict[int, FrozenTrial] = {}  # by number, in the order told
         self._asked: dict[int, Candidate] = {}  # by number, of trials under way
@@ -131,9 +132,12 @@ class ControllerSampler(BaseSampler):
     def _catch_up(self, study: Study) -> None:
         """Tell all trials that have finished since the last time."""
         finished = {trial.number: trial for trial in study.get_trials(deepcopy=False, states=FINISHED)}
-        if any(number not in finished or _finish(finished[number]) != _finish(trial)
-               for number, trial in self._told.items()):  # fmt: skip
+        if study.direction != self._direction or any(
+            number not in finished or _finish(finished[number]) != _finish(trial)
+            for number, trial in self._told.items()
+        ):
             self._forget()  # what was told is another study's
+            self._direction = study.direction
         new = sorted((trial for trial in finished.values() if trial.number not in self._told), key=_finish)
         met = {one.choice.name: one for trial in new for one in _parameters(trial)}
         untold = new

@@ -87,8 +87,9 @@ def shown(url: str) -> str:
 
 
 def _known(header: Mapping[str, Any]) -> str:
-    """What a search is a function of, as text."""
-    return json.dumps({name: value for name, value in header.items() if name not in RECORDS}, sort_keys=True)
+    """What a search is a function of, and how its questions are named in a study, as text."""
+    known = {name: value for name, value in header.items() if name not in RECORDS}
+    return json.dumps(known | {"questions": "from 1"}, sort_keys=True)
 
 
 def _opened(url: str, name: str) -> Study:

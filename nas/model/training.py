@@ -34,8 +34,9 @@ AVERAGED = 0.05  # share of all steps, or of all seconds, over which weights are
 MOMENTS = 1_000  # steps of the rate where it goes by the seconds
 FEW = 5_000  # images; with fewer, an epoch has more steps
 RANK, FULL = "rank", "full"  # what a training is for: to choose by, or to keep
-NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
-UNNORMALISED = 0.1  # of the rate, for networks without these (Simonyan & Zisserman 2015, section 3.1)
+NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+UNNORMALISED = 0.1  # of SGD's rate, for networks without these (Simonyan & Zisserman 2015, section 3.1)
+BLIND = 0.98  # of the loss of who sees no image: what has learnt something is below it
 SETTLES = 2  # epochs at least before it is looked at whether a network learns: until then batch norms may not have
 
 
@@ -52,7 +53,7 @@ class Finished(Result):
     """A result with the weights that training led to; accuracy and loss are those of the end alone."""
 
     weights: bytes = b""  # as safetensors writes them; of a training in full
-    rate: float | None = None  # the highest one: the recipe's, or a lower one if nothing was learnt at that
+    rate: float | None = None  # the highest one; below the recipe's for want of norms, or if nothing was learnt at it
     epochs: float = 0.0  # how often it went over the images
 
 
@@ -80,8 +81,8 @@ def strong(data: Data, epochs: int, flip: bool | None = None) -> Recipe:
     """How a network is trained in full on these images.
 
     Nesterov's momentum, a rate that rises and then falls by a cosine (Loshchilov & Hutter 2017), crops of an eighth and
-    mirrored images (He et al. 2016), smoothed labels (Szegedy et al. 2016). Networks without norms have a tenth of the
-    rate, and what learns nothing at it begins again at a lower one. flip: None for what suits the data.
+    mirrored images (He et al. 2016), smoothed labels (Szegedy et al. 2016); what learns nothing by the third epoch
+    begins again at a lower rate. flip: None for what suits the data.
     """
     mirrored = mirrors(data) if flip is None else flip
     return Recipe(
@@ -103,7 +104,8 @@ def trained(
 ) -> Finished:
     """Train a network from scratch, with its weights averaged; whatever goes wrong is an error in what it gives.
 
-    As often as the recipe has restarts, it begins again at a lower rate where it learns nothing.
+    As often as the recipe has restarts, it begins again at a lower rate where it learns nothing; if it does at none,
+    the first that gave finite numbers is trained to its end. SGD has a tenth of the rate for networks without norms.
     whole: on the training and the validation images, and judged on none; else judged on the validation images.
     budgeted: for as many steps as there are in `limit` seconds, however fast they are, and not for the recipe's epochs;
     the rate and the average follow the share of the seconds that has passed, so that the rate is zero at their end
@@ -118,15 +120,27 @@ def trained(
     try:
         with on_threads(threads), torch.random.fork_rng([data.device] if data.device.type == "cuda" else []):
             images = _with_validation(data) if whole else data
-            for again in range(recipe.restarts + 1):
-                rate = recipe.rate * SLOWER**again
-                attempt = (_Budgeted if budgeted else _Averaged)(network, images, recipe, rate, seed + again)
-                if attempt.train(deadline, last=again == recipe.restarts):
-                    break
+            attempt = _attempt(_Budgeted if budgeted else _Averaged, network, images, recipe, seed, deadline)
             finished = _finished(attempt, network, whole)
     except Exception as error:
         finished = Finished(error=failure(error, limit))
     return replace(finished, seconds=round(time.perf_counter() - begun, 3), memory=peak_memory(data.device))
+
+
+def _attempt(
+    kind: type[_Averaged], network: Child, images: Resident, recipe: Recipe, seed: int, deadline: float
+) -> _Averaged:
+    """The first attempt that learns something, trained."""
+    finite = []
+    for again in range(recipe.restarts):
+        attempt = kind(network, images, recipe, recipe.rate * SLOWER**again, seed + again)
+        if attempt.train(deadline, last=False):
+            return attempt
+        finite += [again] * attempt.is_finite()
+    again = finite[0] if finite else recipe.restarts
+    attempt = kind(network, images, recipe, recipe.rate * SLOWER**again, seed + again)
+    attempt.train(deadline)
+    return attempt
 
 
 def _finished(attempt: _Averaged, network: Child, whole: bool) -> Finished:
@@ -152,8 +166,10 @@ class _Averaged(Attempt):
 
     def __init__(self, network: Child, data: Resident, recipe: Recipe, rate: float, seed: int) -> None:
         super().__init__(network, data, recipe, rate, seed)
-        self.rate *= 1 if any(isinstance(part, NORMS) for part in self.model.modules()) else UNNORMALISED
+        if recipe.optimizer == "sgd" and not any(isinstance(part, NORMS) for part in self.model.modules()):
+            self.rate *= UNNORMALISED
         self.steps = len(data.train) // self.batch  # in one epoch
+        self.loss = torch.zeros((), device=data.device)  # sum over the steps of an epoch
         self.average = AveragedModel(self.model, use_buffers=True)
         self.remember(1 / max(1.0, AVERAGED * recipe.epochs * self.steps))
 
@@ -161,37 +177,44 @@ class _Averaged(Attempt):
         """Let the average keep exp(-passed) of itself at each step from now on."""
         self.average.multi_avg_fn = get_ema_multi_avg_fn(math.exp(-passed))  # type: ignore[no-untyped-call]
 
-    def train(self, deadline: float, last: bool = False) -> bool:
-        """All epochs of the recipe, and whether it learnt; it ends where it is seen that it does not, unless last.
+    def train(self, deadline: float, last: bool = True) -> bool:
+        """All epochs of the recipe, and whether it learns; unless it is the last attempt, it ends where it does not.
 
-        That is looked at after the first epoch at the full rate, and in the end. Raises TooLongError if the deadline
-        passes.
+        What a network learnt is looked at once, after the first epoch at the full rate, and each epoch whether its loss
+        is a finite number. Raises TooLongError if the deadline passes.
         """
         full = max(SETTLES, math.ceil(self.recipe.warmup * self.recipe.epochs))
         for epoch in range(self.recipe.epochs):
+            self.loss.zero_()
             self.epoch(epoch, deadline)
-            if not last and epoch in (full, self.recipe.epochs - 1) and epoch >= full and not self._learns():
+            if not last and (not self.is_finite() or (epoch == full and not self._learns())):
                 return False
         return True
 
-    def _learns(self) -> bool:
-        """Whether it says finite numbers, more than one class, and the right one surely more often than by chance."""
-        counts, nats = evaluate(self.model, self.size, self.data)
-        images, chance = int(counts.sum()), 1 / len(counts)
-        surely = chance + 3 * math.sqrt(chance * (1 - chance) / images)
-        several = int((counts.sum(0) > 0).sum()) > 1
-        return math.isfinite(nats) and several and float(counts.trace()) / images > surely
+    def is_finite(self) -> bool:
+        """Whether the losses of the last epoch are finite numbers."""
+        return bool(self.loss.isfinite())
 
-    def step(self, pixels: Tensor, labels: Tensor) -> None:
+    def _learns(self) -> bool:
+        """Whether the loss of the last epoch is below that of whoever only knows how frequent each class is."""
+        smoothing, classes = self.recipe.smoothing, self.data.images.classes
+        counts = torch.bincount(self.data.labels[self.data.train.to(self.data.device)], minlength=classes)
+        shares = (1 - smoothing) * counts / counts.sum() + smoothing / classes
+        blind = -float(torch.xlogy(shares, shares).sum())
+        return float(self.loss) / self.steps < BLIND * blind
+
+    def step(self, pixels: Tensor, labels: Tensor) -> Tensor:
         """One step, and the average after it."""
-        super().step(pixels, labels)
+        loss = super().step(pixels, labels)
+        self.loss += loss
         self.average.update_parameters(self.model)
+        return loss
 
 
 class _Budgeted(_Averaged):
     """The same for some seconds instead of some epochs, on whatever machine: both rate and average go by the clock."""
 
-    def train(self, deadline: float, last: bool = False) -> bool:
+    def train(self, deadline: float, last: bool = True) -> bool:
         """Until the deadline, so that no time is left to begin again; raises TooLongError if it leaves no step."""
         self.begun = self.before = time.perf_counter()
         self.seconds = deadline - self.begun
@@ -202,7 +225,7 @@ class _Budgeted(_Averaged):
             raise TooLongError("not a step was done")
         return True
 
-    def step(self, pixels: Tensor, labels: Tensor) -> None:
+    def step(self, pixels: Tensor, labels: Tensor) -> Tensor:
         """One step at the rate of this moment."""
         now = time.perf_counter()
         moment = round(MOMENTS * min(1.0, (now - self.begun) / self.seconds))
@@ -210,7 +233,7 @@ class _Budgeted(_Averaged):
             group["lr"] = self.rate * schedule(replace(self.recipe, epochs=1), moment, MOMENTS)
         self.remember((now - self.before) / (AVERAGED * self.seconds))
         self.before = now
-        super().step(pixels, labels)
+        return super().step(pixels, labels)
 
 
 def _with_validation(data: Resident) -> Resident:

@@ -162,6 +162,17 @@ def test_a_sampler_knows_a_study_by_its_trials_however_often_it_is_loaded(tmp_pa
     assert points(loaded[0]) == points(whole)
 
 
+def test_the_same_trials_in_a_study_of_the_other_direction_are_told_anew() -> None:
+    sampler = ControllerSampler("reinforce", seed=2)
+    low = study_of(sampler, direction="minimize")
+    low.optimize(chained, n_trials=12)
+    for used in (sampler, ControllerSampler("reinforce", seed=2)):
+        high = study_of(used, direction="maximize")
+        high.add_trials(low.trials)
+        chained(high.ask())
+    assert sampler._best == used._best == max(trial.value for trial in low.trials if trial.value is not None)
+
+
 def test_it_learns_from_trials_of_another_sampler() -> None:
     """After TPE's trials nothing is by lot: what the first asks for lies in what the controller answered."""
     study = study_of(optuna.samplers.TPESampler(seed=0))

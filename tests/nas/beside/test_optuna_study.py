@@ -154,6 +154,15 @@ def test_a_study_of_another_search_is_left_alone(url: str, tmp_path: Path) -> No
         mirror(tmp_path / "narrow", url, space=Narrow())
 
 
+def test_a_study_whose_parameters_were_named_otherwise_is_left_alone(folder: Path, tmp_path: Path) -> None:
+    place = f"sqlite:///{tmp_path}/study.db"
+    study, _ = mirror(folder, place, space=Narrow())
+    known = json.loads(study.user_attrs["search"])
+    study.set_user_attr("search", json.dumps({name: known[name] for name in known if name != "questions"}))
+    with pytest.raises(UserError, match="of another search"):
+        mirror(folder, place, space=Narrow())
+
+
 @pytest.mark.parametrize("url", ["study.db", "sqlite:////no/such/folder/study.db", "oracel://x", "sqlite//x"])
 def test_a_url_that_leads_nowhere_is_said(folder: Path, url: str) -> None:
     with pytest.raises(UserError, match="expected the URL of a database"):

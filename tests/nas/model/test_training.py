@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -145,8 +146,11 @@ def test_a_rate_that_is_too_high_is_an_error(data: Data, resident: Resident) -> 
 
 def test_without_norms_a_network_has_a_tenth_of_the_rate(data: Data, resident: Resident) -> None:
     bare = Network(8, (Block(lambda block, channels: torch.nn.Conv2d(channels, 4, 3), 4),))
-    rates = [trained(network, resident, strong(data, 1), 0, 1).rate for network in (SMALL, bare)]
-    assert rates == [0.1, pytest.approx(0.01)]
+    normed = Network(8, (Block(lambda block, channels: torch.nn.InstanceNorm2d(channels), 1),))
+    rates = [trained(network, resident, strong(data, 1), 0, 1).rate for network in (SMALL, normed, bare)]
+    assert rates == [0.1, 0.1, pytest.approx(0.01)]
+    adam = replace(strong(data, 1), optimizer="adam", rate=0.001)
+    assert trained(bare, resident, adam, 0, 1).rate == 0.001
 
 
 def test_what_learns_nothing_begins_again_at_lower_rates(data: Data, resident: Resident) -> None:
@@ -155,7 +159,23 @@ def test_what_learns_nothing_begins_again_at_lower_rates(data: Data, resident: R
     lost, found = (trained(plain, resident, replace(recipe, restarts=n), 0, 1) for n in (0, 10))
     assert (lost.error or "").startswith("diverged")
     assert found.rate in [pytest.approx(1000 * norms * 0.4**again) for norms in (1, 0.1) for again in range(1, 11)]
-    assert found.accuracy[0] > 0.3
+    assert found.accuracy[0] > 0.2
+
+
+def test_what_learns_slowly_on_few_unequal_images_does_not_begin_again(data: Data) -> None:
+    nine = np.flatnonzero(data.labels == 1)  # one image of ten
+    few = replace(data, labels=np.isin(np.arange(len(data.labels)), nine).astype(np.int64), classes=("others", "one"))
+    recipe = strong(few, 4)
+    found, alone = (trained(SMALL, Resident(few, "cpu"), replace(recipe, restarts=n), 0, 1) for n in (4, 0))
+    assert found.rate == recipe.rate
+    assert found.accuracy == alone.accuracy
+
+
+def test_where_no_rate_teaches_anything_the_first_is_kept(data: Data, resident: Resident) -> None:
+    deaf = Network(8, (Block(lambda block, channels: torch.nn.Threshold(1e9, 0.0), 1),))
+    recipe = strong(data, 4)
+    found, alone = (trained(deaf, resident, replace(recipe, restarts=n), 0, 1) for n in (2, 0))
+    assert (found.rate, found.accuracy, found.loss) == (alone.rate, alone.accuracy, alone.loss)
 
 
 @pytest.mark.parametrize(
