@@ -48,7 +48,7 @@ class Recipe:
     smoothing: float = 0.0  # of labels
     init: str = "he"  # "he" or "xavier"
     class_weights: str = "none"  # "balanced": each class weighs alike in the loss
-    restarts: int = 0  # MetaQNN: begin again with rate × SLOWER while the first epoch is no better than chance
+    restarts: int = 0  # MetaQNN: begin again at 0.4 of the rate while the first epoch is no better than chance
 
     def __post_init__(self) -> None:
         for name, known in KNOWN.items():

@@ -28,11 +28,11 @@ from nas.recipe import Recipe
 from nas.reward import UNBOUND, Bounds, Result
 from nas.stop import is_below
 
-SLOWER = 0.4  # of the rate, where a training begins again (Baker et al. 2017, section 5.1)
-
 if TYPE_CHECKING:
     from nas.data import Data
     from nas.space import Child
+
+SLOWER = 0.4  # of the rate, where a training begins again (Baker et al. 2017, section 5.1)
 
 
 class Resident:

@@ -87,8 +87,7 @@ def strong(data: Data, epochs: int, flip: bool | None = None) -> Recipe:
     mirrored = mirrors(data) if flip is None else flip
     return Recipe(
         epochs=epochs, batch=32 if len(data.train) < FEW else 128, rate=0.1, decay=5e-4, warmup=0.1,
-        crop=max(1, max(data.pixels.shape[2:]) // 8), flip=mirrored, smoothing=0.1,
-        restarts=4,
+        crop=max(1, max(data.pixels.shape[2:]) // 8), flip=mirrored, smoothing=0.1, restarts=4,
     )  # fmt: skip
 
 
@@ -130,15 +129,19 @@ def trained(
 def _attempt(
     kind: type[_Averaged], network: Child, images: Resident, recipe: Recipe, seed: int, deadline: float
 ) -> _Averaged:
-    """The first attempt that learns something, trained."""
-    finite = []
+    """The first attempt that learns something, else the first that gave finite numbers, else the slowest; trained."""
+
+    def fresh(again: int) -> _Averaged:
+        return kind(network, images, recipe, recipe.rate * SLOWER**again, seed + again)
+
+    chosen = recipe.restarts
     for again in range(recipe.restarts):
-        attempt = kind(network, images, recipe, recipe.rate * SLOWER**again, seed + again)
+        attempt = fresh(again)
         if attempt.train(deadline, last=False):
             return attempt
-        finite += [again] * attempt.is_finite()
-    again = finite[0] if finite else recipe.restarts
-    attempt = kind(network, images, recipe, recipe.rate * SLOWER**again, seed + again)
+        if attempt.is_finite():
+            chosen = min(chosen, again)
+    attempt = fresh(chosen)
     attempt.train(deadline)
     return attempt
 

@@ -93,7 +93,9 @@ def finishing(folder: Path, header: Header) -> str:
         words += ["--baseline", _baseline(folder)]
     explained = figures(folder / MODEL / EXPLAINED / EXPLANATION).get("of", "")
     on = [part for part in ("validation", "test") if f" {part} images of " in str(explained)]
-    trust = ["--trust"] * (figures(folder / MODEL / NETWORK).get("network", "") is None)  # parts of one's own
+    trust = ["--trust"] * (
+        figures(folder / MODEL / NETWORK).get("network", "") is None
+    )  # blocks that are code of its space
     lines = [words, *[["nas", "explain", name, "--on", part, *trust] for part in on[:1]]]
     return "\n".join(shlex.join(line) for line in lines)
 
